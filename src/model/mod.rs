@@ -1,0 +1,109 @@
+//! Networks: the file, what can be concluded from it, and the tensors it takes and gives.
+//!
+//! [`NetworkFacts`] is all the rest of the program knows of a network. Nothing here runs one.
+
+pub mod tensor;
+
+use std::sync::Arc;
+
+pub use tensor::{Element, Tensor};
+
+/// Which components of a picture a network takes and gives, in which order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channels {
+    /// Luma alone; chroma is resized beside it.
+    Luma,
+    /// Red, green, blue.
+    Rgb,
+    /// Blue, green, red.
+    Bgr,
+}
+
+impl Channels {
+    /// 1 or 3.
+    pub fn count(self) -> usize {
+        match self {
+            Channels::Luma => 1,
+            Channels::Rgb | Channels::Bgr => 3,
+        }
+    }
+}
+
+/// The order of a tensor's dimensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// Batch, channels, height, width.
+    Nchw,
+    /// Batch, height, width, channels.
+    Nhwc,
+}
+
+impl Layout {
+    /// A shape in this order.
+    pub fn shape(self, batch: usize, channels: usize, height: usize, width: usize) -> [usize; 4] {
+        match self {
+            Layout::Nchw => [batch, channels, height, width],
+            Layout::Nhwc => [batch, height, width, channels],
+        }
+    }
+}
+
+/// One side of a network: its input or its output.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Port {
+    /// The name in the graph.
+    pub name: String,
+    /// The type of its elements.
+    pub element: Element,
+    /// The order of its dimensions.
+    pub layout: Layout,
+    /// The components.
+    pub channels: Channels,
+    /// The tensor's value for black (code value of black in the stream's range).
+    pub black: f32,
+    /// The tensor's value for white.
+    pub white: f32,
+}
+
+/// What is known of a network that turns a picture into a picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkFacts {
+    /// What goes in.
+    pub input: Port,
+    /// What comes out.
+    pub output: Port,
+    /// Output pixels per input pixel, the same both ways.
+    pub scale: usize,
+    /// The receptive radius in input pixels; `None` when the network looks at the whole picture.
+    pub radius: Option<usize>,
+    /// Offsets and sizes of windows must be multiples of this.
+    pub multiple_of: usize,
+    /// Width and height, if the network takes one size only.
+    pub fixed_size: Option<(usize, usize)>,
+    /// The batch size, if it is fixed.
+    pub fixed_batch: Option<usize>,
+}
+
+/// What runs a network.
+#[derive(Clone)]
+pub enum NetworkCode {
+    /// Gives back what it gets; needs no library.
+    Identity,
+    /// Repeats each pixel twice both ways; needs no library.
+    NearestX2,
+    /// An ONNX graph in memory, checked by us before any library sees it.
+    Onnx(Arc<[u8]>),
+}
+
+/// A network ready to be run by an engine.
+#[derive(Clone)]
+pub struct Network {
+    /// How the user named it.
+    pub name: String,
+    /// Hash of all that decides its results.
+    pub hash: u128,
+    /// What is known of it.
+    pub facts: NetworkFacts,
+    /// What runs it.
+    pub code: NetworkCode,
+}

@@ -1,0 +1,63 @@
+//! Sources: where frames come from.
+//!
+//! A source yields frames in presentation order, numbered from 0 without holes, and says at the end what was damaged.
+//! It knows nothing of sinks, networks or threads.
+
+use crate::error::Result;
+use crate::frame::{ColorTags, FieldOrder, Frame, PixelFormat};
+use crate::time::{Ratio, TimeBase};
+
+/// What is known of a source before its first frame is taken.
+#[derive(Clone, Debug)]
+pub struct SourceFacts {
+    /// What kind of source, for people: `h264 in mov,mp4`, `y4m`, `png sequence`, `pattern`.
+    pub kind: String,
+    /// Luma samples a row; every frame has this size (a change in mid-stream is resized back).
+    pub width: usize,
+    /// Luma rows.
+    pub height: usize,
+    /// The pixel format of every frame.
+    pub format: PixelFormat,
+    /// What was converted to get `format`, as FFmpeg's pixel format name, if anything was.
+    pub converted_from: Option<String>,
+    /// The stream's colour tags.
+    pub color: ColorTags,
+    /// Sample aspect ratio; unknown when a part is 0.
+    pub sample_aspect_ratio: Ratio,
+    /// Whether, and how, the stream is interlaced.
+    pub field_order: FieldOrder,
+    /// What pts and durations count.
+    pub time_base: TimeBase,
+    /// The nominal frame rate; unknown when a part is 0.
+    pub frame_rate: Ratio,
+    /// How many frames are expected, where that is known beforehand.
+    pub n_frames: Option<u64>,
+}
+
+/// What a source found broken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Damage {
+    /// Frames that should have been there and were not, or came out damaged.
+    pub n_frames: u64,
+    /// What happened, a line each, at most a few.
+    pub lines: Vec<String>,
+}
+
+/// Where frames come from.
+pub trait Source: Send {
+    /// What is known beforehand.
+    fn facts(&self) -> &SourceFacts;
+
+    /// The next frame; `None` at the end.
+    fn next_frame(&mut self) -> Result<Option<Frame>>;
+
+    /// What was broken; complete once `next_frame` has given `None`.
+    fn damage(&self) -> Damage {
+        Damage::default()
+    }
+
+    /// What a person should hear about the source once, complete at the end.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+}

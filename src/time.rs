@@ -1,0 +1,121 @@
+//! Time as rationals: time bases, and rescaling between them in integers.
+//!
+//! A pts is an `i64` in some [`TimeBase`]; it rides with its frame and is never recomputed from an index or kept as
+//! seconds in a float. Nothing here knows of frames or files.
+
+use std::fmt;
+
+/// A ratio of two integers, not necessarily reduced: a frame rate, a sample aspect ratio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ratio {
+    /// Numerator.
+    pub num: i32,
+    /// Denominator; 0 means unknown.
+    pub den: i32,
+}
+
+impl Ratio {
+    /// `num / den`.
+    pub const fn new(num: i32, den: i32) -> Self {
+        Ratio { num, den }
+    }
+
+    /// Both parts are positive, so that the ratio says something.
+    pub fn is_known(self) -> bool {
+        self.num > 0 && self.den > 0
+    }
+
+    /// The value for people and for estimates; never for time stamps.
+    pub fn as_f64(self) -> f64 {
+        f64::from(self.num) / f64::from(self.den)
+    }
+
+    /// The ratio in lowest terms; unknown ratios as they are.
+    #[must_use]
+    pub fn reduced(self) -> Self {
+        let (mut a, mut b) = (self.num.unsigned_abs(), self.den.unsigned_abs());
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        match i32::try_from(a) {
+            Ok(divisor) if divisor > 1 => Ratio::new(self.num / divisor, self.den / divisor),
+            _ => self,
+        }
+    }
+}
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.num, self.den)
+    }
+}
+
+/// The length of a tick in seconds, `num / den`, both positive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TimeBase {
+    num: i32,
+    den: i32,
+}
+
+impl TimeBase {
+    /// Microseconds.
+    pub const MICROS: TimeBase = TimeBase { num: 1, den: 1_000_000 };
+
+    /// A tick of `num / den` seconds; `None` unless both are positive.
+    pub fn new(num: i32, den: i32) -> Option<Self> {
+        (num > 0 && den > 0).then_some(TimeBase { num, den })
+    }
+
+    /// Numerator, positive.
+    pub fn num(self) -> i32 {
+        self.num
+    }
+
+    /// Denominator, positive.
+    pub fn den(self) -> i32 {
+        self.den
+    }
+
+    /// `ticks` of this time base in seconds, for people only.
+    pub fn seconds(self, ticks: i64) -> f64 {
+        ticks as f64 * f64::from(self.num) / f64::from(self.den)
+    }
+
+    /// `ticks` of this time base in ticks of `to`, rounded to the nearest, halves away from zero; saturating.
+    pub fn rescale(self, ticks: i64, to: TimeBase) -> i64 {
+        let num = i128::from(ticks) * i128::from(self.num) * i128::from(to.den);
+        let den = i128::from(self.den) * i128::from(to.num);
+        let rounded = (num.abs() + den / 2) / den * num.signum();
+        i64::try_from(rounded).unwrap_or(if rounded < 0 { i64::MIN + 1 } else { i64::MAX })
+    }
+}
+
+impl fmt::Display for TimeBase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.num, self.den)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base(num: i32, den: i32) -> TimeBase {
+        TimeBase::new(num, den).unwrap()
+    }
+
+    #[test]
+    fn rescaling_rounds_once_and_away_from_zero() {
+        assert_eq!(base(1, 90_000).rescale(45, base(1, 1000)), 1);
+        assert_eq!(base(1, 90_000).rescale(-45, base(1, 1000)), -1);
+        assert_eq!(base(1001, 24_000).rescale(96, base(1, 24_000)), 96_096);
+        assert_eq!(base(1, 1).rescale(i64::MAX, base(1, i32::MAX)), i64::MAX);
+    }
+
+    #[test]
+    fn a_time_base_without_length_does_not_exist() {
+        assert_eq!(TimeBase::new(0, 1), None);
+        assert_eq!(TimeBase::new(1, 0), None);
+        assert_eq!(TimeBase::new(-1, 25), None);
+    }
+}
