@@ -4,6 +4,7 @@
 //! `source`, `sink`, `infer` (engines), `head` (pictures to tensors and back), `plan`; `pipeline` (the chain) and
 //! `report`; `command` and `cli`. Imports run down only.
 
+pub mod av;
 pub mod error;
 pub mod frame;
 pub mod infer;

@@ -3,8 +3,11 @@
 //! A source yields frames in presentation order, numbered from 0 without holes, and says at the end what was damaged.
 //! It knows nothing of sinks, networks or threads.
 
+pub mod ffmpeg;
+pub mod timeline;
+
 use crate::error::Result;
-use crate::frame::{ColorTags, FieldOrder, Frame, PixelFormat};
+use crate::frame::{ColorTags, FieldOrder, Frame, PixelFormat, SideData};
 use crate::time::{Ratio, TimeBase};
 
 /// What is known of a source before its first frame is taken.
@@ -32,6 +35,8 @@ pub struct SourceFacts {
     pub frame_rate: Ratio,
     /// How many frames are expected, where that is known beforehand.
     pub n_frames: Option<u64>,
+    /// What rides with the first frame (mastering display, content light level, ...).
+    pub side_data: Vec<SideData>,
 }
 
 /// What a source found broken.

@@ -1,0 +1,98 @@
+//! Decoding video.
+
+use ffmpeg_next::ffi;
+
+use super::packet::Packet;
+use super::picture::AvFrame;
+use super::stream::Stream;
+use super::tags;
+use crate::error::{Error, Kind, Result};
+
+/// Pixels a frame may have; checked by FFmpeg before it allocates one (the limit Chromium uses).
+pub const MAX_PIXELS: i64 = (1 << 29) - 1;
+
+/// What asking a decoder for a frame gives.
+pub enum Decoded {
+    /// A frame.
+    Frame(AvFrame),
+    /// It wants a packet first.
+    Hungry,
+    /// It was drained, and this is the end.
+    End,
+    /// It could not make sense of something; it may go on.
+    Damaged(Error),
+}
+
+/// A video decoder.
+pub struct Decoder(*mut ffi::AVCodecContext);
+
+// SAFETY: the context belongs to this value alone; its own threads are FFmpeg's affair.
+unsafe impl Send for Decoder {}
+
+impl Decoder {
+    /// A decoder for `stream` with `threads` threads (0: FFmpeg decides).
+    pub fn new(stream: &Stream, threads: usize) -> Result<Decoder> {
+        // SAFETY: looks a table up; null is checked.
+        let codec = unsafe { ffi::avcodec_find_decoder(stream.parameters.get().codec_id) };
+        if codec.is_null() {
+            let message = format!("this FFmpeg has no decoder for '{}'", stream.codec);
+            return Err(Error::new(Kind::Input, message));
+        }
+        // SAFETY: the codec is valid; every result is checked; the context is freed by `Decoder` on each way out.
+        unsafe {
+            let context = ffi::avcodec_alloc_context3(codec);
+            if context.is_null() {
+                return Err(Error::new(Kind::Io, "out of memory for a decoder"));
+            }
+            let decoder = Decoder(context);
+            let code = ffi::avcodec_parameters_to_context(context, stream.parameters.as_ptr());
+            if code < 0 {
+                return Err(super::error(Kind::Input, "the decoder refuses the stream's parameters", code));
+            }
+            (*context).pkt_timebase = tags::rational_of(stream.time_base);
+            (*context).thread_count = i32::try_from(threads).unwrap_or(0);
+            (*context).max_pixels = MAX_PIXELS;
+            let code = ffi::avcodec_open2(context, codec, std::ptr::null_mut());
+            if code < 0 {
+                return Err(super::error(Kind::Input, format!("the {} decoder does not start", stream.codec), code));
+            }
+            Ok(decoder)
+        }
+    }
+
+    /// Gives a packet, or `None` to drain. `Ok(false)`: it is full, take frames first.
+    pub fn send(&mut self, packet: Option<&Packet>) -> Result<bool> {
+        let pointer = packet.map_or(std::ptr::null(), |packet| packet.as_ptr().cast_const());
+        // SAFETY: the context is open; the packet is valid or null.
+        match unsafe { ffi::avcodec_send_packet(self.0, pointer) } {
+            0.. | ffi::AVERROR_EOF => Ok(true),
+            super::AGAIN => Ok(false),
+            code => Err(super::error(Kind::Decode, "cannot be decoded", code)),
+        }
+    }
+
+    /// The next frame in presentation order.
+    pub fn receive(&mut self) -> Result<Decoded> {
+        let frame = AvFrame::new()?;
+        // SAFETY: the context is open and the frame empty.
+        Ok(match unsafe { ffi::avcodec_receive_frame(self.0, frame.as_ptr()) } {
+            0.. => Decoded::Frame(frame),
+            super::AGAIN => Decoded::Hungry,
+            ffi::AVERROR_EOF => Decoded::End,
+            code => Decoded::Damaged(super::error(Kind::Decode, "cannot be decoded", code)),
+        })
+    }
+
+    /// Frames that the decoder holds back to put them into order.
+    pub fn reorder_depth(&self) -> usize {
+        // SAFETY: the context is open.
+        usize::try_from(unsafe { (*self.0).has_b_frames }).unwrap_or(0)
+    }
+}
+
+impl Drop for Decoder {
+    fn drop(&mut self) {
+        // SAFETY: owned by this value.
+        unsafe { ffi::avcodec_free_context(&mut self.0) }
+    }
+}

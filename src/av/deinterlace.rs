@@ -1,0 +1,117 @@
+//! Deinterlacing by FFmpeg's bwdif filter at the same frame rate: frames that are not flagged pass untouched.
+
+use std::ffi::{CStr, CString};
+use std::ptr;
+
+use ffmpeg_next::ffi;
+
+use super::picture::AvFrame;
+use crate::error::{Error, Kind, Result};
+use crate::time::TimeBase;
+
+/// A bwdif filter graph for frames of one size and format.
+pub struct Deinterlacer {
+    graph: *mut ffi::AVFilterGraph,
+    source: *mut ffi::AVFilterContext,
+    sink: *mut ffi::AVFilterContext,
+}
+
+// SAFETY: the graph belongs to this value alone.
+unsafe impl Send for Deinterlacer {}
+
+impl Deinterlacer {
+    /// A graph for frames like `frame`. `all`: also frames that are not flagged interlaced.
+    pub fn new(frame: &AvFrame, time_base: TimeBase, all: bool) -> Result<Self> {
+        // SAFETY: allocates; null is checked.
+        let graph = unsafe { ffi::avfilter_graph_alloc() };
+        if graph.is_null() {
+            return Err(Error::new(Kind::Io, "out of memory for a filter"));
+        }
+        let mut this = Deinterlacer { graph, source: ptr::null_mut(), sink: ptr::null_mut() };
+        let raw = frame.get();
+        let sar = raw.sample_aspect_ratio;
+        let arguments = format!(
+            "video_size={}x{}:pix_fmt={}:time_base={}/{}:pixel_aspect={}/{}",
+            raw.width,
+            raw.height,
+            raw.format,
+            time_base.num(),
+            time_base.den(),
+            sar.num.max(0),
+            sar.den.max(1)
+        );
+        let options =
+            if all { "mode=send_frame:parity=auto:deint=all" } else { "mode=send_frame:parity=auto:deint=interlaced" };
+        this.source = this.add(c"buffer", &arguments)?;
+        let filter = this.add(c"bwdif", options)?;
+        this.sink = this.add(c"buffersink", "")?;
+        // SAFETY: the filters belong to the graph; each has the pad that is linked.
+        unsafe {
+            (*this.graph).nb_threads = 1;
+            for (from, to) in [(this.source, filter), (filter, this.sink)] {
+                let code = ffi::avfilter_link(from, 0, to, 0);
+                if code < 0 {
+                    return Err(super::error(Kind::Internal, "link the deinterlacing filter", code));
+                }
+            }
+            let code = ffi::avfilter_graph_config(this.graph, ptr::null_mut());
+            if code < 0 {
+                return Err(super::error(Kind::Input, "the deinterlacing filter refuses the format", code));
+            }
+        }
+        Ok(this)
+    }
+
+    fn add(&mut self, name: &CStr, arguments: &str) -> Result<*mut ffi::AVFilterContext> {
+        let text = CString::new(arguments).unwrap_or_default();
+        let mut context = ptr::null_mut();
+        // SAFETY: the graph is valid, strings are terminated, a missing filter is null and refused before use.
+        unsafe {
+            let filter = ffi::avfilter_get_by_name(name.as_ptr());
+            if filter.is_null() {
+                let message = format!("this FFmpeg has no filter '{}'; try --deinterlace off", name.to_string_lossy());
+                return Err(Error::new(Kind::Library, message));
+            }
+            let code = ffi::avfilter_graph_create_filter(
+                &mut context,
+                filter,
+                name.as_ptr(),
+                text.as_ptr(),
+                ptr::null_mut(),
+                self.graph,
+            );
+            if code < 0 {
+                return Err(super::error(Kind::Internal, format!("make the filter {}", name.to_string_lossy()), code));
+            }
+        }
+        Ok(context)
+    }
+
+    /// Gives a frame, or `None` at the end.
+    pub fn send(&mut self, frame: Option<AvFrame>) -> Result<()> {
+        let pointer = frame.as_ref().map_or(ptr::null_mut(), AvFrame::as_ptr);
+        // SAFETY: the graph is configured; the filter takes over the frame's references and leaves it empty.
+        match unsafe { ffi::av_buffersrc_add_frame(self.source, pointer) } {
+            0.. => Ok(()),
+            code => Err(super::error(Kind::Decode, "deinterlace a frame", code)),
+        }
+    }
+
+    /// The next frame, if one is ready.
+    pub fn receive(&mut self) -> Result<Option<AvFrame>> {
+        let frame = AvFrame::new()?;
+        // SAFETY: the graph is configured and the frame empty.
+        match unsafe { ffi::av_buffersink_get_frame(self.sink, frame.as_ptr()) } {
+            0.. => Ok(Some(frame)),
+            super::AGAIN | ffi::AVERROR_EOF => Ok(None),
+            code => Err(super::error(Kind::Decode, "deinterlace a frame", code)),
+        }
+    }
+}
+
+impl Drop for Deinterlacer {
+    fn drop(&mut self) {
+        // SAFETY: owned by this value; frees its filters too.
+        unsafe { ffi::avfilter_graph_free(&mut self.graph) }
+    }
+}

@@ -1,0 +1,302 @@
+//! Demuxing: an open container, its streams, chapters and packets.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::path::Path;
+use std::ptr;
+
+use ffmpeg_next::ffi;
+
+use super::dictionary::{Dictionary, pairs_of};
+use super::io::Reader;
+use super::packet::{Packet, known};
+use super::stream::{MediaKind, Stream, text};
+use super::tags;
+use crate::error::{Error, Kind, Result};
+use crate::time::TimeBase;
+
+/// Container formats that are lists of further files or addresses; refused unless the user names a protocol.
+const PLAYLISTS: [&str; 9] =
+    ["hls", "dash", "concat", "sdp", "rtsp", "imf", "image2", "webm_dash_manifest", "ffmetadata"];
+
+/// Streams a container may have.
+const MAX_STREAMS: usize = 1000;
+
+/// A chapter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chapter {
+    /// Its number in the container.
+    pub id: i64,
+    /// What `start` and `end` count.
+    pub time_base: TimeBase,
+    /// When it begins.
+    pub start: i64,
+    /// When it ends.
+    pub end: i64,
+    /// Title, ...
+    pub metadata: Vec<(String, String)>,
+}
+
+/// How to open an input.
+#[derive(Clone, Debug, Default)]
+pub struct InputOptions {
+    /// Protocols beyond plain files that the user named; empty: none.
+    pub protocols: Vec<String>,
+}
+
+/// An open container.
+pub struct Input {
+    context: *mut ffi::AVFormatContext,
+    streams: Vec<Stream>,
+    /// Kept alive as long as the context reads from it; `None` when FFmpeg opened an address itself.
+    reader: Option<Reader>,
+}
+
+// SAFETY: the context belongs to this value alone, and FFmpeg's demuxers keep no thread-local state.
+unsafe impl Send for Input {}
+
+impl Input {
+    /// Opens a file, `-` (standard input), or, if the user named its protocol, an address.
+    pub fn open(path: &Path, options: &InputOptions) -> Result<Input> {
+        super::prepare();
+        let text = path.to_string_lossy();
+        if let Some((protocol, _)) = text.split_once("://") {
+            if options.protocols.iter().any(|allowed| allowed == protocol) {
+                return Input::start(&text, None, options);
+            }
+            let message = format!("protocol '{protocol}' is not opened unless named; try --protocol {protocol}");
+            return Err(Error::new(Kind::Input, message));
+        }
+        let file = if text == "-" {
+            use std::os::fd::AsFd;
+            let copy = std::io::stdin().as_fd().try_clone_to_owned();
+            File::from(copy.map_err(|error| Error::io("open standard input", error))?)
+        } else {
+            open_file(path)?
+        };
+        Input::start(&text, Some(Reader::new(file)?), options)
+    }
+
+    fn start(name: &str, reader: Option<Reader>, options: &InputOptions) -> Result<Input> {
+        // SAFETY: allocates; null is checked.
+        let context = unsafe { ffi::avformat_alloc_context() };
+        if context.is_null() {
+            return Err(Error::new(Kind::Io, "out of memory while opening the input"));
+        }
+        let mut settings = Dictionary::new();
+        // Nothing inside a file may open another one: a protocol list that matches no protocol.
+        let mut protocols = options.protocols.join(",");
+        if protocols.is_empty() {
+            protocols.push_str("none");
+        } else {
+            protocols.push_str(",tcp,tls,udp,rtp,crypto,data");
+        }
+        settings.set("protocol_whitelist", &protocols);
+        settings.set("max_streams", &MAX_STREAMS.to_string());
+        let url = CString::new(name).map_err(|_| Error::new(Kind::Usage, "the input's name holds a NUL byte"))?;
+        let mut input = Input { context, streams: Vec::new(), reader };
+        let format = input.probe(&url, options)?;
+        // SAFETY: the context is fresh and `input` owns it; a failing avformat_open_input frees it and leaves null.
+        let code = unsafe { ffi::avformat_open_input(&mut input.context, url.as_ptr(), format, settings.as_mut_ptr()) };
+        if code < 0 {
+            if let Some(failure) = input.reader.as_mut().and_then(Reader::take_failure) {
+                return Err(Error::io("read", failure));
+            }
+            let what = "not a video that FFmpeg can open";
+            let hint = "try `ffprobe` on it, or another copy of the file";
+            return Err(Error::new(Kind::Input, format!("{what} ({}); {hint}", super::describe(code))));
+        }
+        // SAFETY: the context is open; no options per stream are given.
+        let code = unsafe { ffi::avformat_find_stream_info(input.context, ptr::null_mut()) };
+        if code < 0 {
+            return Err(super::error(Kind::Input, "cannot find out what the file holds", code));
+        }
+        input.read_streams()?;
+        Ok(input)
+    }
+
+    /// Recognises the container and refuses lists of further files before any of their demuxers runs.
+    fn probe(&mut self, url: &CString, options: &InputOptions) -> Result<*const ffi::AVInputFormat> {
+        let Some(reader) = &mut self.reader else { return Ok(ptr::null()) };
+        let mut format = ptr::null();
+        // SAFETY: the context and the reader are valid; probing rewinds what it reads.
+        let code = unsafe {
+            (*self.context).pb = reader.as_ptr();
+            (*self.context).flags |= ffi::AVFMT_FLAG_CUSTOM_IO;
+            ffi::av_probe_input_buffer2(reader.as_ptr(), &mut format, url.as_ptr(), ptr::null_mut(), 0, 0)
+        };
+        if code < 0 || format.is_null() {
+            return Ok(ptr::null());
+        }
+        // SAFETY: a recognised format is static and has a name.
+        let name = unsafe { text((*format).name) };
+        if options.protocols.is_empty() && name.split(',').any(|name| PLAYLISTS.contains(&name)) {
+            let message = format!("a {name} list of further files is not followed; give the video file itself");
+            return Err(Error::new(Kind::Input, message));
+        }
+        Ok(format)
+    }
+
+    fn read_streams(&mut self) -> Result<()> {
+        // SAFETY: the context is open and has `nb_streams` streams.
+        unsafe {
+            let count = (*self.context).nb_streams as usize;
+            for i in 0..count {
+                let stream = *(*self.context).streams.add(i);
+                if let Some(stream) = Stream::read(self.context, stream)? {
+                    self.streams.push(stream);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The streams whose packets can be used, by rising index.
+    pub fn streams(&self) -> &[Stream] {
+        &self.streams
+    }
+
+    /// The stream with this index in the container.
+    pub fn stream(&self, index: usize) -> Option<&Stream> {
+        self.streams.iter().find(|stream| stream.index == index)
+    }
+
+    /// FFmpeg's name of the container format.
+    pub fn format_name(&self) -> String {
+        // SAFETY: an open context has a format with a static name.
+        unsafe { text((*(*self.context).iformat).name) }
+    }
+
+    /// The format keeps no time stamps at all (a raw elementary stream).
+    pub fn has_no_time_stamps(&self) -> bool {
+        // SAFETY: an open context has a format.
+        unsafe { (*(*self.context).iformat).flags & ffi::AVFMT_NOTIMESTAMPS != 0 }
+    }
+
+    /// What FFmpeg takes for the best video stream that is not a cover picture.
+    pub fn best_video(&self) -> Option<usize> {
+        // SAFETY: the context is open; no decoder is asked for.
+        let index = unsafe {
+            ffi::av_find_best_stream(self.context, ffi::AVMediaType::AVMEDIA_TYPE_VIDEO, -1, -1, ptr::null_mut(), 0)
+        };
+        let usable = |stream: &&Stream| stream.kind == MediaKind::Video && !stream.is_cover();
+        usize::try_from(index)
+            .ok()
+            .and_then(|index| self.stream(index))
+            .filter(usable)
+            .or_else(|| self.streams.iter().find(usable))
+            .map(|stream| stream.index)
+    }
+
+    /// Metadata of the whole file.
+    pub fn metadata(&self) -> Vec<(String, String)> {
+        // SAFETY: the open context's dictionary.
+        unsafe { pairs_of((*self.context).metadata) }
+    }
+
+    /// The container's duration in microseconds, if known.
+    pub fn duration(&self) -> Option<i64> {
+        // SAFETY: the context is open.
+        known(unsafe { (*self.context).duration }).filter(|micros| *micros > 0)
+    }
+
+    /// The duration is the container's own word, not estimated from the bit rate.
+    pub fn duration_is_exact(&self) -> bool {
+        use ffi::AVDurationEstimationMethod::AVFMT_DURATION_FROM_BITRATE;
+        // SAFETY: the context is open.
+        unsafe { (*self.context).duration_estimation_method != AVFMT_DURATION_FROM_BITRATE }
+    }
+
+    /// How many packets of a stream the container's index lists, 0 if it keeps none.
+    pub fn index_entries(&self, stream: usize) -> usize {
+        // SAFETY: the context is open and the index is in range.
+        unsafe {
+            if stream >= (*self.context).nb_streams as usize {
+                return 0;
+            }
+            let stream = *(*self.context).streams.add(stream);
+            usize::try_from(ffi::avformat_index_get_entries_count(stream)).unwrap_or(0)
+        }
+    }
+
+    /// The chapters.
+    pub fn chapters(&self) -> Vec<Chapter> {
+        // SAFETY: the open context has `nb_chapters` chapters.
+        unsafe {
+            let count = (*self.context).nb_chapters as usize;
+            (0..count)
+                .filter_map(|i| {
+                    let chapter = &**(*self.context).chapters.add(i);
+                    Some(Chapter {
+                        id: chapter.id,
+                        time_base: tags::time_base(chapter.time_base)?,
+                        start: chapter.start,
+                        end: chapter.end,
+                        metadata: pairs_of(chapter.metadata),
+                    })
+                })
+                .collect()
+        }
+    }
+
+    /// Leaves out all streams but those `keep` names, so that the demuxer need not return their packets.
+    pub fn keep_only(&mut self, keep: impl Fn(usize) -> bool) {
+        // SAFETY: the open context has `nb_streams` streams, which are ours to mark.
+        unsafe {
+            for i in 0..(*self.context).nb_streams as usize {
+                if !keep(i) {
+                    (**(*self.context).streams.add(i)).discard = ffi::AVDiscard::AVDISCARD_ALL;
+                }
+            }
+        }
+    }
+
+    /// The next packet of any stream that is kept; `None` at the end.
+    pub fn next_packet(&mut self) -> Result<Option<Packet>> {
+        let packet = Packet::new()?;
+        loop {
+            // SAFETY: the context is open and the packet empty.
+            match unsafe { ffi::av_read_frame(self.context, packet.as_ptr()) } {
+                0.. => return Ok(Some(packet)),
+                ffi::AVERROR_EOF => {
+                    // A read error ends some demuxers as if the file ended there.
+                    return match self.reader.as_mut().and_then(Reader::take_failure) {
+                        Some(failure) => Err(Error::io("read the input", failure)),
+                        None => Ok(None),
+                    };
+                }
+                super::AGAIN => {}
+                code => {
+                    return Err(match self.reader.as_mut().and_then(Reader::take_failure) {
+                        Some(failure) => Error::io("read the input", failure),
+                        None => super::error(Kind::Decode, "the container is damaged", code),
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        // SAFETY: owned by this value; null after a failed open. The reader is freed after it, by field order.
+        unsafe { ffi::avformat_close_input(&mut self.context) }
+    }
+}
+
+/// Opens a file for reading; a folder or a missing file is told in words.
+fn open_file(path: &Path) -> Result<File> {
+    let file = File::open(path).map_err(|error| {
+        let error = Error::io("open", error);
+        Error::new(Kind::Input, error.to_string())
+    })?;
+    match file.metadata() {
+        Ok(metadata) if metadata.is_dir() => {
+            Err(Error::new(Kind::Input, "is a folder; give a video file, or `folder/%06d.png` for pictures"))
+        }
+        Ok(metadata) if metadata.is_file() && metadata.len() == 0 => {
+            Err(Error::new(Kind::Input, "the file is empty; give a video"))
+        }
+        _ => Ok(file),
+    }
+}

@@ -1,0 +1,388 @@
+//! Re-encoding of other streams that the output's container cannot hold as they are: text subtitles between formats,
+//! and sound to a lossless or common codec.
+
+use std::ptr;
+
+use ffmpeg_next::ffi;
+
+use super::encoder::find_encoder;
+use super::packet::Packet;
+use super::picture::AvFrame;
+use super::stream::{Parameters, Stream};
+use super::{Output, OutputStream, tags};
+use crate::error::{Error, Kind, Result};
+use crate::time::TimeBase;
+
+/// A codec context that frees itself.
+struct Codec(*mut ffi::AVCodecContext);
+
+// SAFETY: the context belongs to this value alone.
+unsafe impl Send for Codec {}
+
+impl Codec {
+    fn new(codec: *const ffi::AVCodec) -> Result<Codec> {
+        // SAFETY: the codec is static; null is checked.
+        let context = unsafe { ffi::avcodec_alloc_context3(codec) };
+        if context.is_null() { Err(Error::new(Kind::Io, "out of memory for a codec")) } else { Ok(Codec(context)) }
+    }
+
+    /// An open decoder for a stream.
+    fn decoder(stream: &Stream) -> Result<Codec> {
+        // SAFETY: the parameters are valid; every result is checked.
+        unsafe {
+            let codec = ffi::avcodec_find_decoder(stream.parameters.get().codec_id);
+            if codec.is_null() {
+                return Err(Error::new(Kind::Input, format!("this FFmpeg has no decoder for '{}'", stream.codec)));
+            }
+            let decoder = Codec::new(codec)?;
+            let code = ffi::avcodec_parameters_to_context(decoder.0, stream.parameters.as_ptr());
+            if code < 0 {
+                return Err(super::error(Kind::Input, "the decoder refuses the stream's parameters", code));
+            }
+            (*decoder.0).pkt_timebase = tags::rational_of(stream.time_base);
+            decoder.open(codec)?;
+            Ok(decoder)
+        }
+    }
+
+    fn open(&self, codec: *const ffi::AVCodec) -> Result<()> {
+        // SAFETY: the context was made for this codec.
+        match unsafe { ffi::avcodec_open2(self.0, codec, ptr::null_mut()) } {
+            0.. => Ok(()),
+            code => Err(super::error(Kind::Encode, "a codec does not start", code)),
+        }
+    }
+
+    fn parameters(&self) -> Result<Parameters> {
+        // SAFETY: both are valid; the copy is deep.
+        unsafe {
+            let mut fresh = ffi::avcodec_parameters_alloc();
+            if fresh.is_null() {
+                return Err(Error::new(Kind::Io, "out of memory for stream parameters"));
+            }
+            let code = ffi::avcodec_parameters_from_context(fresh, self.0);
+            let copied = if code < 0 {
+                Err(super::error(Kind::Encode, "the encoder's parameters", code))
+            } else {
+                Parameters::copy_of(fresh)
+            };
+            ffi::avcodec_parameters_free(&mut fresh);
+            copied
+        }
+    }
+}
+
+impl Drop for Codec {
+    fn drop(&mut self) {
+        // SAFETY: owned by this value.
+        unsafe { ffi::avcodec_free_context(&mut self.0) }
+    }
+}
+
+/// Text subtitles from one format to another; styling that the target lacks is lost.
+pub struct SubtitleTranscoder {
+    decoder: Codec,
+    encoder: Codec,
+    from: TimeBase,
+    buffer: Vec<u8>,
+}
+
+impl SubtitleTranscoder {
+    /// From `stream` to FFmpeg's encoder `encoder` (`mov_text`, `subrip`, `webvtt`, `ass`).
+    pub fn new(stream: &Stream, encoder: &str) -> Result<Self> {
+        let decoder = Codec::decoder(stream)?;
+        let codec = find_encoder(encoder)?;
+        let encoder = Codec::new(codec)?;
+        // SAFETY: both contexts are valid; the header is an FFmpeg allocation that the encoder's context frees.
+        unsafe {
+            (*encoder.0).time_base = ffi::AVRational { num: 1, den: 1_000_000 };
+            let size = usize::try_from((*decoder.0).subtitle_header_size).unwrap_or(0);
+            if size > 0 {
+                let header = ffi::av_mallocz(size + 1).cast::<u8>();
+                if header.is_null() {
+                    return Err(Error::new(Kind::Io, "out of memory for a subtitle header"));
+                }
+                ptr::copy_nonoverlapping((*decoder.0).subtitle_header, header, size);
+                (*encoder.0).subtitle_header = header;
+                (*encoder.0).subtitle_header_size = size as i32;
+            }
+        }
+        encoder.open(codec)?;
+        Ok(SubtitleTranscoder { decoder, encoder, from: stream.time_base, buffer: vec![0; 1 << 20] })
+    }
+
+    /// Adds the output stream.
+    pub fn add_to(&self, output: &mut Output, about: &OutputStream) -> Result<usize> {
+        output.add(&self.encoder.parameters()?, 0, about)
+    }
+
+    /// Converts one packet; `None` where it holds no text. Times stay in the source's ticks.
+    pub fn convert(&mut self, packet: &Packet) -> Result<Option<Packet>> {
+        // SAFETY: an all-zero AVSubtitle is an empty one.
+        let mut subtitle: ffi::AVSubtitle = unsafe { std::mem::zeroed() };
+        let mut got = 0;
+        // SAFETY: contexts are open, the packet valid; the subtitle is freed below on every way.
+        let code = unsafe { ffi::avcodec_decode_subtitle2(self.decoder.0, &mut subtitle, &mut got, packet.as_ptr()) };
+        if code < 0 {
+            return Err(super::error(Kind::Decode, "a subtitle cannot be decoded", code));
+        }
+        if got == 0 {
+            return Ok(None);
+        }
+        let duration = match packet.duration() {
+            0 if subtitle.end_display_time != u32::MAX => {
+                let milliseconds = TimeBase::new(1, 1000).unwrap_or(TimeBase::MICROS);
+                milliseconds.rescale(i64::from(subtitle.end_display_time), self.from)
+            }
+            ticks => ticks,
+        };
+        subtitle.pts = self.from.rescale(packet.pts().unwrap_or(0), TimeBase::MICROS);
+        subtitle.start_display_time = 0;
+        // SAFETY: the buffer's true size is given; the subtitle is freed once.
+        let size = unsafe {
+            let size = ffi::avcodec_encode_subtitle(
+                self.encoder.0,
+                self.buffer.as_mut_ptr(),
+                self.buffer.len() as i32,
+                &subtitle,
+            );
+            ffi::avsubtitle_free(&mut subtitle);
+            size
+        };
+        let size =
+            usize::try_from(size).map_err(|_| super::error(Kind::Encode, "a subtitle cannot be encoded", size))?;
+        let mut converted = Packet::from_data(&self.buffer[..size])?;
+        converted.set_times(packet.pts(), packet.pts());
+        converted.set_duration(duration);
+        Ok(Some(converted))
+    }
+}
+
+/// Sound from one codec to another.
+pub struct AudioTranscoder {
+    decoder: Codec,
+    encoder: Codec,
+    resampler: *mut ffi::SwrContext,
+    fifo: *mut ffi::AVAudioFifo,
+    from: TimeBase,
+    /// Samples given to the encoder so far, counted from the first pts.
+    position: Option<i64>,
+    ready: Vec<Packet>,
+}
+
+// SAFETY: all contexts belong to this value alone.
+unsafe impl Send for AudioTranscoder {}
+
+impl AudioTranscoder {
+    /// From `stream` to FFmpeg's encoder `encoder` (`alac`, `flac`, `libopus`).
+    pub fn new(stream: &Stream, encoder: &str) -> Result<Self> {
+        let decoder = Codec::decoder(stream)?;
+        let codec = find_encoder(encoder)?;
+        let target = Codec::new(codec)?;
+        // SAFETY: contexts are valid; every result is checked; the struct frees what was made.
+        unsafe {
+            let source = &*decoder.0;
+            let raw = &mut *target.0;
+            raw.sample_rate = if encoder == "libopus" { 48_000 } else { source.sample_rate };
+            raw.sample_fmt = best_format(codec, source.sample_fmt);
+            raw.bits_per_raw_sample = source.bits_per_raw_sample.max(stream.parameters.get().bits_per_raw_sample);
+            raw.time_base = ffi::AVRational { num: 1, den: raw.sample_rate };
+            raw.flags |= (ffi::AV_CODEC_FLAG_GLOBAL_HEADER | ffi::AV_CODEC_FLAG_BITEXACT) as i32;
+            if source.ch_layout.order == ffi::AVChannelOrder::AV_CHANNEL_ORDER_UNSPEC {
+                ffi::av_channel_layout_default(&mut raw.ch_layout, source.ch_layout.nb_channels);
+            } else {
+                ffi::av_channel_layout_copy(&mut raw.ch_layout, &source.ch_layout);
+            }
+            target.open(codec)?;
+            let mut this = AudioTranscoder {
+                decoder,
+                encoder: target,
+                resampler: ptr::null_mut(),
+                fifo: ptr::null_mut(),
+                from: stream.time_base,
+                position: None,
+                ready: Vec::new(),
+            };
+            let (source, raw) = (&*this.decoder.0, &*this.encoder.0);
+            let code = ffi::swr_alloc_set_opts2(
+                &mut this.resampler,
+                (&raw const raw.ch_layout).cast_mut(),
+                raw.sample_fmt,
+                raw.sample_rate,
+                (&raw const raw.ch_layout).cast_mut(),
+                source.sample_fmt,
+                source.sample_rate,
+                0,
+                ptr::null_mut(),
+            );
+            if code < 0 || ffi::swr_init(this.resampler) < 0 {
+                return Err(Error::new(
+                    Kind::Encode,
+                    format!("{} sound cannot be converted for {encoder}", stream.codec),
+                ));
+            }
+            this.fifo = ffi::av_audio_fifo_alloc(raw.sample_fmt, raw.ch_layout.nb_channels, 8192);
+            if this.fifo.is_null() {
+                return Err(Error::new(Kind::Io, "out of memory for sound"));
+            }
+            Ok(this)
+        }
+    }
+
+    /// Adds the output stream.
+    pub fn add_to(&self, output: &mut Output, about: &OutputStream) -> Result<usize> {
+        output.add(&self.encoder.parameters()?, 0, about)
+    }
+
+    /// What the times of converted packets count.
+    pub fn time_base(&self) -> TimeBase {
+        // SAFETY: the encoder is open.
+        tags::time_base(unsafe { (*self.encoder.0).time_base }).unwrap_or(TimeBase::MICROS)
+    }
+
+    /// Converts one packet, or at the end (`None`) what is left.
+    pub fn convert(&mut self, packet: Option<&Packet>) -> Result<Vec<Packet>> {
+        let pointer = packet.map_or(ptr::null(), |packet| packet.as_ptr().cast_const());
+        // SAFETY: the decoder is open; the packet is valid or null. A packet that does not decode is passed over:
+        // `receive` then has nothing, and the clock below is taken from the next one.
+        unsafe { ffi::avcodec_send_packet(self.decoder.0, pointer) };
+        loop {
+            let frame = AvFrame::new()?;
+            // SAFETY: the decoder is open and the frame empty.
+            if unsafe { ffi::avcodec_receive_frame(self.decoder.0, frame.as_ptr()) } < 0 {
+                break;
+            }
+            if self.position.is_none() {
+                let start = frame.pts().unwrap_or(0);
+                self.position = Some(self.from.rescale(start, self.time_base()));
+            }
+            self.resample(Some(&frame))?;
+            self.encode(false)?;
+        }
+        if packet.is_none() {
+            self.resample(None)?;
+            self.encode(true)?;
+        }
+        Ok(std::mem::take(&mut self.ready))
+    }
+
+    /// Converts a decoded frame, or what the resampler holds back, into the fifo.
+    fn resample(&mut self, frame: Option<&AvFrame>) -> Result<()> {
+        let input = frame.map_or(0, |frame| frame.get().nb_samples);
+        let mut converted = AvFrame::new()?;
+        // SAFETY: sizes and formats are set before the buffer is asked for, and every result is checked.
+        unsafe {
+            let room = ffi::swr_get_out_samples(self.resampler, input);
+            if room <= 0 {
+                return Ok(());
+            }
+            let target = &*self.encoder.0;
+            let raw = converted.get_mut();
+            raw.nb_samples = room;
+            raw.format = target.sample_fmt as i32;
+            raw.sample_rate = target.sample_rate;
+            ffi::av_channel_layout_copy(&mut raw.ch_layout, &target.ch_layout);
+            let code = ffi::av_frame_get_buffer(converted.as_ptr(), 0);
+            if code < 0 {
+                return Err(super::error(Kind::Io, "allocate sound", code));
+            }
+            let source = frame.map_or(ptr::null_mut(), |frame| frame.get().extended_data.cast::<*const u8>());
+            let count = ffi::swr_convert(self.resampler, converted.get().extended_data, room, source, input);
+            if count < 0 {
+                return Err(super::error(Kind::Encode, "convert sound", count));
+            }
+            let written = ffi::av_audio_fifo_write(self.fifo, converted.get().extended_data.cast(), count);
+            if written < count {
+                return Err(Error::new(Kind::Io, "out of memory for sound"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Encodes whole frames from the fifo, at the `end` also the last short one, and drains the encoder.
+    fn encode(&mut self, end: bool) -> Result<()> {
+        // SAFETY: fifo and encoder are valid; each frame's buffer has room for what is read into it.
+        unsafe {
+            let size = match (*self.encoder.0).frame_size {
+                0 => 4096,
+                size => size,
+            };
+            loop {
+                let available = ffi::av_audio_fifo_size(self.fifo);
+                if available == 0 || (available < size && !end) {
+                    break;
+                }
+                let target = &*self.encoder.0;
+                let mut frame = AvFrame::new()?;
+                let raw = frame.get_mut();
+                raw.nb_samples = available.min(size);
+                raw.format = target.sample_fmt as i32;
+                raw.sample_rate = target.sample_rate;
+                ffi::av_channel_layout_copy(&mut raw.ch_layout, &target.ch_layout);
+                let code = ffi::av_frame_get_buffer(frame.as_ptr(), 0);
+                if code < 0 {
+                    return Err(super::error(Kind::Io, "allocate sound", code));
+                }
+                let count = frame.get().nb_samples;
+                ffi::av_audio_fifo_read(self.fifo, frame.get().extended_data.cast(), count);
+                let position = self.position.get_or_insert(0);
+                frame.get_mut().pts = *position;
+                *position += i64::from(count);
+                self.give(Some(&frame))?;
+            }
+        }
+        if end { self.give(None) } else { Ok(()) }
+    }
+
+    fn give(&mut self, frame: Option<&AvFrame>) -> Result<()> {
+        let pointer = frame.map_or(ptr::null_mut(), AvFrame::as_ptr);
+        // SAFETY: the encoder is open; frame and packets are valid.
+        unsafe {
+            let code = ffi::avcodec_send_frame(self.encoder.0, pointer);
+            if code < 0 && code != ffi::AVERROR_EOF {
+                return Err(super::error(Kind::Encode, "encode sound", code));
+            }
+            loop {
+                let packet = Packet::new()?;
+                if ffi::avcodec_receive_packet(self.encoder.0, packet.as_ptr()) < 0 {
+                    return Ok(());
+                }
+                self.ready.push(packet);
+            }
+        }
+    }
+}
+
+/// The encoder's sample format that loses least of `source`: the same depth if it has it, planar or not, else the
+/// next deeper, else its first.
+///
+/// # Safety
+/// `codec` is valid.
+unsafe fn best_format(codec: *const ffi::AVCodec, source: ffi::AVSampleFormat) -> ffi::AVSampleFormat {
+    // SAFETY: the list is static and ends with AV_SAMPLE_FMT_NONE; sizes come from a table.
+    unsafe {
+        let mut formats = Vec::new();
+        let mut next = (*codec).sample_fmts;
+        while !next.is_null() && *next != ffi::AVSampleFormat::AV_SAMPLE_FMT_NONE {
+            formats.push(*next);
+            next = next.add(1);
+        }
+        let wanted = ffi::av_get_bytes_per_sample(source);
+        let enough = formats.iter().filter(|format| ffi::av_get_bytes_per_sample(**format) >= wanted);
+        enough
+            .min_by_key(|format| ffi::av_get_bytes_per_sample(**format))
+            .or(formats.iter().max_by_key(|format| ffi::av_get_bytes_per_sample(**format)))
+            .copied()
+            .unwrap_or(source)
+    }
+}
+
+impl Drop for AudioTranscoder {
+    fn drop(&mut self) {
+        // SAFETY: owned by this value, or null.
+        unsafe {
+            ffi::swr_free(&mut self.resampler);
+            ffi::av_audio_fifo_free(self.fifo);
+        }
+    }
+}
