@@ -1,0 +1,276 @@
+//! What output containers hold, and what happens to each stream besides the processed video.
+//!
+//! The table is pure: whether a container takes a codec as it is was tried beforehand and comes in as an answer.
+
+use std::path::Path;
+
+use crate::av::{MediaKind, OutputStream, Stream, StreamSideData};
+
+/// The containers whose ways are known; any other that FFmpeg writes is treated as taking what it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Container {
+    /// ISO base media, `.mp4` and `.m4v`.
+    Mp4,
+    /// QuickTime.
+    Mov,
+    /// Matroska.
+    Matroska,
+    /// WebM.
+    Webm,
+    /// Another one.
+    Other,
+}
+
+impl Container {
+    /// The container for a file name, by its extension.
+    pub fn of(path: &Path) -> Container {
+        let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+        match extension.as_deref() {
+            Some("mp4" | "m4v") => Container::Mp4,
+            Some("mov" | "qt") => Container::Mov,
+            Some("mkv" | "mka" | "mk3d") => Container::Matroska,
+            Some("webm") => Container::Webm,
+            _ => Container::Other,
+        }
+    }
+
+    /// FFmpeg's name of its muxer, where the extension alone does not say it.
+    pub fn muxer(self) -> Option<&'static str> {
+        match self {
+            Container::Mp4 => Some("mp4"),
+            Container::Mov => Some("mov"),
+            Container::Matroska => Some("matroska"),
+            Container::Webm => Some("webm"),
+            Container::Other => None,
+        }
+    }
+
+    /// An mp4 or a mov.
+    pub fn is_isobmff(self) -> bool {
+        matches!(self, Container::Mp4 | Container::Mov)
+    }
+}
+
+/// What happens to a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Treatment {
+    /// It is the video that is processed.
+    Process,
+    /// Its packets go over as they are.
+    Copy,
+    /// The one picture goes over as a packet (a cover in mp4).
+    CopyCover,
+    /// The one picture goes over as an attached file (a cover in Matroska).
+    AttachCover,
+    /// Text subtitles in another format; what is lost, if anything.
+    Subtitles {
+        /// FFmpeg's encoder.
+        encoder: &'static str,
+        /// What does not survive.
+        lost: Option<&'static str>,
+    },
+    /// Sound in another codec.
+    Sound {
+        /// FFmpeg's encoder.
+        encoder: &'static str,
+    },
+    /// The container makes it anew from what else is kept.
+    Recreated(&'static str),
+    /// It cannot be kept; why.
+    Dropped(String),
+}
+
+/// A stream of the input and what becomes of it.
+#[derive(Clone, Debug)]
+pub struct StreamPlan {
+    /// Its index in the input.
+    pub input_index: usize,
+    /// What it carries.
+    pub kind: MediaKind,
+    /// FFmpeg's name of its codec in the input.
+    pub codec: String,
+    /// What happens to it.
+    pub treatment: Treatment,
+    /// What the output says about it.
+    pub about: OutputStream,
+}
+
+impl StreamPlan {
+    /// Whether the output has a stream for it that is made by us.
+    pub fn is_kept(&self) -> bool {
+        !matches!(self.treatment, Treatment::Recreated(_) | Treatment::Dropped(_))
+    }
+
+    /// What happens, for people and reports: a word and a detail.
+    pub fn describe(&self) -> (&'static str, String) {
+        match &self.treatment {
+            Treatment::Process => ("processed", String::new()),
+            Treatment::Copy => ("copied", String::new()),
+            Treatment::CopyCover => ("copied", "cover picture".to_owned()),
+            Treatment::AttachCover => ("copied", "cover picture, as an attached file".to_owned()),
+            Treatment::Subtitles { encoder, lost } => {
+                let lost = lost.map_or_else(String::new, |lost| format!(", without its {lost}"));
+                ("converted", format!("to {encoder}{lost}"))
+            }
+            Treatment::Sound { encoder } => ("converted", format!("to {encoder}")),
+            Treatment::Recreated(from) => ("recreated", (*from).to_owned()),
+            Treatment::Dropped(why) => ("dropped", why.clone()),
+        }
+    }
+}
+
+/// Metadata that speaks of the old file and would be false in the new one.
+fn is_stale(key: &str, is_reencoded: bool) -> bool {
+    let key = key.to_ascii_lowercase();
+    let container = ["major_brand", "minor_version", "compatible_brands", "encoder", "duration"];
+    let statistics = ["bps", "number_of_frames", "number_of_bytes", "_statistics_"];
+    container.iter().any(|name| key == *name || key.starts_with(&format!("{name}-")))
+        || is_reencoded && statistics.iter().any(|name| key.starts_with(name))
+}
+
+/// The metadata of a file or stream that goes over.
+pub fn kept_metadata(metadata: &[(String, String)], is_reencoded: bool) -> Vec<(String, String)> {
+    metadata.iter().filter(|(key, _)| !is_stale(key, is_reencoded)).cloned().collect()
+}
+
+/// Side data that describes pictures and so holds for processed ones too.
+const OF_PICTURES: [u32; 5] = [
+    StreamSideData::DISPLAY_MATRIX,
+    StreamSideData::MASTERING_DISPLAY,
+    StreamSideData::CONTENT_LIGHT,
+    StreamSideData::STEREO_3D,
+    StreamSideData::SPHERICAL,
+];
+
+/// What becomes of every stream of the input, in its order. `holds` answers whether the output's container takes a
+/// stream's codec as it is.
+pub fn plan_streams(
+    streams: &[Stream],
+    video: usize,
+    has_chapters: bool,
+    container: Container,
+    holds: &dyn Fn(&Stream) -> bool,
+) -> Vec<StreamPlan> {
+    streams
+        .iter()
+        .map(|stream| {
+            let is_video = stream.index == video;
+            let treatment = if is_video { Treatment::Process } else { treat(stream, has_chapters, container, holds) };
+            let mut about = OutputStream {
+                metadata: kept_metadata(&stream.metadata, is_video),
+                disposition: stream.disposition,
+                time_base: Some(stream.time_base),
+                side_data: stream.side_data.clone(),
+                ..OutputStream::default()
+            };
+            if stream.kind == MediaKind::Video {
+                about.frame_rate = Some(stream.average_frame_rate);
+                about.sample_aspect_ratio = Some(stream.sample_aspect_ratio);
+            }
+            if is_video {
+                about.side_data.retain(|data| OF_PICTURES.contains(&data.kind));
+            }
+            if treatment == Treatment::AttachCover {
+                complete_attachment(&mut about, &stream.codec);
+            }
+            StreamPlan { input_index: stream.index, kind: stream.kind, codec: stream.codec.clone(), treatment, about }
+        })
+        .collect()
+}
+
+fn treat(stream: &Stream, has_chapters: bool, container: Container, holds: &dyn Fn(&Stream) -> bool) -> Treatment {
+    if stream.is_cover() {
+        return match (container, stream.cover.is_some()) {
+            (_, false) => Treatment::Dropped("the cover picture is empty".to_owned()),
+            (Container::Matroska, true) => Treatment::AttachCover,
+            (_, true) if container.is_isobmff() && holds(stream) => Treatment::CopyCover,
+            _ => Treatment::Dropped(no_room(stream)),
+        };
+    }
+    if stream.kind == MediaKind::Data {
+        if has_chapters && stream.is_left_out {
+            return Treatment::Recreated("the text track of the chapters, made anew from them");
+        }
+        if &stream.codec_tag.to_le_bytes() == b"tmcd" && container.is_isobmff() {
+            return Treatment::Recreated("the time code track, made anew from the time code");
+        }
+    }
+    let fits_by_name = match (container, stream.kind, stream.codec.as_str()) {
+        // The muxers take these in their header, but players of the container do not know them.
+        (Container::Mp4 | Container::Mov, MediaKind::Subtitle, codec) => matches!(codec, "mov_text" | "dvd_subtitle" | "eia_608"),
+        (Container::Webm, MediaKind::Subtitle, codec) => codec == "webvtt",
+        (Container::Matroska, MediaKind::Subtitle, "mov_text") => false,
+        _ => true,
+    };
+    if fits_by_name && holds(stream) {
+        return Treatment::Copy;
+    }
+    match stream.kind {
+        MediaKind::Subtitle if stream.is_text_subtitle() => subtitles(stream, container),
+        MediaKind::Audio => Treatment::Sound {
+            encoder: match container {
+                Container::Webm => "libopus",
+                Container::Mp4 | Container::Mov => "alac",
+                _ => "flac",
+            },
+        },
+        _ => Treatment::Dropped(no_room(stream)),
+    }
+}
+
+fn subtitles(stream: &Stream, container: Container) -> Treatment {
+    let encoder = match container {
+        Container::Mp4 | Container::Mov => "mov_text",
+        Container::Webm => "webvtt",
+        Container::Matroska => "subrip",
+        Container::Other => return Treatment::Dropped(no_room(stream)),
+    };
+    let lost = match (stream.codec.as_str(), encoder) {
+        ("ass" | "ssa", _) => Some("positions and styles"),
+        ("mov_text", "subrip") => Some("boxes and highlights"),
+        (_, "webvtt") => Some("fonts and colours"),
+        _ => None,
+    };
+    Treatment::Subtitles { encoder, lost }
+}
+
+fn no_room(stream: &Stream) -> String {
+    format!("the output's container holds no {} {}; an .mkv may", stream.codec, stream.kind.name())
+}
+
+/// Matroska wants a name and a type for an attached file.
+fn complete_attachment(about: &mut OutputStream, codec: &str) {
+    let (extension, mime) = match codec {
+        "mjpeg" => ("jpg", "image/jpeg"),
+        "png" => ("png", "image/png"),
+        "gif" => ("gif", "image/gif"),
+        "webp" => ("webp", "image/webp"),
+        _ => ("bmp", "image/bmp"),
+    };
+    for (key, value) in [("filename", format!("cover.{extension}")), ("mimetype", mime.to_owned())] {
+        if !about.metadata.iter().any(|(name, _)| name.eq_ignore_ascii_case(key)) {
+            about.metadata.push((key.to_owned(), value));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stale_statistics_go_and_titles_stay() {
+        let pairs = |keys: &[&str]| keys.iter().map(|key| ((*key).to_owned(), "x".to_owned())).collect::<Vec<_>>();
+        let keys = pairs(&["title", "DURATION", "BPS-eng", "major_brand", "encoder", "language", "duration_note"]);
+        let names = |kept: Vec<(String, String)>| kept.into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+        assert_eq!(names(kept_metadata(&keys, true)), ["title", "language", "duration_note"]);
+        assert_eq!(names(kept_metadata(&keys, false)), ["title", "BPS-eng", "language", "duration_note"]);
+    }
+
+    #[test]
+    fn containers_are_told_by_extension() {
+        assert_eq!(Container::of(Path::new("a.MP4")), Container::Mp4);
+        assert_eq!(Container::of(Path::new("a.b/c.webm")), Container::Webm);
+        assert_eq!(Container::of(Path::new("a.ts")), Container::Other);
+    }
+}

@@ -1,0 +1,376 @@
+//! Which encoder, with which options, in which pixel format.
+//!
+//! One table of what each encoder needs; any other encoder of FFmpeg's is taken as it comes. What the installed
+//! encoder can do comes in as facts.
+
+use super::container::Container;
+use crate::error::{Error, Kind, Result};
+use crate::frame::{PixelFormat, SideData};
+
+/// What the installed encoder can do.
+#[derive(Clone, Debug, Default)]
+pub struct EncoderFacts {
+    /// FFmpeg's name of the encoder.
+    pub name: String,
+    /// FFmpeg's name of the codec it makes.
+    pub codec: String,
+    /// FFmpeg's names of the pixel formats it takes; empty when it does not say.
+    pub pixel_formats: Vec<String>,
+    /// Which of the options that we would set it has: `crf`, `preset`, `udu_sei`.
+    pub options: Vec<&'static str>,
+}
+
+/// The options that [`EncoderFacts::options`] is about.
+pub const OPTIONS_OF_INTEREST: [&str; 4] = ["crf", "preset", "udu_sei", "tune"];
+
+/// What was asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// `--crf`
+    pub crf: Option<f64>,
+    /// `--preset`
+    pub preset: Option<String>,
+    /// `--encoder-opt`
+    pub options: Vec<(String, String)>,
+    /// `--pix-fmt`
+    pub pix_fmt: Option<String>,
+}
+
+/// How the video is encoded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EncodingPlan {
+    /// FFmpeg's name of the encoder.
+    pub encoder: String,
+    /// FFmpeg's name of the pixel format it is given.
+    pub pixel_format: String,
+    /// Its options, all of them.
+    pub options: Vec<(String, String)>,
+    /// Encoder threads.
+    pub threads: usize,
+    /// A four-character code to write instead of the container's usual one.
+    pub codec_tag: Option<[u8; 4]>,
+    /// What is changed against the source, and by which rule.
+    pub notes: Vec<String>,
+}
+
+/// The encoder when nobody names one.
+pub fn default_encoder(container: Container, bit_depth: u8) -> &'static str {
+    match container {
+        Container::Webm => "libsvtav1",
+        _ if bit_depth > 8 => "libx265",
+        _ => "libx264",
+    }
+}
+
+/// What one encoder needs.
+struct Rule {
+    encoder: &'static str,
+    /// Quality when the user says nothing about the rate.
+    rate: &'static [(&'static str, &'static str)],
+    /// Options that decide the rate: any of them removes ours.
+    rate_options: &'static [&'static str],
+    /// Sizes must be multiples of the chroma subsampling.
+    whole_chroma: bool,
+}
+
+/// Options of FFmpeg's own that decide the rate in any encoder.
+const COMMON_RATE: [&str; 7] = ["b", "bitrate", "q", "qscale", "global_quality", "maxrate", "bufsize"];
+
+const RULES: [Rule; 6] = [
+    Rule {
+        encoder: "libx264",
+        rate: &[("crf", "18")],
+        rate_options: &["crf", "qp", "x264-params", "x264opts", "crf_max"],
+        whole_chroma: true,
+    },
+    Rule { encoder: "libx265", rate: &[("crf", "18")], rate_options: &["crf", "qp", "x265-params"], whole_chroma: true },
+    Rule {
+        encoder: "libsvtav1",
+        rate: &[("crf", "25")],
+        rate_options: &["crf", "qp", "rc", "svtav1-params"],
+        whole_chroma: true,
+    },
+    Rule {
+        encoder: "libvpx-vp9",
+        rate: &[("crf", "24"), ("b", "0")],
+        rate_options: &["crf", "lossless", "b", "minrate"],
+        whole_chroma: false,
+    },
+    Rule { encoder: "ffv1", rate: &[("level", "3"), ("slicecrc", "1"), ("g", "1")], rate_options: &[], whole_chroma: false },
+    Rule { encoder: "prores_ks", rate: &[], rate_options: &["profile"], whole_chroma: false },
+];
+
+/// Decides how to encode pictures of `format` and size `width` x `height`.
+pub fn plan_encoding(
+    facts: &EncoderFacts,
+    wishes: &Wishes,
+    container: Container,
+    format: PixelFormat,
+    (width, height): (usize, usize),
+    threads: usize,
+    hdr: &[SideData],
+) -> Result<EncodingPlan> {
+    let rule = RULES.iter().find(|rule| rule.encoder == facts.name);
+    let mut notes = Vec::new();
+    let (pixel_format, chosen) = choose_format(facts, wishes, format, &mut notes)?;
+    if rule.is_some_and(|rule| rule.whole_chroma)
+        && let Some(subsampling) = chosen.and_then(PixelFormat::subsampling)
+        && (width % (1 << subsampling.x) != 0 || height % (1 << subsampling.y) != 0)
+    {
+        let message = format!(
+            "{} does not take {width}x{height} in {pixel_format}: its sides must be even; try --pix-fmt yuv444p or \
+             --encoder ffv1",
+            facts.name
+        );
+        return Err(Error::new(Kind::Usage, message));
+    }
+    let mut options = Vec::new();
+    let has = |name: &str| facts.options.contains(&name);
+    let says_rate = wishes.options.iter().any(|(key, _)| {
+        COMMON_RATE.contains(&key.as_str()) || rule.is_some_and(|rule| rule.rate_options.contains(&key.as_str()))
+    });
+    if let Some(crf) = wishes.crf {
+        if !has("crf") {
+            let message = format!("{} has no --crf; try --encoder-opt with one of its own options", facts.name);
+            return Err(Error::new(Kind::Usage, message));
+        }
+        options.push(("crf".to_owned(), crf.to_string()));
+        if facts.name == "libvpx-vp9" {
+            options.push(("b".to_owned(), "0".to_owned()));
+        }
+    } else if let Some(rule) = rule.filter(|_| !says_rate) {
+        options.extend(rule.rate.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+    }
+    if let Some(preset) = &wishes.preset {
+        if !has("preset") {
+            return Err(Error::new(Kind::Usage, format!("{} has no --preset; leave it out", facts.name)));
+        }
+        options.push(("preset".to_owned(), preset.clone()));
+    }
+    if has("udu_sei") {
+        options.push(("udu_sei".to_owned(), "1".to_owned()));
+    }
+    own_parameters(&facts.name, threads, hdr, &mut options);
+    for (key, value) in &wishes.options {
+        merge(&mut options, key, value);
+    }
+    let codec_tag = (container.is_isobmff() && facts.codec == "hevc").then_some(*b"hvc1");
+    Ok(EncodingPlan { encoder: facts.name.clone(), pixel_format, options, threads, codec_tag, notes })
+}
+
+/// Parameters that go into an encoder's own parameter string.
+fn own_parameters(encoder: &str, threads: usize, hdr: &[SideData], options: &mut Vec<(String, String)>) {
+    match encoder {
+        "libx264" => {
+            // Else the bits differ between processors; costs under 2 %.
+            let mut parameters = vec!["cpu-independent=1".to_owned()];
+            parameters.extend(mastering_display(hdr).map(|text| format!("mastering-display={text}")));
+            parameters.extend(content_light(hdr).map(|text| format!("cll={text}")));
+            options.push(("x264-params".to_owned(), parameters.join(":")));
+        }
+        "libx265" => {
+            let mut parameters = vec!["log-level=none".to_owned(), format!("pools={threads}"), "frame-threads=1".to_owned()];
+            parameters.extend(mastering_display(hdr).map(|text| format!("master-display={text}")));
+            parameters.extend(content_light(hdr).map(|text| format!("max-cll={text}")));
+            options.push(("x265-params".to_owned(), parameters.join(":")));
+        }
+        "libsvtav1" => options.push(("svtav1-params".to_owned(), format!("lp={threads}"))),
+        "libvpx-vp9" => options.push(("row-mt".to_owned(), "1".to_owned())),
+        _ => {}
+    }
+}
+
+/// The user's option replaces ours, but is added to ours in a parameter string.
+fn merge(options: &mut Vec<(String, String)>, key: &str, value: &str) {
+    match options.iter_mut().find(|(name, _)| name == key) {
+        Some((_, ours)) if key.ends_with("-params") => *ours = format!("{ours}:{value}"),
+        Some((_, ours)) => *ours = value.to_owned(),
+        None => options.push((key.to_owned(), value.to_owned())),
+    }
+}
+
+/// The pixel format that loses least, and what it loses.
+fn choose_format(
+    facts: &EncoderFacts,
+    wishes: &Wishes,
+    format: PixelFormat,
+    notes: &mut Vec<String>,
+) -> Result<(String, Option<PixelFormat>)> {
+    if let Some(name) = &wishes.pix_fmt {
+        if !facts.pixel_formats.is_empty() && !facts.pixel_formats.contains(name) {
+            let can = facts.pixel_formats.join(", ");
+            return Err(Error::new(Kind::Usage, format!("{} does not take --pix-fmt {name}; it takes {can}", facts.name)));
+        }
+        return Ok((name.clone(), PixelFormat::from_name(name)));
+    }
+    let source = format.planar();
+    if facts.pixel_formats.is_empty() {
+        return Ok((source.to_string(), Some(source)));
+    }
+    // Of equal formats the first counts, and the deprecated yuvj names come after the plain ones.
+    let mut best: Option<(u32, &String, PixelFormat)> = None;
+    for name in &facts.pixel_formats {
+        let Some(candidate) = PixelFormat::from_name(name).filter(|format| *format == format.planar()) else { continue };
+        let cost = loss(source, candidate) + u32::from(name.starts_with("yuvj"));
+        if best.is_none_or(|(least, ..)| cost < least) {
+            best = Some((cost, name, candidate));
+        }
+    }
+    let Some((_, name, chosen)) = best else {
+        let message = format!("{} takes no Y'CbCr or gray pictures; try libx264 or ffv1", facts.name);
+        return Err(Error::new(Kind::Usage, message));
+    };
+    for (is_lost, what) in [
+        (chosen.bit_depth < source.bit_depth, format!("{} bits become {}", source.bit_depth, chosen.bit_depth)),
+        (chroma_lost(source, chosen) > 0, format!("chroma is reduced, {source} becomes {chosen}")),
+        (source.alpha && !chosen.alpha, "opacity is dropped".to_owned()),
+    ] {
+        if is_lost {
+            notes.push(format!("{what}: {} takes no more; another --encoder may (ffv1, prores_ks)", facts.name));
+        }
+    }
+    Ok((name.clone(), Some(chosen)))
+}
+
+/// How much chroma resolution is lost: halvings, more when all of it is.
+fn chroma_lost(source: PixelFormat, target: PixelFormat) -> u32 {
+    match (source.subsampling(), target.subsampling()) {
+        (None, _) => 0,
+        (Some(_), None) => 8,
+        (Some(from), Some(to)) => u32::from(to.x.saturating_sub(from.x)) + u32::from(to.y.saturating_sub(from.y)),
+    }
+}
+
+/// What is lost by going from one format to another, most weight on what is seen first; then what is spent.
+fn loss(source: PixelFormat, target: PixelFormat) -> u32 {
+    let depth_lost = u32::from(source.bit_depth.saturating_sub(target.bit_depth));
+    let depth_spent = u32::from(target.bit_depth.saturating_sub(source.bit_depth));
+    let chroma_spent = match (source.subsampling(), target.subsampling()) {
+        (None, Some(to)) => 3 - u32::from(to.x.min(1)) - u32::from(to.y.min(1)),
+        _ => chroma_lost(target, source),
+    };
+    chroma_lost(source, target) * 4000
+        + depth_lost * 1000
+        + u32::from(source.alpha && !target.alpha) * 800
+        + u32::from(!source.alpha && target.alpha) * 90
+        + depth_spent * 10
+        + chroma_spent * 20
+}
+
+/// FFmpeg's `AVFrameSideDataType` of mastering display and content light level.
+const MASTERING_DISPLAY: i32 = 11;
+const CONTENT_LIGHT: i32 = 14;
+
+fn words(bytes: &[u8]) -> Vec<i64> {
+    bytes.as_chunks::<4>().0.iter().map(|word| i64::from(i32::from_ne_bytes(*word))).collect()
+}
+
+/// SMPTE ST 2086 in the form that x264 and x265 take: chromaticities in 0.00002, luminance in 0.0001 cd/m2.
+///
+/// The bytes are FFmpeg's `AVMasteringDisplayMetadata`: red, green, blue as x and y, the white point, the least and
+/// greatest luminance as rationals, then two flags.
+pub fn mastering_display(hdr: &[SideData]) -> Option<String> {
+    let words = words(&hdr.iter().find(|data| data.kind == MASTERING_DISPLAY)?.bytes);
+    if words.len() < 22 || words[20] == 0 || words[21] == 0 {
+        return None;
+    }
+    let value = |i: usize, unit: i64| {
+        let (num, den) = (words[2 * i], words[2 * i + 1]);
+        (den > 0).then(|| (num * unit + den / 2) / den)
+    };
+    let [red, green, blue, white] = [0, 2, 4, 6].map(|i| Some((value(i, 50_000)?, value(i + 1, 50_000)?)));
+    let pair = |name: &str, (x, y): (i64, i64)| format!("{name}({x},{y})");
+    let (least, greatest) = (value(8, 10_000)?, value(9, 10_000)?);
+    Some(format!(
+        "{}{}{}{}L({greatest},{least})",
+        pair("G", green?),
+        pair("B", blue?),
+        pair("R", red?),
+        pair("WP", white?)
+    ))
+}
+
+/// CTA-861.3 content light level, `MaxCLL,MaxFALL` in cd/m2. The bytes are FFmpeg's `AVContentLightMetadata`.
+pub fn content_light(hdr: &[SideData]) -> Option<String> {
+    let words = words(&hdr.iter().find(|data| data.kind == CONTENT_LIGHT)?.bytes);
+    (words.len() >= 2).then(|| format!("{},{}", words[0], words[1]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn x264() -> EncoderFacts {
+        EncoderFacts {
+            name: "libx264".to_owned(),
+            codec: "h264".to_owned(),
+            pixel_formats: ["yuv420p", "yuvj420p", "yuv422p", "yuv444p", "nv12", "yuv420p10le", "yuv444p10le", "gray"]
+                .map(str::to_owned)
+                .to_vec(),
+            options: vec!["crf", "preset"],
+        }
+    }
+
+    fn plan(wishes: &Wishes, format: &str, size: (usize, usize)) -> Result<EncodingPlan> {
+        let format = PixelFormat::from_name(format).unwrap();
+        plan_encoding(&x264(), wishes, Container::Mp4, format, size, 2, &[])
+    }
+
+    fn option<'a>(plan: &'a EncodingPlan, key: &str) -> Option<&'a str> {
+        plan.options.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
+
+    #[test]
+    fn a_rate_option_of_the_users_removes_ours() {
+        let wishes = Wishes { options: vec![("qp".to_owned(), "0".to_owned())], ..Wishes::default() };
+        assert_eq!(option(&plan(&wishes, "yuv420p", (64, 64)).unwrap(), "crf"), None);
+        assert_eq!(option(&plan(&Wishes::default(), "yuv420p", (64, 64)).unwrap(), "crf"), Some("18"));
+        let wishes = Wishes { options: vec![("x264-params".to_owned(), "keyint=5".to_owned())], ..Wishes::default() };
+        let merged = plan(&wishes, "yuv420p", (64, 64)).unwrap();
+        assert_eq!(option(&merged, "x264-params"), Some("cpu-independent=1:keyint=5"));
+    }
+
+    #[test]
+    fn the_format_that_loses_least_is_chosen_and_losses_are_named() {
+        for (from, to, n_notes) in [
+            ("yuv420p", "yuv420p", 0),
+            ("nv12", "yuv420p", 0),
+            ("p010le", "yuv420p10le", 0),
+            ("yuv420p12le", "yuv420p10le", 1),
+            ("yuv422p10le", "yuv444p10le", 0),
+            ("yuv411p", "yuv422p", 0),
+            ("gray", "gray", 0),
+            ("gray12le", "yuv420p10le", 1),
+            ("yuva420p", "yuv420p", 1),
+        ] {
+            let plan = plan(&Wishes::default(), from, (64, 64)).unwrap();
+            assert_eq!((plan.pixel_format.as_str(), plan.notes.len()), (to, n_notes), "{from}");
+        }
+    }
+
+    #[test]
+    fn odd_sizes_are_refused_by_name() {
+        let error = plan(&Wishes::default(), "yuv420p", (161, 121)).unwrap_err().to_string();
+        assert!(error.contains("161x121") && error.contains("ffv1"), "{error}");
+        assert!(plan(&Wishes::default(), "yuv444p", (161, 121)).is_ok());
+    }
+
+    #[test]
+    fn hdr_metadata_is_written_in_the_encoders_units() {
+        let rationals = [
+            (34_000, 50_000), (16_000, 50_000), (13_250, 50_000), (34_500, 50_000), (7_500, 50_000), (3_000, 50_000),
+            (15_635, 50_000), (16_450, 50_000), (50, 10_000), (10_000_000, 10_000),
+        ];
+        let mut words: Vec<i32> = rationals.iter().flat_map(|(num, den)| [*num, *den]).collect();
+        words.extend([1, 1]);
+        let bytes = |words: &[i32]| words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let hdr = [
+            SideData { kind: MASTERING_DISPLAY, bytes: bytes(&words) },
+            SideData { kind: CONTENT_LIGHT, bytes: bytes(&[1000, 400]) },
+        ];
+        let text = mastering_display(&hdr).unwrap();
+        assert_eq!(text, "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)");
+        assert_eq!(content_light(&hdr).as_deref(), Some("1000,400"));
+        assert_eq!(mastering_display(&[SideData { kind: MASTERING_DISPLAY, bytes: vec![0; 20] }]), None);
+    }
+}
