@@ -9,6 +9,7 @@ pub mod error;
 pub mod frame;
 pub mod infer;
 pub mod model;
+pub mod sequence;
 pub mod sink;
 pub mod source;
 pub mod time;

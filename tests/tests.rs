@@ -1,1 +1,1 @@
-
+mod raw_video;

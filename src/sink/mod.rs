@@ -3,8 +3,52 @@
 //! A sink takes frames in presentation order and makes the output; `finish` runs only after all went well. A sink
 //! that is dropped without `finish` leaves nothing under the final name.
 
-use crate::error::Result;
-use crate::frame::Frame;
+pub mod hash;
+pub mod images;
+pub mod null;
+pub mod part;
+pub mod planar;
+pub mod y4m;
+
+use crate::error::{Error, Kind, Result};
+use crate::frame::{ColorTags, FieldOrder, Frame, Picture, PixelFormat};
+use crate::time::{Ratio, TimeBase};
+
+/// What a sink must know of the video before its first frame.
+#[derive(Clone, Debug)]
+pub struct VideoFacts {
+    /// Luma samples a row; every frame has this size.
+    pub width: usize,
+    /// Luma rows.
+    pub height: usize,
+    /// The pixel format of every frame, but for how the chroma planes are packed.
+    pub format: PixelFormat,
+    /// The tags to write.
+    pub color: ColorTags,
+    /// Sample aspect ratio; unknown when a part is 0.
+    pub sample_aspect_ratio: Ratio,
+    /// Whether, and how, the video is interlaced.
+    pub field_order: FieldOrder,
+    /// What pts and durations count.
+    pub time_base: TimeBase,
+    /// The nominal frame rate; unknown when a part is 0.
+    pub frame_rate: Ratio,
+}
+
+impl VideoFacts {
+    /// An error unless `picture` has the size, components and depth that were announced.
+    pub fn check(&self, picture: &Picture) -> Result<()> {
+        let same = (picture.width(), picture.height()) == (self.width, self.height)
+            && picture.format().planar() == self.format.planar();
+        if same {
+            return Ok(());
+        }
+        let got = format!("{}x{} {}", picture.width(), picture.height(), picture.format());
+        let message =
+            format!("the sink got a picture of {got}, expected {}x{} {}", self.width, self.height, self.format);
+        Err(Error::new(Kind::Internal, message))
+    }
+}
 
 /// What a finished sink tells.
 #[derive(Clone, Debug, Default)]

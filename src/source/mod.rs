@@ -4,9 +4,12 @@
 //! It knows nothing of sinks, networks or threads.
 
 pub mod ffmpeg;
+pub mod images;
+pub mod pattern;
 pub mod timeline;
+pub mod y4m;
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::frame::{ColorTags, FieldOrder, Frame, PixelFormat, SideData};
 use crate::time::{Ratio, TimeBase};
 
@@ -65,4 +68,19 @@ pub trait Source: Send {
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
+}
+
+/// Most luma samples a picture may have; FFmpeg refuses larger ones as well.
+pub const MAX_PIXELS: usize = (1 << 29) - 1;
+
+/// Refuses a picture size that is not 1..=65535 both ways or has more than [`MAX_PIXELS`], before memory is taken.
+pub fn check_size(width: usize, height: usize) -> Result<()> {
+    let message = if !(1..=65535).contains(&width) || !(1..=65535).contains(&height) {
+        format!("a picture of {width}x{height}, expected 1 to 65535 samples each way; is the header damaged?")
+    } else if width * height > MAX_PIXELS {
+        format!("a picture of {width}x{height} is more than {MAX_PIXELS} samples; scale it down first")
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(Kind::Input, message))
 }

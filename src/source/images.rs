@@ -1,0 +1,203 @@
+//! The image sequence source: numbered PNG files, 8 or 16 bits, gray or R'G'B'.
+//!
+//! R'G'B' becomes Y'CbCr 4:4:4 of the same depth, for the chain works on nothing else: BT.709 (the primaries are those
+//! of sRGB), limited range, tagged as such. Gray stays as it is, in full range. Opacity is dropped with a warning. Every
+//! picture has the size of the first; one with less colour or depth than the first is widened, one with more refused.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use image::codecs::png::PngDecoder;
+use image::{DynamicImage, ImageDecoder, ImageError, Limits};
+
+use super::{Source, SourceFacts, check_size};
+use crate::error::{Context, Error, Kind, Result};
+use crate::frame::{ColorRange, ColorTags, FieldOrder, Frame, Picture, PictureBuf, PixelFormat, Pool};
+use crate::sequence::Sequence;
+use crate::time::{Ratio, TimeBase};
+
+/// The pictures of a sequence of files.
+pub struct ImagesSource {
+    sequence: Sequence,
+    first_number: u64,
+    facts: SourceFacts,
+    pool: Pool,
+    n_frames: u64,
+    warnings: Vec<String>,
+    has_alpha: bool,
+}
+
+impl ImagesSource {
+    /// Opens the files that `pattern` names (see [`Sequence::parse`]), from the smallest number to the first gap,
+    /// shown at `fps`.
+    pub fn open(pattern: &Path, fps: Ratio) -> Result<Self> {
+        let sequence = Sequence::parse(pattern)?;
+        let time_base = TimeBase::new(fps.den, fps.num).ok_or_else(|| {
+            Error::new(Kind::Usage, format!("images at {fps} frames a second, expected a positive rate; try --fps 24"))
+        })?;
+        let numbers = sequence.numbers()?;
+        let Some(first_number) = numbers.first().copied() else {
+            let message = format!("no file is named like {}", pattern.display());
+            return Err(Error::new(Kind::Input, message));
+        };
+        let n_files = numbers.iter().zip(first_number..).take_while(|(number, expected)| *number == expected).count();
+        let mut warnings = Vec::new();
+        if let Some(next) = numbers.get(n_files) {
+            let (missing, left) = (sequence.path(first_number + n_files as u64), numbers.len() - n_files);
+            let next = sequence.path(*next);
+            let (missing, next) = (missing.display(), next.display());
+            warnings.push(format!(
+                "the sequence ends where {missing} is missing; {left} files from {next} on are left out"
+            ));
+        }
+        let decoder = open_png(&sequence.path(first_number))?;
+        let (width, height) = decoder.dimensions();
+        let color = decoder.color_type();
+        let bit_depth = if color.bytes_per_pixel() / color.channel_count() == 2 { 16 } else { 8 };
+        let (format, range, matrix) = if color.has_color() {
+            (PixelFormat::yuv(0, 0, bit_depth), ColorRange::Limited, 1)
+        } else {
+            (PixelFormat::gray(bit_depth), ColorRange::Full, 2)
+        };
+        let facts = SourceFacts {
+            kind: "png sequence".to_owned(),
+            width: width as usize,
+            height: height as usize,
+            format,
+            converted_from: color.has_color().then(|| if bit_depth == 8 { "rgb24" } else { "rgb48" }.to_owned()),
+            // Primaries and transfer of sRGB, H.273 code points 1 and 13.
+            color: ColorTags { range: Some(range), matrix, primaries: 1, transfer: 13, chroma_location: None },
+            sample_aspect_ratio: Ratio::new(1, 1),
+            field_order: FieldOrder::Progressive,
+            time_base,
+            frame_rate: fps,
+            n_frames: Some(n_files as u64),
+        };
+        Ok(ImagesSource { sequence, first_number, facts, pool: Pool::new(), n_frames: 0, warnings, has_alpha: false })
+    }
+
+    fn read(&mut self, path: &Path) -> Result<Picture> {
+        let decoder = open_png(path)?;
+        let (width, height) = decoder.dimensions();
+        let color = decoder.color_type();
+        let format = self.facts.format;
+        let refuse = |what: String| Err(Error::new(Kind::Input, format!("{}: {what}", path.display())));
+        if (width as usize, height as usize) != (self.facts.width, self.facts.height) {
+            let (first_width, first_height) = (self.facts.width, self.facts.height);
+            return refuse(format!("{width}x{height}, expected {first_width}x{first_height} as the first picture has"));
+        }
+        let is_gray = format.subsampling().is_none();
+        if color.has_color() && is_gray {
+            return refuse("colour, expected gray as the first picture is; save the first one in colour".to_owned());
+        }
+        if color.bytes_per_pixel() / color.channel_count() == 2 && format.bit_depth == 8 {
+            return refuse(
+                "16 bits a sample, expected 8 as the first picture has; save the first one with 16".to_owned(),
+            );
+        }
+        self.has_alpha |= color.has_alpha();
+        let image = DynamicImage::from_decoder(decoder).map_err(|error| undecodable(path, error))?;
+        let mut picture = self.pool.picture(format, self.facts.width, self.facts.height)?;
+        match (is_gray, format.bit_depth) {
+            (true, 8) => write(&mut picture, image.into_luma8().as_raw(), |_, [gray]: &[u8; 1]| *gray),
+            (true, _) => write(&mut picture, image.into_luma16().as_raw(), |_, [gray]: &[u16; 1]| *gray),
+            (false, 8) => write(&mut picture, image.into_rgb8().as_raw(), |component, rgb: &[u8; 3]| {
+                code(component, rgb.map(f32::from), 255.0, 1.0) as u8
+            }),
+            (false, _) => write(&mut picture, image.into_rgb16().as_raw(), |component, rgb: &[u16; 3]| {
+                code(component, rgb.map(f32::from), 65535.0, 256.0) as u16
+            }),
+        }
+        Ok(picture.freeze())
+    }
+}
+
+impl Source for ImagesSource {
+    fn facts(&self) -> &SourceFacts {
+        &self.facts
+    }
+
+    fn next_frame(&mut self) -> Result<Option<Frame>> {
+        if Some(self.n_frames) == self.facts.n_frames {
+            return Ok(None);
+        }
+        let index = self.n_frames;
+        let path = self.sequence.path(self.first_number + index);
+        let picture = self.read(&path).context(|| format!("frame {index}"))?;
+        self.n_frames += 1;
+        Ok(Some(Frame {
+            index,
+            pts: i64::try_from(index).expect("fewer frames than an i64 counts"),
+            duration: Some(1),
+            picture,
+            color: self.facts.color,
+            sample_aspect_ratio: self.facts.sample_aspect_ratio,
+            field_order: FieldOrder::Progressive,
+            side_data: Vec::new(),
+        }))
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let alpha = self.has_alpha.then(|| "the images have opacity, which is dropped".to_owned());
+        self.warnings.iter().cloned().chain(alpha).collect()
+    }
+}
+
+/// Fills the planes of `picture`: `code(component, pixel)` for each pixel of N interleaved samples.
+fn write<T: bytemuck::Pod, const N: usize>(picture: &mut PictureBuf, image: &[T], code: impl Fn(usize, &[T; N]) -> T) {
+    for component in 0..N {
+        let mut plane = picture.plane_mut(component);
+        for (y, pixels) in image.as_chunks::<N>().0.chunks_exact(plane.width()).enumerate() {
+            let row: &mut [T] = bytemuck::cast_slice_mut(plane.row_bytes(y));
+            row.iter_mut().zip(pixels).for_each(|(to, pixel)| *to = code(component, pixel));
+        }
+    }
+}
+
+/// A decoder that has read the header, for a picture of a size we take.
+fn open_png(path: &Path) -> Result<PngDecoder<BufReader<File>>> {
+    let file = File::open(path).map_err(|error| Error::io(format!("open {}", path.display()), error))?;
+    // The picture itself may take 8 bytes for each of `MAX_PIXELS`; what is beyond is text chunks and the like.
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(8 * super::MAX_PIXELS as u64 + (1 << 26));
+    let decoder = PngDecoder::with_limits(BufReader::with_capacity(1 << 18, file), limits);
+    let decoder = decoder.map_err(|error| undecodable(path, error))?;
+    let (width, height) = decoder.dimensions();
+    check_size(width as usize, height as usize).context(|| path.display().to_string())?;
+    Ok(decoder)
+}
+
+fn undecodable(path: &Path, error: ImageError) -> Error {
+    let path = path.display();
+    match error {
+        ImageError::IoError(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
+            Error::io(format!("read {path}"), error)
+        }
+        error => Error::new(Kind::Input, format!("{path} is not a whole PNG picture: {error}")).with_source(error),
+    }
+}
+
+/// BT.709 (H.273, matrix coefficients 1): KR = 0.2126, KB = 0.0722.
+const KR: f32 = 0.2126;
+const KB: f32 = 0.0722;
+const KG: f32 = 1.0 - KR - KB;
+
+/// Rows for Y', Cb and Cr: what R', G' and B' in 0..1 contribute in steps of limited range at 8 bits, and the code of
+/// zero. H.273, equations for limited range: Y = 219 E'Y + 16, Cb = 224 E'Pb + 128, Cr = 224 E'Pr + 128 with
+/// E'Pb = (E'B - E'Y) / (2 (1 - KB)) and E'Pr = (E'R - E'Y) / (2 (1 - KR)), all times 2^(depth - 8).
+const TO_YUV: [[f32; 4]; 3] = {
+    let (cb, cr) = (112.0 / (1.0 - KB), 112.0 / (1.0 - KR));
+    [
+        [219.0 * KR, 219.0 * KG, 219.0 * KB, 16.0],
+        [-cb * KR, -cb * KG, cb * (1.0 - KB), 128.0],
+        [cr * (1.0 - KR), -cr * KG, -cr * KB, 128.0],
+    ]
+};
+
+/// The rounded code of component 0, 1 or 2; `white` is the largest value of R'G'B', `unit` is 2^(depth - 8).
+fn code(component: usize, rgb: [f32; 3], white: f32, unit: f32) -> f32 {
+    let matrix = &TO_YUV[component];
+    let sum = matrix[0] * rgb[0] + matrix[1] * rgb[1] + matrix[2] * rgb[2];
+    sum * (unit / white) + (matrix[3] * unit + 0.5)
+}
