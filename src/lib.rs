@@ -6,8 +6,11 @@
 
 pub mod error;
 pub mod frame;
+pub mod head;
 pub mod infer;
 pub mod model;
+pub mod simd;
 pub mod sink;
 pub mod source;
+pub mod tile;
 pub mod time;
