@@ -47,24 +47,48 @@ impl ImageHead {
                     luma::to_codes(row, *back, max, CodesMut::of(&mut plane, y, core.x..core.right()));
                 }
             }
-            Route::Rgb(route) => {
-                self.scatter_luma(route, &answer, core, out, scratch);
-                if let Some(chroma) = &route.chroma {
-                    self.scatter_chroma(route, chroma, &answer, core, out, scratch);
-                }
-            }
+            Route::Rgb(route) => match &route.chroma {
+                Some(chroma) => self.scatter_rgb(route, chroma, &answer, core, out, scratch),
+                None => self.luma_rows(route, &answer, core, out, scratch),
+            },
         }
         Ok(())
     }
 
-    fn scatter_luma(&self, route: &RgbRoute, answer: &Answer, core: Rect, out: &mut PictureBuf, scratch: &mut Scratch) {
+    /// Row of chroma by row of chroma, each after the luma rows it covers, while the tensor's rows are in the cache.
+    fn scatter_rgb(
+        &self,
+        route: &RgbRoute,
+        chroma: &ChromaRoute,
+        answer: &Answer,
+        core: Rect,
+        out: &mut PictureBuf,
+        scratch: &mut Scratch,
+    ) {
+        let Some(subsampling) = out.format().subsampling() else { return };
+        let columns = core.x >> subsampling.x..core.right().div_ceil(1 << subsampling.x);
+        let rows = core.y >> subsampling.y..core.bottom().div_ceil(1 << subsampling.y);
+        for row in &mut scratch.base {
+            row.clear();
+            row.resize(columns.len(), route.neutral);
+        }
+        scratch.rows[1].resize(columns.len(), 0.0);
+        chroma.down.begin::<2>(&mut scratch.lines, columns.clone());
+        for y in rows {
+            let covered = Rect { y: y << subsampling.y, height: 1 << subsampling.y, ..core };
+            self.luma_rows(route, answer, covered.intersect(core), out, scratch);
+            self.chroma_row(route, chroma, answer, y, columns.clone(), out, scratch);
+        }
+    }
+
+    fn luma_rows(&self, route: &RgbRoute, answer: &Answer, area: Rect, out: &mut PictureBuf, scratch: &mut Scratch) {
         let (source, source_plane) = (answer.source, answer.source.plane(0));
         let max = out.format().max_code();
         let mut plane = out.plane_mut(0);
         let Scratch { rows: [row, _], output, input, .. } = scratch;
-        row.resize(core.width, 0.0);
-        for y in core.y..core.bottom() {
-            let columns = core.x..core.right();
+        row.resize(area.width, 0.0);
+        for y in area.y..area.bottom() {
+            let columns = area.x..area.right();
             if route.change_only {
                 let codes = Codes::of(&source_plane, source.format(), y, columns.clone());
                 luma::to_values(codes, Linear::IDENTITY, row);
@@ -80,44 +104,35 @@ impl ImageHead {
         }
     }
 
-    fn scatter_chroma(
+    #[expect(clippy::too_many_arguments, reason = "one call, the inner half of `scatter_rgb`")]
+    fn chroma_row(
         &self,
         route: &RgbRoute,
         chroma: &ChromaRoute,
         answer: &Answer,
-        core: Rect,
+        y: usize,
+        columns: Range<usize>,
         out: &mut PictureBuf,
         scratch: &mut Scratch,
     ) {
-        let format = out.format();
-        let Some(subsampling) = format.subsampling() else { return };
-        let columns = core.x >> subsampling.x..core.right().div_ceil(1 << subsampling.x);
-        let rows = core.y >> subsampling.y..core.bottom().div_ceil(1 << subsampling.y);
-        let Scratch { lines, rows: [row, _], base, output, input, .. } = scratch;
-        for row in base.iter_mut().chain([&mut *row]) {
-            row.clear();
-            row.resize(columns.len(), route.neutral);
+        let Scratch { lines, rows: [_, row], base, output, input, .. } = scratch;
+        chroma.down.advance(lines, y, |luma_y, luma_columns, [cb, cr]: [&mut [f32]; 2]| {
+            let (network, before) = self.rgb_rows(route, answer, luma_y, luma_columns, output, input);
+            match before {
+                Some(before) => route.from_rgb.chroma(Change(network, before), cb, cr),
+                None => route.from_rgb.chroma(Whole(network), cb, cr),
+            }
+        });
+        if route.change_only {
+            let base = base.each_mut().map(Vec::as_mut_slice);
+            read_chroma(answer.source, y, columns.clone(), Linear::IDENTITY, base);
         }
-        chroma.down.begin::<2>(lines, columns.clone());
-        for y in rows {
-            chroma.down.advance(lines, y, |luma_y, luma_columns, [cb, cr]: [&mut [f32]; 2]| {
-                let (network, before) = self.rgb_rows(route, answer, luma_y, luma_columns, output, input);
-                match before {
-                    Some(before) => route.from_rgb.chroma(Change(network, before), cb, cr),
-                    None => route.from_rgb.chroma(Whole(network), cb, cr),
-                }
-            });
-            if route.change_only {
-                let base = base.each_mut().map(Vec::as_mut_slice);
-                read_chroma(answer.source, y, columns.clone(), Linear::IDENTITY, base);
-            }
-            for (index, base) in base.iter().enumerate() {
-                chroma.down.finish::<2>(lines, y, index, columns.clone(), row);
-                row.iter_mut().zip(base).for_each(|(value, base)| *value += base);
-                let mut plane = out.plane_mut(1 + index);
-                let codes = CodesMut::of(&mut plane, y, columns.clone());
-                luma::to_codes(row, Linear::IDENTITY, format.max_code(), codes);
-            }
+        let max = out.format().max_code();
+        for (index, base) in base.iter().enumerate() {
+            chroma.down.finish::<2>(lines, y, index, columns.clone(), row);
+            row.iter_mut().zip(base).for_each(|(value, base)| *value += base);
+            let mut plane = out.plane_mut(1 + index);
+            luma::to_codes(row, Linear::IDENTITY, max, CodesMut::of(&mut plane, y, columns.clone()));
         }
     }
 

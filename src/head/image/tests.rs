@@ -394,7 +394,8 @@ proptest! {
         let run = |picture| through(&head, picture, &whole(&before), |input| bent(input, scale));
         let (one, two) = (run(&before), run(&after));
         let halo = head.change_halo() as isize;
-        for plane in 0..one.format().n_planes() {
+        // Alpha passes the network by.
+        for plane in 0..one.format().n_planes() - usize::from(format.alpha) {
             let s = one.format().subsampling().filter(|_| one.format().is_chroma(plane)).map_or((0, 0), |s| (s.x, s.y));
             let size = one.format().plane_size(plane, one.width(), one.height());
             for (i, j) in (0..size.1).flat_map(|j| (0..size.0).map(move |i| (i, j))) {
@@ -434,6 +435,8 @@ fn misuse_is_an_error_and_not_a_panic() {
     head.scatter(answer, &mut out, &mut scratch).unwrap();
 }
 
+const SIZE: (usize, usize) = (320, 180);
+
 /// Milliseconds a megapixel of both ways together, on one core; run with `--ignored --nocapture`.
 #[test]
 #[ignore = "a measurement"]
@@ -449,14 +452,14 @@ fn speed() {
         ("yuv444p", Channels::Rgb, 1, Element::F32),
         ("yuv420p", Channels::Rgb, 1, Element::F16),
     ] {
-        let picture = picture(PixelFormat::from_name(name).unwrap(), 1920, 1080, 1);
+        let picture = picture(PixelFormat::from_name(name).unwrap(), SIZE.0, SIZE.1, 1);
         let network = network(channels, Layout::Nchw, element, scale);
         let head = head(&network, &picture, ColorTags::NONE);
-        let window = Rect::new(0, 0, 1920, 1080);
-        let mut input = tensor(&network.input, 1920, 1080);
-        let output = tensor(&network.output, 1920 * scale, 1080 * scale);
+        let window = Rect::new(0, 0, SIZE.0, SIZE.1);
+        let mut input = tensor(&network.input, SIZE.0, SIZE.1);
+        let output = tensor(&network.output, SIZE.0 * scale, SIZE.1 * scale);
         let mut scratch = Scratch::default();
-        let mut out = Pool::new().picture(head.output_format(), 1920 * scale, 1080 * scale).unwrap();
+        let mut out = Pool::new().picture(head.output_format(), SIZE.0 * scale, SIZE.1 * scale).unwrap();
         let mut best = [f64::MAX; 3];
         for _ in 0..15 {
             let start = Instant::now();
@@ -471,7 +474,7 @@ fn speed() {
                 *best = best.min(span.as_secs_f64() * 1e3);
             }
         }
-        let (src, dst) = (1920.0 * 1080.0 / 1e6, 1920.0 * 1080.0 / 1e6 * (scale * scale) as f64);
+        let (src, dst) = ((SIZE.0 * SIZE.1) as f64 / 1e6, (SIZE.0 * SIZE.1) as f64 / 1e6 * (scale * scale) as f64);
         let [gather, scatter, finish] = [best[0] / src, best[1] / dst, best[2] / dst];
         println!(
             "{name} {channels:?} x{scale} {element:?}: gather {gather:.2}, scatter {scatter:.2}, rest {finish:.2} ms/Mpx"

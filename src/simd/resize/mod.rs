@@ -197,3 +197,6 @@ pub struct Scratch {
     lines: Lines,
     row: Vec<f32>,
 }
+
+#[cfg(test)]
+mod tests;
