@@ -7,9 +7,13 @@
 pub mod av;
 pub mod error;
 pub mod frame;
+pub mod head;
 pub mod infer;
 pub mod model;
+pub mod plan;
 pub mod sequence;
+pub mod simd;
 pub mod sink;
 pub mod source;
+pub mod tile;
 pub mod time;

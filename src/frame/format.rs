@@ -67,6 +67,11 @@ impl PixelFormat {
         if self.bit_depth > 8 { 2 } else { 1 }
     }
 
+    /// The highest code value.
+    pub fn max_code(self) -> u16 {
+        u16::MAX >> (16 - self.bit_depth)
+    }
+
     /// How many planes a picture has: 1 to 4.
     pub fn n_planes(self) -> usize {
         let color = match (self.components, self.packing) {

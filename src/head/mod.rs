@@ -1,0 +1,7 @@
+//! Heads: what stands between pictures and a network's tensors.
+//!
+//! Called by the workers of the pipeline. A head is made once from what is known of the network and the stream, holds
+//! no buffers of its own, and can be shared; scratch memory is the caller's. A head runs no network.
+
+pub mod image;
+mod tensor_row;

@@ -1,0 +1,4 @@
+//! The plan: everything decided before the run starts.
+
+pub mod container;
+pub mod encoding;

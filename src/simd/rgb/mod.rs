@@ -1,0 +1,139 @@
+//! Y'CbCr to R'G'B' and back, a row at a time, chroma already on the luma grid.
+//!
+//! Called by the heads of RGB networks. RGB is in a network's own units: black is its `black`, white its `white`, and
+//! nothing is clipped. On the way back a row of code values (or of their changes) is added to what the caller put
+//! there: black and neutral codes for a picture, the source's codes for a change; equal rows make a change of exactly
+//! zero. Equations: H.273, 8.3, by Kr and Kb. Errors are under 1e-6 of the range from black to white.
+
+mod scalar;
+
+use super::luma::Codes;
+use crate::frame::{ColorMatrix, ColorRange};
+pub use scalar::{Change, Pixels, Whole};
+
+/// What the code values of a picture mean.
+#[derive(Clone, Copy, Debug)]
+pub struct YuvCoding {
+    /// The matrix.
+    pub matrix: ColorMatrix,
+    /// The range.
+    pub range: ColorRange,
+    /// Bits a sample.
+    pub bit_depth: u8,
+}
+
+impl YuvCoding {
+    /// Kr and Kb of H.273, table 4.
+    fn weights(self) -> (f64, f64) {
+        match self.matrix {
+            ColorMatrix::Bt601 => (0.299, 0.114),
+            ColorMatrix::Bt709 => (0.2126, 0.0722),
+            ColorMatrix::Bt2020 => (0.2627, 0.0593),
+            ColorMatrix::Smpte240 => (0.212, 0.087),
+            ColorMatrix::Fcc => (0.30, 0.11),
+        }
+    }
+
+    /// The code of no chroma.
+    pub fn neutral(self) -> f32 {
+        (1u32 << (self.bit_depth - 1)) as f32
+    }
+
+    /// Chroma codes from -0.5 to 0.5.
+    fn chroma_excursion(self) -> f64 {
+        match self.range {
+            ColorRange::Full => f64::from((1u32 << self.bit_depth) - 1),
+            ColorRange::Limited => f64::from(224u32 << (self.bit_depth - 8)),
+        }
+    }
+
+    /// Luma codes from black to white.
+    fn luma_excursion(self) -> f64 {
+        let (black, white) = self.range.luma_codes(self.bit_depth);
+        f64::from(white - black)
+    }
+}
+
+/// Codes to RGB.
+#[derive(Clone, Copy, Debug)]
+pub struct ToRgb {
+    code_black: f32,
+    gain: f32,
+    black: f32,
+    r_cr: f32,
+    g_cb: f32,
+    g_cr: f32,
+    b_cb: f32,
+}
+
+impl ToRgb {
+    /// To a network whose input has these values for black and white.
+    pub fn new(coding: YuvCoding, black: f32, white: f32) -> Self {
+        let (kr, kb) = coding.weights();
+        let kg = 1.0 - kr - kb;
+        let range = f64::from(white) - f64::from(black);
+        let chroma = range / coding.chroma_excursion();
+        ToRgb {
+            code_black: coding.range.luma_codes(coding.bit_depth).0,
+            gain: (range / coding.luma_excursion()) as f32,
+            black,
+            r_cr: (2.0 * (1.0 - kr) * chroma) as f32,
+            g_cb: (-2.0 * kb * (1.0 - kb) / kg * chroma) as f32,
+            g_cr: (-2.0 * kr * (1.0 - kr) / kg * chroma) as f32,
+            b_cb: (2.0 * (1.0 - kb) * chroma) as f32,
+        }
+    }
+
+    /// A row: luma codes, and chroma codes less the neutral one.
+    pub fn row(&self, luma: Codes, cb: &[f32], cr: &[f32], rgb: [&mut [f32]; 3]) {
+        match luma {
+            Codes::U8(samples) => scalar::to_rgb(self, samples, 0, cb, cr, rgb),
+            Codes::U16 { samples, shift } => scalar::to_rgb(self, samples, shift, cb, cr, rgb),
+        }
+    }
+}
+
+/// RGB to codes.
+#[derive(Clone, Copy, Debug)]
+pub struct FromRgb {
+    /// Parts of red, green and blue in Y, in units of the network.
+    weights: [f32; 3],
+    /// Luma codes a unit.
+    luma_gain: f32,
+    /// Cb codes a unit of B - Y, Cr codes a unit of R - Y.
+    chroma_gain: [f32; 2],
+    /// What to add to luma where the rows hold a picture and not its change.
+    luma_base: f32,
+}
+
+impl FromRgb {
+    /// From a network whose output has these values for black and white.
+    pub fn new(coding: YuvCoding, black: f32, white: f32) -> Self {
+        let (kr, kb) = coding.weights();
+        let range = f64::from(white) - f64::from(black);
+        let luma_gain = coding.luma_excursion() / range;
+        let chroma = coding.chroma_excursion() / range;
+        let (code_black, _) = coding.range.luma_codes(coding.bit_depth);
+        FromRgb {
+            weights: [kr as f32, (1.0 - kr - kb) as f32, kb as f32],
+            luma_gain: luma_gain as f32,
+            chroma_gain: [(chroma / (2.0 * (1.0 - kb))) as f32, (chroma / (2.0 * (1.0 - kr))) as f32],
+            luma_base: (f64::from(code_black) - f64::from(black) * luma_gain) as f32,
+        }
+    }
+
+    /// What luma rows start with for a picture, so that RGB black comes out as the black code.
+    pub fn luma_base(&self) -> f32 {
+        self.luma_base
+    }
+
+    /// Adds the luma of a row of pixels, in codes, to `luma`.
+    pub fn add_luma(&self, pixels: impl Pixels, luma: &mut [f32]) {
+        scalar::add_luma(self, pixels, luma);
+    }
+
+    /// The chroma of a row of pixels, in codes less the neutral one.
+    pub fn chroma(&self, pixels: impl Pixels, cb: &mut [f32], cr: &mut [f32]) {
+        scalar::chroma(self, pixels, cb, cr);
+    }
+}
