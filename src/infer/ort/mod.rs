@@ -56,7 +56,11 @@ impl OrtEngine {
             return Err(Error::new(Kind::Usage, message));
         }
         let unusable = |error: ::ort::Error| {
-            let refused = || Error::new(Kind::Network, format!("{}: {}", network.name, plain(&error)));
+            let hint = match settings.choice {
+                EngineChoice::OpenVino => "; OpenVINO may lack an operator of it, use --engine ort",
+                _ => "",
+            };
+            let refused = || Error::new(Kind::Network, format!("{}: {}{hint}", network.name, plain(&error)));
             settings.stop.reason().unwrap_or_else(refused)
         };
         let mut builder = builder(loaded, settings).map_err(unusable)?;

@@ -76,14 +76,19 @@ fn values(tensor: &Tensor) -> Vec<f32> {
 }
 
 /// The largest difference to what Python got for the same input.
-fn difference(network: &Network, reference: &str, [batch, width, height]: [usize; 3], choice: EngineChoice) -> f32 {
+fn difference(
+    network: &Network,
+    reference: &str,
+    [batch, width, height]: [usize; 3],
+    settings: &EngineSettings,
+) -> f32 {
     let (mut input, mut output) = tensors(&network.facts, batch, width, height);
     let file = bytes(format!("tests/data/infer/{reference}.bin"));
     let (given, expected) = file.split_at(input.bytes().len());
     input.bytes_mut().copy_from_slice(given);
     let mut truth = Tensor::new(output.element(), output.shape());
     truth.bytes_mut().copy_from_slice(expected);
-    OrtEngine::new(network, &settings(choice)).unwrap().run(&input, &mut output).unwrap();
+    OrtEngine::new(network, settings).unwrap().run(&input, &mut output).unwrap();
     let pairs = values(&output).into_iter().zip(values(&truth));
     pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
@@ -126,37 +131,34 @@ fn results_are_those_of_onnx_runtime_called_from_python() {
         return;
     }
     for (network, name, sizes, bound) in references() {
-        let difference = difference(&network, name, sizes, EngineChoice::Ort);
+        let difference = difference(&network, name, sizes, &settings(EngineChoice::Ort));
         println!("{name}: {difference:e}");
         assert!(difference <= bound, "{name}: {difference} > {bound}");
     }
 }
 
 #[test]
-fn openvino_in_f32_gives_the_same_within_rounding_and_bf16_does_not() {
+fn openvino_in_f32_gives_the_same_within_rounding() {
     let Some(library) = library_or_skip("openvino") else { return };
     if !library.openvino {
         println!("skipped openvino: {} has none; set ORT_DYLIB_PATH to a build with it", library.path.display());
         return;
     }
-    for (network, name, sizes, bound) in references() {
-        let difference = difference(&network, name, sizes, EngineChoice::OpenVino);
-        println!("{name}: {difference:e}");
-        assert!(difference <= bound.max(1e-4) * 4.0, "{name}: {difference}");
-    }
-    let network = builtin::find("upscale-x2").unwrap();
-    let (mut input, mut output) = tensors(&network.facts, 1, 64, 64);
-    let mut low = Tensor::new(Element::F32, output.shape());
-    fill(&mut input);
+    // OpenVINO leaves graphs of so few operators to ONNX Runtime; that is refused, not hidden.
+    let small = builtin::find("upscale-x2").unwrap();
+    let error = open(&small, &settings(EngineChoice::OpenVino)).err().unwrap();
+    assert!(error.to_string().contains("use --engine ort"), "{error}");
+    assert_eq!(choose(&small, &EngineSettings::default()).unwrap().choice, EngineChoice::Ort);
+
     let bf16 = EngineSettings { precision: Precision::Bf16, ..settings(EngineChoice::OpenVino) };
-    engine(&network).run(&input, &mut output).unwrap();
-    open(&network, &bf16).unwrap().run(&input, &mut low).unwrap();
-    let error = output.as_f32().iter().zip(low.as_f32()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    println!("bf16: {error:e}, {}", facts(&network, &bf16).unwrap());
-    assert!(error < 0.02);
-    let chosen = choose(&network, &EngineSettings::default()).unwrap();
-    assert_ne!(chosen.choice, EngineChoice::Auto);
-    println!("auto: {}", facts(&network, &chosen).unwrap());
+    for (network, name, sizes, bound) in references().into_iter().filter(|reference| reference.1 != "upscale_x2") {
+        let difference = difference(&network, name, sizes, &settings(EngineChoice::OpenVino));
+        let low = self::difference(&network, name, sizes, &bf16);
+        let chosen = choose(&network, &EngineSettings::default()).unwrap();
+        println!("{name}: {difference:e}, bf16 {low:e}, auto takes {}", facts(&network, &chosen).unwrap());
+        assert!(difference <= bound.max(1e-4), "{name}: {difference}");
+        assert_eq!(chosen.precision, Precision::F32);
+    }
 }
 
 #[test]
