@@ -9,6 +9,7 @@ use half::f16;
 
 use super::*;
 use crate::infer::{choose, facts, open};
+use crate::model::probe::probe;
 use crate::model::{Channels, Layout, NetworkFacts, builtin};
 
 /// The library, or a printed reason to skip.
@@ -158,6 +159,14 @@ fn openvino_in_f32_gives_the_same_within_rounding() {
         println!("{name}: {difference:e}, bf16 {low:e}, auto takes {}", facts(&network, &chosen).unwrap());
         assert!(difference <= bound.max(1e-4), "{name}: {difference}");
         assert_eq!(chosen.precision, Precision::F32);
+        let mut engine = OrtEngine::new(&network, &settings(EngineChoice::OpenVino)).unwrap();
+        let (input, mut right) = tensors(&network.facts, sizes[0], 24, 20);
+        let (_, mut small) = tensors(&network.facts, sizes[0], 20, 16);
+        for _ in 0..2 {
+            let error = engine.run(&input, &mut small).unwrap_err();
+            assert!(error.to_string().contains("scale or layout"), "{error}");
+            engine.run(&input, &mut right).unwrap();
+        }
     }
 }
 
@@ -228,6 +237,32 @@ fn each_picture_of_a_batch_is_what_it_is_alone() {
             engine.run(&one, &mut alone).unwrap();
             assert_eq!(alone.bytes(), expected, "{name}");
         }
+    }
+}
+
+#[test]
+fn the_probe_confirms_the_radius_of_plain_convolution_networks() {
+    if library_or_skip("probe").is_none() {
+        return;
+    }
+    for (mut network, name, _, _) in references() {
+        let radius = match name {
+            "upscale_x2" => 2,
+            "blur_u8_nhwc" => 1,
+            "bench_luma_x2" => 6,
+            "artcnn" => 27,
+            _ => 10,
+        };
+        network.facts.radius = Some(radius);
+        if network.facts.input.element == Element::U8 {
+            (network.facts.input.white, network.facts.output.white) = (255.0, 255.0);
+        }
+        let start = Instant::now();
+        let mut engine = engine(&network);
+        let report = probe(&mut |input, output| engine.run(input, output), &network.facts).unwrap();
+        println!("{name}: {report:?} in {:?}", start.elapsed());
+        assert!(report.tiling_exact, "{name}: {report:?}");
+        assert!(report.observed_radius <= radius && report.observed_radius + 3 >= radius, "{name}: {report:?}");
     }
 }
 
