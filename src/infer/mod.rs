@@ -1,13 +1,188 @@
 //! Engines: what runs a network on tensors.
 //!
 //! A worker owns one [`Engine`] and nobody else touches it. An engine knows nothing of pictures, windows or frames.
+//! [`choose`] decides once which engine a run uses, [`open`] makes one a worker, [`facts`] says what it was for reports
+//! and for the pixel hash, and a [`Terminator`] stops them all.
 
-use crate::error::Result;
-use crate::model::Tensor;
+pub mod ort;
+mod stop;
+mod test;
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::error::{Context, Error, Kind, Result};
+use crate::model::{Network, NetworkCode, NetworkFacts, Tensor};
+
+pub use stop::{Interrupt, Terminator};
 
 /// Runs one network. Made by a worker, in its own thread, and used by it alone.
 pub trait Engine {
     /// Runs the network on `input`, shape and element as in the network's facts; the result goes into `output`, whose
     /// shape must be the one the network gives for this input.
     fn run(&mut self, input: &Tensor, output: &mut Tensor) -> Result<()>;
+}
+
+/// Which engine was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum EngineChoice {
+    /// The faster of those that are there.
+    #[default]
+    Auto,
+    /// ONNX Runtime's own CPU kernels.
+    Ort,
+    /// OpenVINO on the CPU, through ONNX Runtime.
+    OpenVino,
+}
+
+/// What an engine may compute in. Never chosen for the user: less than f32 has to be asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// 32-bit floats, also for a network whose weights are 16-bit.
+    #[default]
+    F32,
+    /// bfloat16 products, where the CPU has them; OpenVINO only.
+    Bf16,
+}
+
+/// How engines are made.
+#[derive(Clone, Default)]
+pub struct EngineSettings {
+    /// Which engine.
+    pub choice: EngineChoice,
+    /// What it computes in.
+    pub precision: Precision,
+    /// Threads inside one engine; 0 and 1 both mean the caller's alone.
+    pub threads: usize,
+    /// What stops the engines made with these settings.
+    pub stop: Terminator,
+}
+
+/// What ran a network: shown in the report and part of the pixel hash.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EngineFacts {
+    /// `test`, `ort` or `openvino`.
+    pub name: &'static str,
+    /// The library's version; empty for the test engine.
+    pub version: String,
+    /// What it computes in; empty for the test engine.
+    pub precision: &'static str,
+    /// The widest instruction set that the CPU has and that changes the bits of a result.
+    pub isa: &'static str,
+}
+
+impl fmt::Display for EngineFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.version.as_str(), self.precision) {
+            ("", _) => f.write_str(self.name),
+            (version, "f32") => write!(f, "{} {version} cpu", self.name),
+            (version, precision) => write!(f, "{} {version} cpu {precision}", self.name),
+        }
+    }
+}
+
+/// An engine for `network`. With [`EngineChoice::Auto`] every call makes its own trial, so a run calls [`choose`] first.
+pub fn open(network: &Network, settings: &EngineSettings) -> Result<Box<dyn Engine>> {
+    let settings = choose(network, settings)?;
+    match network.code {
+        NetworkCode::Identity => Ok(Box::new(test::Identity)),
+        NetworkCode::NearestX2 => Ok(Box::new(test::NearestX2::new(&network.facts))),
+        NetworkCode::Onnx(_) => Ok(Box::new(ort::OrtEngine::new(network, &settings)?)),
+    }
+}
+
+/// The same settings with the engine decided: of those that are there, the one that was faster on a small picture.
+pub fn choose(network: &Network, settings: &EngineSettings) -> Result<EngineSettings> {
+    let is_onnx = matches!(network.code, NetworkCode::Onnx(_));
+    if settings.choice != EngineChoice::Auto || !is_onnx {
+        return Ok(settings.clone());
+    }
+    let with = |choice| EngineSettings { choice, ..settings.clone() };
+    if !ort::library(settings.choice)?.openvino {
+        return Ok(with(EngineChoice::Ort));
+    }
+    if settings.precision != Precision::F32 {
+        return Ok(with(EngineChoice::OpenVino));
+    }
+    let trials = [EngineChoice::Ort, EngineChoice::OpenVino].map(|choice| (choice, trial(network, &with(choice))));
+    for (choice, time) in &trials {
+        tracing::debug!("engine trial: {choice:?} {time:?}");
+    }
+    match trials {
+        [(_, Ok(ort)), (_, Ok(openvino))] if openvino < ort => Ok(with(EngineChoice::OpenVino)),
+        [(_, Err(_)), (_, Ok(_))] => Ok(with(EngineChoice::OpenVino)),
+        [(_, Ok(_)), _] => Ok(with(EngineChoice::Ort)),
+        [(_, Err(error)), _] => Err(error),
+    }
+}
+
+/// What will run `network` with these settings, once [`choose`] has decided.
+pub fn facts(network: &Network, settings: &EngineSettings) -> Result<EngineFacts> {
+    let (name, precision) = match (&network.code, settings.choice, settings.precision) {
+        (NetworkCode::Onnx(_), EngineChoice::OpenVino, Precision::Bf16) => ("openvino", "bf16"),
+        (NetworkCode::Onnx(_), EngineChoice::OpenVino, Precision::F32) => ("openvino", "f32"),
+        (NetworkCode::Onnx(_), _, _) => ("ort", "f32"),
+        _ => return Ok(EngineFacts { name: "test", version: String::new(), precision: "", isa: "" }),
+    };
+    let version = ort::library(settings.choice)?.version.clone();
+    Ok(EngineFacts { name, version, precision, isa: isa() })
+}
+
+/// The shortest of three runs on a small picture, after one to warm up.
+fn trial(network: &Network, settings: &EngineSettings) -> Result<Duration> {
+    let mut engine = ort::OrtEngine::new(network, settings)?;
+    let (mut input, mut output) = small_tensors(&network.facts);
+    input.bytes_mut().fill(0x33); // small positive numbers in every element type
+    let mut shortest = Duration::MAX;
+    for turn in 0..4 {
+        let start = Instant::now();
+        engine.run(&input, &mut output).context(|| "engine trial")?;
+        if turn > 0 {
+            shortest = shortest.min(start.elapsed());
+        }
+    }
+    Ok(shortest)
+}
+
+/// Tensors of about 192x192 pixels, or of the one size the network takes.
+fn small_tensors(facts: &NetworkFacts) -> (Tensor, Tensor) {
+    let side = 192usize.next_multiple_of(facts.multiple_of.max(1));
+    let (width, height) = facts.fixed_size.unwrap_or((side, side));
+    let batch = facts.fixed_batch.unwrap_or(1);
+    let (input, output) = (&facts.input, &facts.output);
+    let shape = input.layout.shape(batch, input.channels.count(), height, width);
+    let scaled = output.layout.shape(batch, output.channels.count(), height * facts.scale, width * facts.scale);
+    (Tensor::new(input.element, shape), Tensor::new(output.element, scaled))
+}
+
+/// Libraries pick kernels by the CPU, and sums of another width round differently.
+fn isa() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::is_x86_feature_detected as has;
+        match () {
+            () if has!("avx512bf16") => "avx512bf16",
+            () if has!("avx512f") && has!("avx512bw") => "avx512",
+            () if has!("avx2") && has!("fma") => "avx2",
+            () => "x86_64",
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    std::env::consts::ARCH
+}
+
+/// A shape as it is written in messages.
+fn shape_text(shape: &[usize]) -> String {
+    shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
+}
+
+/// The error of an engine that was given a tensor of the wrong shape or type for its output.
+fn wrong_output(input: &Tensor, given: &Tensor, true_shape: &[usize]) -> Error {
+    let message = format!(
+        "the network gives {} for an input of {}, expected {}; its scale or layout is not what its facts say",
+        shape_text(true_shape),
+        shape_text(&input.shape()),
+        shape_text(&given.shape()),
+    );
+    Error::new(Kind::Network, message)
 }

@@ -2,6 +2,8 @@
 //!
 //! [`NetworkFacts`] is all the rest of the program knows of a network. Nothing here runs one.
 
+pub mod builtin;
+pub mod probe;
 pub mod tensor;
 
 use std::sync::Arc;

@@ -73,6 +73,7 @@ impl ImagesSource {
             time_base,
             frame_rate: fps,
             n_frames: Some(n_files as u64),
+            side_data: Vec::new(),
         };
         Ok(ImagesSource { sequence, first_number, facts, pool: Pool::new(), n_frames: 0, warnings, has_alpha: false })
     }

@@ -162,6 +162,7 @@ impl PatternSource {
             time_base,
             frame_rate: spec.frame_rate,
             n_frames: Some(spec.n_frames),
+            side_data: Vec::new(),
         };
         let n_layers = if spec.format.subsampling().is_some() { 3 } else { 1 };
         let layers = (0..n_layers).map(|plane| Layer::new(&spec, plane)).collect();

@@ -115,6 +115,7 @@ impl Y4mSource {
                 .expect("the header's frame rate is positive in both parts"),
             frame_rate: header.frame_rate,
             n_frames,
+            side_data: Vec::new(),
         };
         Ok(Y4mSource {
             name: name.to_owned(),

@@ -1,0 +1,450 @@
+//! Confirms a network's facts by running it: scale, reach of one pixel, tiles against the whole, value range.
+//!
+//! A probe sees only the pictures it tries, so it can refute a fact and never prove one: radius and multiple come from
+//! the graph. It is given a function that runs tensors and knows nothing of engines. Every picture is a window onto
+//! one endless plane of noise, so a tile and the whole it is cut from agree without being kept.
+
+use half::f16;
+
+use super::{Element, NetworkFacts, Tensor};
+use crate::error::{Context, Result};
+
+/// Runs the network: input, output of the shape that the facts promise.
+pub type Run<'a> = dyn FnMut(&Tensor, &mut Tensor) -> Result<()> + 'a;
+
+/// What was seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProbeReport {
+    /// Output pixels per input pixel: the facts' own, or the first that runs.
+    pub scale: usize,
+    /// How far a changed pixel was seen to reach, in input pixels; a lower bound of the radius.
+    pub observed_radius: usize,
+    /// Whether every tile had the bits of the whole, with a halo of the facts' radius.
+    pub tiling_exact: bool,
+    /// The range, [0, 1] or [0, 255], in which the network keeps a grey picture grey; `None` when it shows none.
+    pub range: Option<(f32, f32)>,
+    /// What contradicts the facts or could not be tried, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Coordinates that positions in f32 arithmetic, as some resizes use, no longer hold to 1/4096 of a pixel.
+const FAR: usize = 4096;
+
+/// Runs the network on some dozen small pictures and compares what comes out with `facts`.
+pub fn probe(run: &mut Run<'_>, facts: &NetworkFacts) -> Result<ProbeReport> {
+    let mut probe = Probe { run, facts: facts.clone(), notes: Vec::new() };
+    probe.find_scale().context(|| "probe of the network")?;
+    probe.report().context(|| "probe of the network")
+}
+
+/// A rectangle of the plane, in input pixels.
+#[derive(Clone, Copy)]
+struct Rect {
+    x: usize,
+    y: usize,
+    width: usize,
+    height: usize,
+}
+
+impl Rect {
+    /// What is left without a `halo` at the edges that are not edges of `picture`: x from, to; y from, to.
+    fn core(self, picture: Rect, halo: usize) -> [usize; 4] {
+        let span = |start: usize, length: usize, whole_start: usize, whole: usize| {
+            let from = if start == whole_start { start } else { start + halo };
+            let end = start + length;
+            (from, if end == whole_start + whole { end } else { end.saturating_sub(halo) })
+        };
+        let (left, right) = span(self.x, self.width, picture.x, picture.width);
+        let (top, bottom) = span(self.y, self.height, picture.y, picture.height);
+        [left, right, top, bottom]
+    }
+}
+
+struct Probe<'a, 'b> {
+    run: &'a mut Run<'b>,
+    facts: NetworkFacts,
+    notes: Vec<String>,
+}
+
+impl Probe<'_, '_> {
+    fn report(mut self) -> Result<ProbeReport> {
+        let observed_radius = self.reach()?;
+        if let Some(radius) = self.facts.radius.filter(|radius| *radius < observed_radius) {
+            self.notes.push(format!("a changed pixel reaches {observed_radius} pixels far, the facts say {radius}"));
+        }
+        let within = self.facts.radius.is_some_and(|radius| observed_radius <= radius);
+        let tiling_exact = self.tiles_agree()? && within;
+        let range = self.range()?;
+        Ok(ProbeReport { scale: self.facts.scale, observed_radius, tiling_exact, range, notes: self.notes })
+    }
+
+    /// Takes the facts' scale when it runs, else the first one that does.
+    fn find_scale(&mut self) -> Result<()> {
+        let said = self.facts.scale;
+        let picture = self.medium();
+        let Err(first) = self.render(picture, None) else { return Ok(()) };
+        for scale in [1, 2, 3, 4, 8] {
+            self.facts.scale = scale;
+            if scale != said && self.render(picture, None).is_ok() {
+                self.notes.push(format!("the scale is {scale}, the facts say {said}"));
+                return Ok(());
+            }
+        }
+        Err(first)
+    }
+
+    fn halo(&self) -> usize {
+        self.facts.radius.unwrap_or(0).next_multiple_of(self.multiple())
+    }
+
+    fn multiple(&self) -> usize {
+        self.facts.multiple_of.max(1)
+    }
+
+    /// The smallest window with a core: of the fixed size, or as wide as two halos and some pixels.
+    fn window(&self) -> (usize, usize) {
+        let side = 2 * self.halo() + 16usize.next_multiple_of(self.multiple());
+        self.facts.fixed_size.unwrap_or((side, side))
+    }
+
+    /// A picture somewhat larger than a window.
+    fn medium(&self) -> Rect {
+        let more = 24usize.next_multiple_of(self.multiple());
+        let side = self.window().0 + more;
+        let (width, height) = self.facts.fixed_size.unwrap_or((side, side));
+        Rect { x: 0, y: 0, width, height }
+    }
+
+    /// How far single changed pixels reach: in the middle, at other phases of the multiple, near a corner and far out.
+    fn reach(&mut self) -> Result<usize> {
+        let medium = self.medium();
+        let (x, y) = (medium.width / 2, medium.height / 2);
+        let mut places = vec![(medium, vec![(x, y), (x + 1, y + 1), (x - 1, y), (2, 1), (x, medium.height - 1)])];
+        places.extend(self.long_pictures().into_iter().map(|long| (long, vec![(long.width - 20, long.height - 20)])));
+        let mut reach = 0;
+        for (picture, pixels) in places {
+            let plain = self.render(picture, None)?;
+            for pixel in pixels.into_iter().filter(|(x, y)| *x < picture.width && *y < picture.height) {
+                let changed = self.render(picture, Some(pixel))?;
+                reach = reach.max(self.distance(picture, pixel, &plain, &changed));
+            }
+        }
+        Ok(reach)
+    }
+
+    /// The farthest output that differs, in input pixels from `pixel`.
+    fn distance(&self, picture: Rect, pixel: (usize, usize), plain: &Tensor, changed: &Tensor) -> usize {
+        let scale = self.facts.scale;
+        let mut farthest = 0;
+        for y in 0..picture.height * scale {
+            for x in 0..picture.width * scale {
+                if self.samples(plain, x, y).ne(self.samples(changed, x, y)) {
+                    farthest = farthest.max((x / scale).abs_diff(pixel.0)).max((y / scale).abs_diff(pixel.1));
+                }
+            }
+        }
+        farthest
+    }
+
+    /// Pictures that are long one way and thin the other; none when the network takes one size only.
+    fn long_pictures(&self) -> Vec<Rect> {
+        if self.facts.fixed_size.is_some() {
+            return Vec::new();
+        }
+        let m = self.multiple();
+        let (long, thin) = ((FAR + self.window().0).next_multiple_of(m), 24usize.next_multiple_of(m));
+        [(long, thin), (thin, long)].map(|(width, height)| Rect { x: 0, y: 0, width, height }).to_vec()
+    }
+
+    /// Whether windows of the plan's kind have the bits of the picture they are cut from.
+    fn tiles_agree(&mut self) -> Result<bool> {
+        if self.facts.radius.is_none() {
+            self.notes.push("the network looks at the whole picture: it is not cut into tiles".into());
+            return Ok(false);
+        }
+        if self.facts.fixed_size.is_some() {
+            return self.fixed_windows_agree();
+        }
+        let m = self.multiple();
+        let (side, _) = self.window();
+        let medium = self.medium();
+        let shift = medium.width - side;
+        let middle = shift / 2 / m * m;
+        let corners = [(0, 0), (shift, 0), (0, shift), (shift, shift), (middle, middle), (m.min(shift), shift)];
+        let mut pictures = vec![(medium, corners.map(|(x, y)| Rect { x, y, width: side, height: side }).to_vec())];
+        for long in self.long_pictures() {
+            let far = FAR / m * m;
+            let windows = [0, FAR / 2 / m * m, far - m, far, long.width.max(long.height) - side];
+            let window = |at| match long.width > long.height {
+                true => Rect { x: at, y: 0, width: side, height: long.height },
+                false => Rect { x: 0, y: at, width: long.width, height: side },
+            };
+            pictures.push((long, windows.map(window).to_vec()));
+        }
+        for (picture, windows) in pictures {
+            let whole = self.render(picture, None)?;
+            for window in windows {
+                let tile = self.render(window, None)?;
+                if !self.agree(picture, (picture, &whole), (window, &tile)) {
+                    let Rect { x, y, width, height } = window;
+                    self.notes.push(format!("the tile {width}x{height} at {x},{y} differs from the whole"));
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Two windows that overlap, for a network of one size.
+    fn fixed_windows_agree(&mut self) -> Result<bool> {
+        let (m, (width, height)) = (self.multiple(), self.window());
+        let step = |length: usize| (length / 4).next_multiple_of(m);
+        let picture = Rect { x: 0, y: 0, width: width + step(width), height: height + step(height) };
+        let first = Rect { x: 0, y: 0, width, height };
+        let second = Rect { x: step(width), y: step(height), width, height };
+        let [left, right, top, bottom] = first.core(picture, self.halo());
+        let [from_x, _, from_y, _] = second.core(picture, self.halo());
+        if left.max(from_x) >= right || top.max(from_y) >= bottom {
+            self.notes.push(format!("windows of {width}x{height} leave no core inside a halo of {}", self.halo()));
+            return Ok(false);
+        }
+        let (a, b) = (self.render(first, None)?, self.render(second, None)?);
+        let agree = self.agree(picture, (first, &a), (second, &b));
+        if !agree {
+            self.notes.push(format!("windows of {width}x{height} at 0,0 and {},{} differ", second.x, second.y));
+        }
+        Ok(agree)
+    }
+
+    /// Whether two windows have the same bits where the cores of both lie.
+    fn agree(&self, picture: Rect, (a, of_a): (Rect, &Tensor), (b, of_b): (Rect, &Tensor)) -> bool {
+        let scale = self.facts.scale;
+        let (core, other) = (a.core(picture, self.halo()), b.core(picture, self.halo()));
+        let columns = core[0].max(other[0]) * scale..core[1].min(other[1]) * scale;
+        let rows = core[2].max(other[2]) * scale..core[3].min(other[3]) * scale;
+        rows.into_iter().all(|y| {
+            columns.clone().all(|x| {
+                let in_a = self.samples(of_a, x - a.x * scale, y - a.y * scale);
+                in_a.eq(self.samples(of_b, x - b.x * scale, y - b.y * scale))
+            })
+        })
+    }
+
+    /// The bytes of all channels of one output pixel of the first picture.
+    fn samples<'t>(&self, tensor: &'t Tensor, x: usize, y: usize) -> impl Iterator<Item = &'t [u8]> + use<'t> {
+        let port = &self.facts.output;
+        let (layout, shape, size) = (port.layout, tensor.shape(), port.element.size());
+        (0..port.channels.count()).map(move |channel| {
+            let at = offset(layout.shape(0, channel, y, x), shape) * size;
+            &tensor.bytes()[at..at + size]
+        })
+    }
+
+    /// The network's output for a window onto the plane, with one pixel (of the picture) changed strongly.
+    fn render(&mut self, window: Rect, changed: Option<(usize, usize)>) -> Result<Tensor> {
+        let (black, white) = (self.facts.input.black, self.facts.input.white);
+        self.output_of(window, |channel, x, y| {
+            let level = noise(channel, x, y);
+            let flipped = if level < 0.5 { 1.0 } else { 0.0 };
+            let level = if changed == Some((x, y)) { flipped } else { level };
+            black + level * (white - black)
+        })
+    }
+
+    /// The network's output when each input sample is `value(channel, x, y)`.
+    fn output_of(&mut self, window: Rect, value: impl Fn(usize, usize, usize) -> f32) -> Result<Tensor> {
+        let (facts, batch) = (&self.facts, self.facts.fixed_batch.unwrap_or(1));
+        let Rect { width, height, .. } = window;
+        let (from, to, scale) = (&facts.input, &facts.output, facts.scale);
+        let channels = from.channels.count();
+        let mut input = Tensor::new(from.element, from.layout.shape(batch, channels, height, width));
+        let shape = to.layout.shape(batch, to.channels.count(), height * scale, width * scale);
+        let mut output = Tensor::new(to.element, shape);
+        let of_shape = input.shape();
+        for sample in 0..batch * channels * height * width {
+            let (x, y) = (sample % width, sample / width % height);
+            let (channel, i) = (sample / (width * height) % channels, sample / (width * height * channels));
+            let at = offset(from.layout.shape(i, channel, y, x), of_shape);
+            let value = value(channel, window.x + x, window.y + y);
+            match from.element {
+                Element::F32 => input.as_f32_mut()[at] = value,
+                Element::F16 => input.as_f16_mut()[at] = f16::from_f32(value),
+                Element::U8 => input.bytes_mut()[at] = value.round() as u8,
+            }
+        }
+        (self.run)(&input, &mut output)?;
+        Ok(output)
+    }
+
+    /// Whether grey stays grey in [0, 1] or in [0, 255]. A network that multiplies and never adds shows no difference:
+    /// [0, 1] is then as good as the other.
+    fn range(&mut self) -> Result<Option<(f32, f32)>> {
+        if self.facts.input.element == Element::U8 || self.facts.output.element == Element::U8 {
+            return Ok(Some((0.0, 255.0)));
+        }
+        for white in [1.0f32, 255.0] {
+            let picture = self.medium();
+            let output = self.output_of(picture, |_, _, _| white / 2.0)?;
+            let mean = mean(&output) / f64::from(white);
+            if (mean - 0.5).abs() < 0.1 {
+                if (self.facts.input.white, self.facts.input.black) != (white, 0.0) {
+                    let said = (self.facts.input.black, self.facts.input.white);
+                    self.notes.push(format!("grey stays grey in [0, {white}], the facts say [{}, {}]", said.0, said.1));
+                }
+                return Ok(Some((0.0, white)));
+            }
+        }
+        self.notes.push("grey does not stay grey: the range could not be confirmed".into());
+        Ok(None)
+    }
+}
+
+/// Position of the element at `index` in a tensor of this shape.
+fn offset(index: [usize; 4], shape: [usize; 4]) -> usize {
+    index.iter().zip(shape).fold(0, |offset, (i, length)| offset * length + i)
+}
+
+/// The plane: a code value of 8 bits as a fraction, the same for the same place for ever.
+fn noise(channel: usize, x: usize, y: usize) -> f32 {
+    let mut bits = (x as u32).wrapping_mul(0x9E37_79B1) ^ (y as u32).wrapping_mul(0x85EB_CA77) ^ (channel as u32) << 20;
+    bits = (bits ^ (bits >> 15)).wrapping_mul(0x2C1B_3C6D);
+    bits = (bits ^ (bits >> 12)).wrapping_mul(0x297A_2D39);
+    (bits >> 24) as f32 / 255.0
+}
+
+fn mean(tensor: &Tensor) -> f64 {
+    let sum: f64 = match tensor.element() {
+        Element::F32 => tensor.as_f32().iter().copied().map(f64::from).sum(),
+        Element::F16 => tensor.as_f16().iter().copied().map(f64::from).sum(),
+        Element::U8 => tensor.bytes().iter().copied().map(f64::from).sum(),
+    };
+    sum / tensor.shape().iter().product::<usize>().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Error, Kind};
+    use crate::model::builtin;
+
+    /// Luma facts for the networks below.
+    fn facts(scale: usize, radius: Option<usize>, multiple_of: usize) -> NetworkFacts {
+        NetworkFacts { scale, radius, multiple_of, ..builtin::find("identity").unwrap().facts }
+    }
+
+    /// A picture with its edges repeated, as the networks below see it.
+    struct Seen<'a> {
+        values: &'a [f32],
+        width: usize,
+        height: usize,
+    }
+
+    impl Seen<'_> {
+        fn at(&self, x: isize, y: isize) -> f32 {
+            let clamp = |at: isize, size: usize| at.clamp(0, size as isize - 1) as usize;
+            self.values[clamp(y, self.height) * self.width + clamp(x, self.width)]
+        }
+    }
+
+    /// A luma network whose output pixel at x, y is `pixel(picture, x, y)`.
+    fn network(scale: usize, pixel: fn(&Seen, isize, isize) -> f32) -> impl FnMut(&Tensor, &mut Tensor) -> Result<()> {
+        move |input, output| {
+            let [_, _, height, width] = input.shape();
+            if output.shape() != [1, 1, height * scale, width * scale] {
+                return Err(Error::new(Kind::Network, "another scale"));
+            }
+            let seen = Seen { values: input.as_f32(), width, height };
+            for (i, value) in output.as_f32_mut().iter_mut().enumerate() {
+                *value = pixel(&seen, (i % (width * scale)) as isize, (i / (width * scale)) as isize);
+            }
+            Ok(())
+        }
+    }
+
+    fn run(scale: usize, pixel: fn(&Seen, isize, isize) -> f32, facts: &NetworkFacts) -> ProbeReport {
+        probe(&mut network(scale, pixel), facts).unwrap()
+    }
+
+    /// A filter that reaches 3 pixels to the right and 1 up.
+    fn lopsided(seen: &Seen, x: isize, y: isize) -> f32 {
+        0.25 * seen.at(x + 3, y) + 0.25 * seen.at(x, y - 1) + 0.5 * seen.at(x, y)
+    }
+
+    /// As [`lopsided`], at twice the size.
+    fn lopsided_x2(seen: &Seen, x: isize, y: isize) -> f32 {
+        lopsided(seen, x / 2, y / 2)
+    }
+
+    /// Averages squares of 4 pixels: shifts must be multiples of 4.
+    fn blocks(seen: &Seen, x: isize, y: isize) -> f32 {
+        0.5 * seen.at(x / 4 * 4, y / 4 * 4) + 0.5 * seen.at(x / 4 * 4 + 3, y / 4 * 4 + 3)
+    }
+
+    #[test]
+    fn right_facts_are_confirmed() {
+        let expected = ProbeReport {
+            scale: 1,
+            observed_radius: 3,
+            tiling_exact: true,
+            range: Some((0.0, 1.0)),
+            notes: Vec::new(),
+        };
+        assert_eq!(run(1, lopsided, &facts(1, Some(3), 1)), expected);
+        assert_eq!(run(2, lopsided_x2, &facts(2, Some(3), 1)), ProbeReport { scale: 2, ..expected.clone() });
+        let blocks = run(1, blocks, &facts(1, Some(3), 4));
+        assert!(blocks.tiling_exact && blocks.observed_radius <= 3 && blocks.notes.is_empty(), "{blocks:?}");
+    }
+
+    #[test]
+    fn a_radius_that_is_too_small_is_refuted_twice() {
+        let report = run(1, lopsided, &facts(1, Some(2), 1));
+        assert!(!report.tiling_exact);
+        assert_eq!(report.observed_radius, 3);
+        assert!(report.notes[0].starts_with("a changed pixel reaches 3 pixels far, the facts say 2"), "{report:?}");
+        assert!(report.notes[1].contains("differs from the whole"), "{report:?}");
+    }
+
+    #[test]
+    fn a_multiple_that_is_missed_is_seen_in_the_tiles() {
+        assert!(!run(1, blocks, &facts(1, Some(3), 1)).tiling_exact);
+    }
+
+    #[test]
+    fn what_changes_only_at_large_coordinates_is_seen() {
+        // Rounds as a resize does that computes positions in f32.
+        let drifting = |seen: &Seen, x: isize, y: isize| {
+            let at = (x as f32 + 0.3) * 1.000_01;
+            0.5 * seen.at(at.floor() as isize, y) + 0.5 * (at - at.floor())
+        };
+        assert!(!run(1, drifting, &facts(1, Some(2), 1)).tiling_exact);
+    }
+
+    #[test]
+    fn the_scale_is_found_and_a_global_network_is_left_whole() {
+        let report = run(2, lopsided_x2, &facts(1, None, 1));
+        assert_eq!((report.scale, report.observed_radius, report.tiling_exact), (2, 3, false));
+        assert_eq!(report.notes[0], "the scale is 2, the facts say 1");
+    }
+
+    #[test]
+    fn a_network_that_wants_code_values_is_told_by_grey() {
+        let report = run(1, |seen, x, y| seen.at(x, y).max(100.0), &facts(1, Some(0), 1));
+        assert_eq!(report.range, Some((0.0, 255.0)));
+        assert_eq!(report.notes, ["grey stays grey in [0, 255], the facts say [0, 1]"]);
+    }
+
+    #[test]
+    fn a_fixed_size_is_compared_in_windows_that_overlap() {
+        let fixed = NetworkFacts { fixed_size: Some((32, 24)), ..facts(1, Some(3), 1) };
+        assert!(run(1, lopsided, &fixed).tiling_exact);
+        assert!(!run(1, lopsided, &NetworkFacts { radius: Some(2), ..fixed.clone() }).tiling_exact);
+        assert!(!run(1, lopsided, &NetworkFacts { radius: Some(16), ..fixed }).tiling_exact);
+    }
+
+    #[test]
+    fn an_error_of_the_network_is_passed_on() {
+        let mut failing = |_: &Tensor, _: &mut Tensor| Err(Error::new(Kind::Infer, "out of memory"));
+        let error = probe(&mut failing, &facts(1, Some(1), 1)).unwrap_err();
+        assert_eq!(error.to_string(), "probe of the network: out of memory");
+    }
+}
