@@ -263,7 +263,7 @@ impl Encoder {
     }
 
     fn wrap(&self, frame: &Frame, pts: i64) -> Result<AvFrame> {
-        let mut wrapped = AvFrame::from_picture(&frame.picture)?;
+        let mut wrapped = AvFrame::from_picture(&frame.picture, frame.color)?;
         let interlaced = frame.field_order != FieldOrder::Progressive;
         for data in &frame.side_data {
             wrapped.add_side_data(data)?;

@@ -172,7 +172,7 @@ impl AvFrame {
     }
 
     /// A frame over a picture's memory, for an encoder: no pixel is copied, the picture lives as long as the frame.
-    pub(super) fn from_picture(picture: &Picture) -> Result<AvFrame> {
+    pub fn from_picture(picture: &Picture, color: ColorTags) -> Result<AvFrame> {
         let mut frame = AvFrame::new()?;
         let format = picture.format();
         let number = pixel_format(&format.to_string())?;
@@ -180,6 +180,11 @@ impl AvFrame {
         raw.width = picture.width() as i32;
         raw.height = picture.height() as i32;
         raw.format = number as i32;
+        raw.color_range = tags::range(color.range);
+        raw.colorspace = tags::matrix(color.matrix);
+        raw.color_primaries = tags::primaries(color.primaries);
+        raw.color_trc = tags::transfer(color.transfer);
+        raw.chroma_location = tags::chroma_location(color.chroma_location);
         for plane in 0..format.n_planes() {
             let view = picture.plane(plane);
             let bytes = if view.height() == 0 {

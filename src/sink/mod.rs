@@ -3,11 +3,17 @@
 //! A sink takes frames in presentation order and makes the output; `finish` runs only after all went well. A sink
 //! that is dropped without `finish` leaves nothing under the final name.
 
+pub mod copier;
+pub mod cut;
+pub mod ffmpeg;
+pub mod fingerprint;
 pub mod hash;
 pub mod images;
 pub mod null;
 pub mod part;
 pub mod planar;
+mod tags;
+pub mod verify;
 pub mod y4m;
 
 use crate::error::{Error, Kind, Result};
@@ -57,6 +63,10 @@ pub struct Finished {
     pub n_frames: u64,
     /// What a person should hear about the output.
     pub warnings: Vec<String>,
+    /// The output was read again and is what it should be.
+    pub verified: bool,
+    /// Pictures that the input's container lists and nobody got: lost before us.
+    pub missing: u64,
 }
 
 /// Where frames go.
@@ -66,4 +76,7 @@ pub trait Sink {
 
     /// All frames were written: completes the output and gives it its name.
     fn finish(self: Box<Self>) -> Result<Finished>;
+
+    /// The run ends early: what was written becomes playable under its temporary name and gets no other.
+    fn stop(self: Box<Self>) -> Result<()>;
 }

@@ -1,0 +1,216 @@
+//! The other streams: copied from a second demuxer over the same file, pulled as the video advances.
+//!
+//! Pulling keeps memory flat however badly the input is interleaved: this demuxer never sees the video's packets, so
+//! it holds at most one packet that is still too early.
+
+use std::path::Path;
+
+use super::cut::{Cut, Times};
+use crate::av::{AudioTranscoder, Input, InputOptions, MediaKind, Output, Packet, SubtitleTranscoder};
+use crate::error::{Context, Result};
+use crate::plan::container::{StreamPlan, Treatment};
+use crate::time::TimeBase;
+
+/// Copies and converts streams.
+pub struct Copier {
+    input: Input,
+    /// By input index.
+    routes: Vec<Option<Route>>,
+    /// Read but not yet due.
+    held: Option<Packet>,
+    ended: bool,
+    cut: Option<Cut>,
+    warnings: Vec<String>,
+}
+
+/// Where a stream's packets go.
+struct Route {
+    output: usize,
+    from: TimeBase,
+    kind: MediaKind,
+    converter: Option<Converter>,
+    last_dts: Option<i64>,
+}
+
+/// What changes a stream's packets on the way.
+enum Converter {
+    Subtitles(SubtitleTranscoder),
+    Sound(AudioTranscoder),
+}
+
+impl Copier {
+    /// Opens the input again and adds the streams that are kept to `output`, up to and beyond the processed video, for
+    /// which `add_video` is called at its place.
+    pub fn open(
+        path: &Path,
+        options: &InputOptions,
+        plans: &[StreamPlan],
+        cut: Option<Cut>,
+        output: &mut Output,
+        add_video: &mut dyn FnMut(&mut Output) -> Result<()>,
+    ) -> Result<Copier> {
+        let mut input = Input::open(path, options)?;
+        let mut routes: Vec<Option<Route>> = Vec::new();
+        for plan in plans.iter().filter(|plan| plan.is_kept()) {
+            if plan.treatment == Treatment::Process {
+                add_video(output)?;
+                continue;
+            }
+            let index = plan.input_index;
+            let Some(stream) = input.stream(index) else { continue };
+            let mut converter = None;
+            let added = match &plan.treatment {
+                Treatment::AttachCover => {
+                    output.add_attachment(stream, stream.cover.as_deref().unwrap_or_default(), &plan.about)
+                }
+                Treatment::Subtitles { encoder, .. } => {
+                    let transcoder = SubtitleTranscoder::new(stream, encoder)?;
+                    let added = transcoder.add_to(output, &plan.about);
+                    converter = Some(Converter::Subtitles(transcoder));
+                    added
+                }
+                Treatment::Sound { encoder } => {
+                    let transcoder = AudioTranscoder::new(stream, encoder)?;
+                    let mut about = plan.about.clone();
+                    about.time_base = Some(transcoder.time_base());
+                    let added = transcoder.add_to(output, &about);
+                    converter = Some(Converter::Sound(transcoder));
+                    added
+                }
+                _ => output.add_copy(stream, &plan.about),
+            };
+            let added = added.context(|| format!("stream {index} ({} {})", plan.codec, plan.kind.name()))?;
+            if routes.len() <= index {
+                routes.resize_with(index + 1, || None);
+            }
+            let has_packets = plan.treatment != Treatment::AttachCover && plan.kind != MediaKind::Attachment;
+            routes[index] = has_packets.then(|| Route {
+                output: added,
+                from: stream.time_base,
+                kind: stream.kind,
+                converter,
+                last_dts: None,
+            });
+        }
+        let is_routed = |index: usize| routes.get(index).is_some_and(Option::is_some);
+        input.keep_only(|index| is_routed(index) && !input_cover(plans, index));
+        Ok(Copier { ended: !routes.iter().any(Option::is_some), input, routes, held: None, cut, warnings: Vec::new() })
+    }
+
+    /// Writes what has no place in time: cover pictures.
+    pub fn write_covers(&mut self, output: &mut Output) -> Result<()> {
+        for stream in self.input.streams() {
+            let Some(route) = self.routes.get(stream.index).and_then(Option::as_ref) else { continue };
+            if let Some(cover) = stream.cover.as_ref().filter(|_| stream.is_cover()) {
+                let mut packet = Packet::from_data(cover)?;
+                packet.set_stream_index(route.output);
+                packet.set_times(Some(0), Some(0));
+                output.write(packet)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all packets that are due by `until` (microseconds of the output; `None`: all that is left).
+    pub fn pull(&mut self, output: &mut Output, until: Option<i64>) -> Result<()> {
+        while !self.ended {
+            let packet = match self.held.take() {
+                Some(packet) => packet,
+                None => match self.input.next_packet() {
+                    Ok(Some(packet)) => packet,
+                    Ok(None) => return self.drain(output),
+                    Err(error) => {
+                        // The video's own demuxer counts the damage; here the streams just end.
+                        self.warnings.push(format!("the other streams end early: {error}"));
+                        return self.drain(output);
+                    }
+                },
+            };
+            let Some(route) = self.routes.get_mut(packet.stream_index()).and_then(Option::as_mut) else { continue };
+            let due = packet.dts().or(packet.pts()).map(|ticks| {
+                let start = self.cut.map_or(0, |cut| cut.start);
+                route.from.rescale(ticks, TimeBase::MICROS).saturating_sub(start)
+            });
+            if until.is_some_and(|until| due.is_some_and(|due| due > until)) {
+                self.held = Some(packet);
+                return Ok(());
+            }
+            if let Some(packet) = trim(packet, route.kind, route.from, self.cut) {
+                let number = packet.stream_index();
+                route.write(packet, output, &mut self.warnings).context(|| format!("stream {number}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The input is read: what converters hold back comes out.
+    fn drain(&mut self, output: &mut Output) -> Result<()> {
+        self.ended = true;
+        for route in self.routes.iter_mut().flatten() {
+            if let Some(Converter::Sound(transcoder)) = &mut route.converter {
+                let base = transcoder.time_base();
+                for packet in transcoder.convert(None)? {
+                    route.put(packet, base, output, &mut self.warnings)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a person should hear.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+fn input_cover(plans: &[StreamPlan], index: usize) -> bool {
+    plans.iter().any(|plan| plan.input_index == index && plan.treatment == Treatment::CopyCover)
+}
+
+/// Applies the cut to a packet; `None` if it is not kept.
+pub fn trim(mut packet: Packet, kind: MediaKind, base: TimeBase, cut: Option<Cut>) -> Option<Packet> {
+    let Some(cut) = cut else { return Some(packet) };
+    let times = Times { pts: packet.pts(), dts: packet.dts(), duration: packet.duration() };
+    let times = cut.apply(times, base, kind == MediaKind::Subtitle)?;
+    packet.set_times(times.pts, times.dts);
+    packet.set_duration(times.duration);
+    Some(packet)
+}
+
+impl Route {
+    fn write(&mut self, packet: Packet, output: &mut Output, warnings: &mut Vec<String>) -> Result<()> {
+        match &mut self.converter {
+            None => self.put(packet, self.from, output, warnings),
+            Some(Converter::Subtitles(transcoder)) => match transcoder.convert(&packet) {
+                Ok(Some(converted)) => self.put(converted, self.from, output, warnings),
+                Ok(None) => Ok(()),
+                Err(error) => {
+                    warnings.push(error.to_string());
+                    Ok(())
+                }
+            },
+            Some(Converter::Sound(transcoder)) => {
+                let base = transcoder.time_base();
+                for converted in transcoder.convert(Some(&packet))? {
+                    self.put(converted, base, output, warnings)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Hands a packet to the muxer in its stream's ticks, with a dts that rises.
+    fn put(&mut self, mut packet: Packet, from: TimeBase, output: &mut Output, warnings: &mut Vec<String>) -> Result<()> {
+        packet.rescale(from, output.time_base(self.output));
+        packet.set_stream_index(self.output);
+        let dts = packet.dts().or(packet.pts()).or(self.last_dts.map(|last| last + 1)).unwrap_or(0);
+        let rising = self.last_dts.map_or(dts, |last| dts.max(last + i64::from(self.kind != MediaKind::Subtitle)));
+        if rising != dts && !warnings.iter().any(|line| line.contains("do not rise")) {
+            let what = self.kind.name();
+            warnings.push(format!("time stamps of the {what} stream do not rise; the late ones were moved by a tick"));
+        }
+        self.last_dts = Some(rising);
+        packet.set_times(packet.pts().map(|pts| pts.max(rising)).or(Some(rising)), Some(rising));
+        output.write(packet)
+    }
+}

@@ -1,0 +1,302 @@
+//! The main output: the processed video encoded, everything else copied beside it, verified, then named.
+//!
+//! All is written to `OUTPUT.part`. What is decided beforehand comes in as a [`FileJob`]; nothing is decided here.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::copier::Copier;
+use super::cut::Cut;
+use super::part::PartFile;
+use super::verify::{self, Expectation, Written};
+use super::{Finished, Sink, VideoFacts};
+use crate::av::{
+    AvFrame, Chapter, Converter, Encoder, EncoderCodec, EncoderSettings, InputOptions, Output, OutputStream, Packet,
+    VideoSettings, Writer,
+};
+use crate::error::{Context, Error, Kind, Result};
+use crate::frame::{FieldOrder, Frame, PixelFormat, SideData};
+use crate::plan::container::{Container, StreamPlan, Treatment};
+use crate::plan::encoding::EncodingPlan;
+use crate::time::TimeBase;
+
+/// Everything that is decided about an output file.
+#[derive(Clone, Debug)]
+pub struct FileJob {
+    /// The container that the video came from and whose other streams are kept; `None` for raw video and pictures.
+    pub input: Option<PathBuf>,
+    /// How to open it.
+    pub input_options: InputOptions,
+    /// The final name.
+    pub output: PathBuf,
+    /// The container written.
+    pub container: Container,
+    /// FFmpeg's name of its muxer.
+    pub muxer: String,
+    /// What becomes of each stream of the input; empty without one.
+    pub streams: Vec<StreamPlan>,
+    /// The whole file's metadata.
+    pub metadata: Vec<(String, String)>,
+    /// The chapters.
+    pub chapters: Vec<Chapter>,
+    /// The processed video.
+    pub video: VideoFacts,
+    /// How it is encoded.
+    pub encoding: EncodingPlan,
+    /// The part of the input that is kept.
+    pub cut: Option<Cut>,
+    /// The input's packets carry the time stamps that the output must have (not a raw stream, not pictures).
+    pub has_input_pts: bool,
+}
+
+/// An output file being written.
+pub struct FfmpegSink {
+    job: FileJob,
+    part: PartFile,
+    output: Output,
+    encoder: Encoder,
+    /// Turns the chain's pictures into the encoder's format, where they differ.
+    converter: Option<Converter>,
+    copier: Option<Copier>,
+    video: usize,
+    /// FFmpeg's name of what the encoder makes.
+    codec: String,
+    /// Durations of the frames inside the encoder, by pts.
+    durations: BTreeMap<i64, i64>,
+    written: Vec<Written>,
+    n_frames: u64,
+    /// Kinds of side data that the encoder does not take along.
+    lost_side_data: Vec<i32>,
+}
+
+impl FfmpegSink {
+    /// Opens the `.part`, the encoder and the other streams, and writes the header.
+    pub fn create(job: FileJob) -> Result<FfmpegSink> {
+        let part = PartFile::create(&job.output)?;
+        let file = part.file().try_clone().map_err(|error| Error::io("open the output", error))?;
+        let mut output = Output::new(&job.muxer, part.part_path(), Writer::new(file)?)?;
+        let codec = EncoderCodec::find(&job.encoding.encoder)?;
+        let encoder = Encoder::open(codec, &encoder_settings(&job, output.wants_global_header()))?;
+        let mut video = 0;
+        let about = video_stream(&job);
+        let mut add_video = |output: &mut Output| {
+            video = output.add_encoded(&encoder, &about)?;
+            Ok(())
+        };
+        let mut copier = match &job.input {
+            Some(input) => {
+                let (options, streams) = (&job.input_options, &job.streams);
+                Some(Copier::open(input, options, streams, job.cut, &mut output, &mut add_video)?)
+            }
+            None => {
+                add_video(&mut output)?;
+                None
+            }
+        };
+        output.set_metadata(&job.metadata);
+        output.set_chapters(&job.chapters)?;
+        output.write_header(&muxer_options(&job))?;
+        if let Some(copier) = &mut copier {
+            copier.write_covers(&mut output)?;
+        }
+        let wanted = PixelFormat::from_name(&job.encoding.pixel_format);
+        let converter = match wanted {
+            Some(format) if format == job.video.format.planar() => None,
+            Some(format) => Some(Converter::new(format, job.video.width, job.video.height)),
+            None => {
+                let message = format!("--pix-fmt {} is not planar Y'CbCr or gray", job.encoding.pixel_format);
+                return Err(Error::new(Kind::Usage, message));
+            }
+        };
+        Ok(FfmpegSink {
+            part,
+            output,
+            encoder,
+            converter,
+            copier,
+            video,
+            codec: codec.codec_name(),
+            durations: BTreeMap::new(),
+            written: Vec::new(),
+            n_frames: 0,
+            lost_side_data: Vec::new(),
+            job,
+        })
+    }
+
+    /// Writes the packets that the encoder has ready, each after the other streams' packets that come before it.
+    fn drain_encoder(&mut self) -> Result<()> {
+        while let Some(mut packet) = self.encoder.receive()? {
+            if let Some(duration) = packet.pts().and_then(|pts| self.durations.remove(&pts)) {
+                packet.set_duration(duration);
+            }
+            let from = self.encoder.time_base();
+            if let (Some(copier), Some(dts)) = (&mut self.copier, packet.dts()) {
+                copier.pull(&mut self.output, Some(from.rescale(dts, TimeBase::MICROS)))?;
+            }
+            packet.rescale(from, self.output.time_base(self.video));
+            packet.set_stream_index(self.video);
+            self.log(&packet);
+            self.output.write(packet)?;
+        }
+        Ok(())
+    }
+
+    fn log(&mut self, packet: &Packet) {
+        self.written.push(Written { pts: packet.pts().unwrap_or(0), hash: verify::hash(&self.codec, packet.data()) });
+    }
+
+    /// Everything that was given is brought into the container, and the container is closed.
+    fn complete(&mut self) -> Result<()> {
+        self.encoder.send(None)?;
+        self.drain_encoder()?;
+        if let Some(copier) = &mut self.copier {
+            copier.pull(&mut self.output, None)?;
+        }
+        self.output.finish()
+    }
+
+    fn note_lost(&mut self, data: &[SideData]) {
+        for data in data {
+            if !carries(&self.job.encoding.encoder, data.kind) && !self.lost_side_data.contains(&data.kind) {
+                self.lost_side_data.push(data.kind);
+            }
+        }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings: Vec<String> = self.copier.iter().flat_map(|copier| copier.warnings().to_vec()).collect();
+        for kind in &self.lost_side_data {
+            let what = side_data_name(*kind);
+            warnings.push(format!("{what} of the frames are lost: {} does not write them", self.job.encoding.encoder));
+        }
+        warnings
+    }
+}
+
+impl Sink for FfmpegSink {
+    fn write(&mut self, frame: &Frame) -> Result<()> {
+        self.job.video.check(&frame.picture)?;
+        self.note_lost(&frame.side_data);
+        if let Some(duration) = frame.duration {
+            self.durations.insert(frame.pts, duration);
+        }
+        match &mut self.converter {
+            None => self.encoder.send(Some((frame, frame.pts)))?,
+            Some(converter) => {
+                let source = AvFrame::from_picture(&frame.picture, frame.color)?;
+                let picture = converter.convert(&source)?.into_picture()?;
+                self.encoder.send(Some((&Frame { picture, ..frame.clone() }, frame.pts)))?;
+            }
+        }
+        self.n_frames += 1;
+        self.drain_encoder()
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Finished> {
+        self.complete()?;
+        let mut warnings = self.warnings();
+        let FfmpegSink { job, part, output, video, written, n_frames, .. } = *self;
+        let time_base = output.time_base(video);
+        drop(output);
+        let expectation = Expectation { job: &job, written: &written, time_base };
+        let verdict = verify::verify(part.part_path(), &expectation).context(|| "verifying the output")?;
+        warnings.extend(verdict.warnings);
+        part.commit()?;
+        Ok(Finished { n_frames, warnings, verified: true, missing: verdict.missing })
+    }
+
+    fn stop(mut self: Box<Self>) -> Result<()> {
+        self.complete()
+    }
+}
+
+fn encoder_settings(job: &FileJob, global_header: bool) -> EncoderSettings {
+    let video = &job.video;
+    EncoderSettings {
+        video: VideoSettings {
+            pixel_format: job.encoding.pixel_format.clone(),
+            width: video.width,
+            height: video.height,
+            time_base: video.time_base,
+            frame_rate: video.frame_rate,
+            sample_aspect_ratio: video.sample_aspect_ratio,
+            color: video.color,
+            field_order: video.field_order,
+        },
+        threads: job.encoding.threads,
+        options: job.encoding.options.clone(),
+        global_header,
+    }
+}
+
+/// What the output says about the processed video.
+fn video_stream(job: &FileJob) -> OutputStream {
+    let mut about = job
+        .streams
+        .iter()
+        .find(|plan| plan.treatment == Treatment::Process)
+        .map_or_else(OutputStream::default, |plan| plan.about.clone());
+    about.time_base = Some(job.video.time_base);
+    about.sample_aspect_ratio = Some(job.video.sample_aspect_ratio);
+    about.frame_rate.get_or_insert(job.video.frame_rate);
+    about.field_order = (job.video.field_order != FieldOrder::Progressive).then_some(job.video.field_order);
+    about.codec_tag = job.encoding.codec_tag;
+    about
+}
+
+/// Metadata keys that an mp4's own boxes hold; any other needs the general form of QuickTime.
+const ISOBMFF_KEYS: [&str; 22] = [
+    "title", "artist", "album_artist", "composer", "album", "date", "encoding_tool", "comment", "genre", "copyright",
+    "grouping", "lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords", "track", "disc",
+    "creation_time", "timecode",
+];
+
+fn muxer_options(job: &FileJob) -> Vec<(String, String)> {
+    if !job.container.is_isobmff() {
+        return Vec::new();
+    }
+    let mut flags = "+faststart".to_owned();
+    if job.metadata.iter().any(|(key, _)| !ISOBMFF_KEYS.contains(&key.to_ascii_lowercase().as_str())) {
+        flags.push_str("+use_metadata_tags");
+    }
+    vec![("movflags".to_owned(), flags)]
+}
+
+/// FFmpeg's `AVFrameSideDataType` values that are told apart here.
+mod side_data {
+    pub const A53_CAPTIONS: i32 = 1;
+    pub const STEREO_3D: i32 = 2;
+    pub const AFD: i32 = 7;
+    pub const MASTERING_DISPLAY: i32 = 11;
+    pub const GOP_TIME_CODE: i32 = 12;
+    pub const SPHERICAL: i32 = 13;
+    pub const CONTENT_LIGHT: i32 = 14;
+    pub const TIME_CODE: i32 = 16;
+    pub const HDR10_PLUS: i32 = 17;
+    pub const UNREGISTERED: i32 = 20;
+    pub const FILM_GRAIN: i32 = 21;
+}
+
+/// Whether an encoder writes this kind of side data into its stream, or the stream as a whole says it.
+fn carries(encoder: &str, kind: i32) -> bool {
+    match kind {
+        side_data::STEREO_3D | side_data::SPHERICAL | side_data::MASTERING_DISPLAY | side_data::CONTENT_LIGHT => true,
+        // The decoder has put the grain into the picture.
+        side_data::FILM_GRAIN => true,
+        side_data::A53_CAPTIONS => encoder == "libx264",
+        side_data::UNREGISTERED => matches!(encoder, "libx264" | "libx265"),
+        _ => false,
+    }
+}
+
+fn side_data_name(kind: i32) -> &'static str {
+    match kind {
+        side_data::A53_CAPTIONS => "closed captions",
+        side_data::AFD => "active format descriptions",
+        side_data::GOP_TIME_CODE | side_data::TIME_CODE => "time codes",
+        side_data::HDR10_PLUS => "HDR10+ metadata",
+        side_data::UNREGISTERED => "user data",
+        _ => "Dolby Vision or other dynamic metadata",
+    }
+}

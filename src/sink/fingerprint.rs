@@ -1,0 +1,168 @@
+//! A hash of a packet's payload that is the same before and after a container has wrapped it.
+//!
+//! Containers change how H.264 and HEVC units are delimited (start codes in an elementary stream, lengths in mp4 and
+//! Matroska: ISO/IEC 14496-15) and drop delimiters and repeated parameter sets; AV1 loses its temporal delimiters. The
+//! hash is over what is left in every form.
+
+use xxhash_rust::xxh3::Xxh3;
+
+/// How the units of a packet are delimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The payload is hashed as it is.
+    Whole,
+    /// H.264 with start codes.
+    H264StartCodes,
+    /// H.264 with four-byte lengths.
+    H264Lengths,
+    /// HEVC with start codes.
+    HevcStartCodes,
+    /// HEVC with four-byte lengths.
+    HevcLengths,
+    /// AV1 open bitstream units.
+    Av1,
+}
+
+impl Form {
+    /// The form of packets of `codec` whose stream has this header.
+    pub fn of(codec: &str, extradata: &[u8]) -> Form {
+        // A header in the containers' form begins with its version, 1; an elementary one with a start code.
+        let has_lengths = extradata.first() == Some(&1);
+        match (codec, has_lengths) {
+            ("h264", true) => Form::H264Lengths,
+            ("h264", false) => Form::H264StartCodes,
+            ("hevc", true) => Form::HevcLengths,
+            ("hevc", false) => Form::HevcStartCodes,
+            ("av1", _) => Form::Av1,
+            _ => Form::Whole,
+        }
+    }
+
+    /// The form in which encoders of `codec` give their packets.
+    pub fn encoded(codec: &str) -> Form {
+        Form::of(codec, &[])
+    }
+}
+
+/// The hash of a payload.
+pub fn fingerprint(form: Form, data: &[u8]) -> u64 {
+    let mut hash = Xxh3::new();
+    match form {
+        Form::Whole => hash.update(data),
+        Form::H264StartCodes | Form::HevcStartCodes => start_codes(data, |unit| feed(&mut hash, form, unit)),
+        Form::H264Lengths | Form::HevcLengths => lengths(data, |unit| feed(&mut hash, form, unit)),
+        Form::Av1 => open_bitstream_units(data, &mut hash),
+    }
+    hash.digest()
+}
+
+/// Hashes a unit unless containers may drop it: parameter sets, access unit delimiters, end markers, filler.
+fn feed(hash: &mut Xxh3, form: Form, unit: &[u8]) {
+    let Some(first) = unit.first() else { return };
+    let dropped = match form {
+        Form::H264StartCodes | Form::H264Lengths => matches!(first & 0x1f, 7..=13),
+        _ => matches!(first >> 1 & 0x3f, 32..=38),
+    };
+    if !dropped {
+        let end = unit.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        hash.update(&unit[..end]);
+    }
+}
+
+/// Calls `each` with what stands between start codes (`00 00 01`).
+fn start_codes(data: &[u8], mut each: impl FnMut(&[u8])) {
+    let mut start = None;
+    let mut i = 0;
+    while i + 3 <= data.len() {
+        if data[i..i + 3] == [0, 0, 1] {
+            if let Some(start) = start {
+                each(&data[start..i]);
+            }
+            start = Some(i + 3);
+            i += 3;
+        } else {
+            i += 1;
+        }
+    }
+    if let Some(start) = start {
+        each(&data[start..]);
+    }
+}
+
+/// Calls `each` with units that stand behind their length in four bytes; a broken rest counts as one unit.
+fn lengths(data: &[u8], mut each: impl FnMut(&[u8])) {
+    let mut rest = data;
+    while let Some((length, after)) = rest.split_first_chunk::<4>() {
+        let length = u32::from_be_bytes(*length) as usize;
+        let Some((unit, next)) = after.split_at_checked(length) else {
+            each(after);
+            return;
+        };
+        each(unit);
+        rest = next;
+    }
+}
+
+/// Hashes all units but temporal delimiters (type 2) and padding (type 15), whose sizes follow in LEB128.
+fn open_bitstream_units(data: &[u8], hash: &mut Xxh3) {
+    let mut rest = data;
+    while let Some(header) = rest.first() {
+        let has_extension = header & 4 != 0;
+        let has_size = header & 2 != 0;
+        let mut at = 1 + usize::from(has_extension);
+        let mut size = 0usize;
+        if has_size {
+            for shift in (0..56).step_by(7) {
+                let byte = rest.get(at).copied().unwrap_or(0);
+                at += 1;
+                size |= usize::from(byte & 0x7f) << shift;
+                if byte & 0x80 == 0 {
+                    break;
+                }
+            }
+        } else {
+            size = rest.len().saturating_sub(at);
+        }
+        let end = at.saturating_add(size).min(rest.len());
+        let kind = header >> 3 & 0xf;
+        if kind != 2 && kind != 15 {
+            hash.update(&rest[at.min(end)..end]);
+        }
+        rest = &rest[end.max(1).min(rest.len())..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_delimiters_give_one_hash_and_content_gives_another() {
+        let slice = [0x65, 1, 2, 3, 9];
+        let mut annex_b = vec![0, 0, 0, 1, 0x09, 0xf0, 0, 0, 0, 1, 0x67, 5, 0, 0, 1];
+        annex_b.extend(slice);
+        let mut prefixed = vec![0, 0, 0, 5];
+        prefixed.extend(slice);
+        let reference = fingerprint(Form::H264StartCodes, &annex_b);
+        assert_eq!(reference, fingerprint(Form::H264Lengths, &prefixed));
+        prefixed[6] = 7;
+        assert_ne!(reference, fingerprint(Form::H264Lengths, &prefixed));
+    }
+
+    #[test]
+    fn temporal_delimiters_do_not_count() {
+        let with = [0x12, 0, 0x32, 2, 7, 8];
+        let without = [0x32, 2, 7, 8];
+        assert_eq!(fingerprint(Form::Av1, &with), fingerprint(Form::Av1, &without));
+        assert_ne!(fingerprint(Form::Av1, &with), fingerprint(Form::Av1, &[0x32, 2, 7, 9]));
+    }
+
+    #[test]
+    fn hostile_bytes_end() {
+        for form in [Form::H264Lengths, Form::HevcStartCodes, Form::Av1] {
+            for data in [&[][..], &[0xff; 9], &[0, 0, 1], &[0x12], &[0x36, 0xff, 0xff, 0xff, 0xff]] {
+                fingerprint(form, data);
+            }
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Verification: the finished `.part` is read again and compared with what it must be.
+//!
+//! Three things are compared. The processed video, packet by packet, with what the encoder gave. Every copied stream,
+//! packet by packet, with a fresh pass over the input. And the video's time stamps with that same pass, which knows
+//! nothing of what the chain believes: a picture that the input lists and the output lacks is counted. What a container
+//! cannot hold is a warning; anything that differs is an error.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::cut::Cut;
+use super::ffmpeg::FileJob;
+use super::fingerprint::{Form, fingerprint};
+use super::{copier, tags};
+use crate::av::{Input, InputOptions, MediaKind, Stream};
+use crate::error::{Context, Error, Kind, Result};
+use crate::plan::container::{StreamPlan, Treatment};
+use crate::time::TimeBase;
+
+/// A packet of the processed video as it was handed to the muxer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// In the output's ticks.
+    pub pts: i64,
+    /// [`fingerprint`] of the payload.
+    pub hash: u64,
+}
+
+/// What the output must be.
+pub struct Expectation<'a> {
+    /// What was decided.
+    pub job: &'a FileJob,
+    /// The processed video's packets in the order written.
+    pub written: &'a [Written],
+    /// What the processed video's times count in the output.
+    pub time_base: TimeBase,
+}
+
+/// The output is right, and this is worth saying.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// What the container could not hold.
+    pub warnings: Vec<String>,
+    /// Pictures that the input lists and the output lacks.
+    pub missing: u64,
+}
+
+/// A packet as a demuxer gives it.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    pts: Option<i64>,
+    dts: Option<i64>,
+    hash: u64,
+    size: usize,
+    is_shown: bool,
+}
+
+/// Compares the file at `part` with what it must be.
+pub fn verify(part: &Path, expectation: &Expectation) -> Result<Verdict> {
+    let mut output = Input::open(part, &InputOptions::default())?;
+    let job = expectation.job;
+    let mut verdict = Verdict::default();
+    let pairs = match_streams(&output, &job.streams)?;
+    let video = pairs
+        .iter()
+        .find(|(plan, _)| plan.is_none_or(|plan| plan.treatment == Treatment::Process))
+        .map(|(_, index)| *index)
+        .ok_or_else(|| wrong("the output has no video stream"))?;
+    let streams: Vec<(usize, Form)> =
+        output.streams().iter().map(|stream| (stream.index, Form::of(&stream.codec, stream.extradata()))).collect();
+    let seen = read_all(&mut output, &streams, None, &[])?;
+    let shift = compare_video(&seen[video], expectation)?;
+    tags::compare_video(stream(&output, video)?, job, &mut verdict.warnings)?;
+    tags::compare_file(&output, job, &mut verdict.warnings)?;
+    if let Some(path) = &job.input {
+        compare_with_input(path, &output, &pairs, &seen, video, shift, expectation, &mut verdict)?;
+    }
+    Ok(verdict)
+}
+
+pub(super) fn wrong(message: impl Into<String>) -> Error {
+    Error::new(Kind::Verify, message)
+}
+
+fn stream(input: &Input, index: usize) -> Result<&Stream> {
+    input.stream(index).ok_or_else(|| wrong(format!("stream {index} is missing")))
+}
+
+/// The hash of a packet of the processed video.
+pub fn hash(codec: &str, data: &[u8]) -> u64 {
+    fingerprint(Form::encoded(codec), data)
+}
+
+/// Each planned stream with its index in the output: streams with packets in their order, files that ride along in
+/// theirs (a container may list them apart).
+fn match_streams<'a>(output: &Input, plans: &'a [StreamPlan]) -> Result<Vec<(Option<&'a StreamPlan>, usize)>> {
+    let rides = |plan: &&StreamPlan| plan.treatment == Treatment::AttachCover || plan.kind == MediaKind::Attachment;
+    let is_ride = |stream: &&Stream| {
+        stream.kind == MediaKind::Attachment || stream.is_cover() && stream.tag("mimetype").is_some()
+    };
+    if plans.is_empty() {
+        return match output.streams() {
+            [only] => Ok(vec![(None, only.index)]),
+            other => Err(wrong(format!("the output has {} streams, expected 1", other.len()))),
+        };
+    }
+    let mut pairs = Vec::new();
+    let recreated = plans.iter().filter(|plan| matches!(plan.treatment, Treatment::Recreated(_))).count();
+    for riding in [false, true] {
+        let wanted: Vec<_> =
+            plans.iter().filter(|plan| plan.is_kept()).filter(|plan| rides(plan) == riding).collect();
+        let got: Vec<_> = output
+            .streams()
+            .iter()
+            .filter(|stream| is_ride(stream) == riding && !(stream.kind == MediaKind::Data && stream.is_left_out))
+            .collect();
+        let extra = got.len().saturating_sub(wanted.len());
+        if got.len() < wanted.len() || extra > recreated + usize::from(!riding) && !riding {
+            let message = format!("the output has {} streams, expected {}", got.len(), wanted.len());
+            return Err(wrong(message));
+        }
+        for (plan, stream) in wanted.iter().zip(&got) {
+            let kind = if riding { stream.kind } else { plan.kind };
+            if stream.kind != kind {
+                let message = format!(
+                    "stream {} of the output is {}, expected {} from stream {} of the input",
+                    stream.index, stream.kind.name(), plan.kind.name(), plan.input_index
+                );
+                return Err(wrong(message));
+            }
+            pairs.push((Some(*plan), stream.index));
+        }
+    }
+    Ok(pairs)
+}
+
+/// All packets of a file by stream, cut as the run cut them; a damaged container ends early.
+fn read_all(input: &mut Input, forms: &[(usize, Form)], cut: Option<Cut>, kinds: &[MediaKind]) -> Result<Vec<Vec<Seen>>> {
+    let count = forms.iter().map(|(index, _)| index + 1).max().unwrap_or(0);
+    let bases: Vec<TimeBase> = (0..count)
+        .map(|index| input.stream(index).map_or(TimeBase::MICROS, |stream| stream.time_base))
+        .collect();
+    let mut form_of = vec![Form::Whole; count];
+    for (index, form) in forms {
+        form_of[*index] = *form;
+    }
+    let mut seen = vec![Vec::new(); count];
+    let mut broken = 0;
+    loop {
+        let packet = match input.next_packet() {
+            Ok(Some(packet)) => packet,
+            Ok(None) => return Ok(seen),
+            Err(error) if error.kind() == Kind::Io => return Err(error),
+            Err(_) if broken < 64 => {
+                broken += 1;
+                continue;
+            }
+            Err(_) => return Ok(seen),
+        };
+        broken = 0;
+        let index = packet.stream_index();
+        let Some(list) = seen.get_mut(index) else { continue };
+        let kind = kinds.get(index).copied().unwrap_or(MediaKind::Data);
+        let Some(packet) = copier::trim(packet, kind, bases[index], cut) else { continue };
+        list.push(Seen {
+            pts: packet.pts(),
+            dts: packet.dts(),
+            hash: fingerprint(form_of[index], packet.data()),
+            size: packet.data().len(),
+            is_shown: !packet.is_discarded() && !packet.data().is_empty(),
+        });
+    }
+}
+
+/// The processed video must be what the encoder gave, in order; by how much the container moved all times.
+fn compare_video(seen: &[Seen], expectation: &Expectation) -> Result<i64> {
+    let written = expectation.written;
+    if seen.len() != written.len() {
+        return Err(wrong(format!("the output holds {} pictures, {} were written", seen.len(), written.len())));
+    }
+    let mut shift = None;
+    for (number, (got, want)) in seen.iter().zip(written).enumerate() {
+        if got.hash != want.hash {
+            return Err(wrong(format!("packet {number} of the video is not the one that was written")));
+        }
+        let moved = got.pts.or(got.dts).unwrap_or(0) - want.pts;
+        if *shift.get_or_insert(moved) != moved {
+            let message = format!("packet {number} of the video is at {}, expected {}", moved + want.pts, want.pts);
+            return Err(wrong(message));
+        }
+    }
+    let shift = shift.unwrap_or(0);
+    // Containers without negative times move everything to begin at 0; nothing else may move.
+    let first = written.iter().map(|packet| packet.pts).min().unwrap_or(0);
+    if shift != 0 && first + shift != 0 && !expectation.job.streams.iter().any(|plan| plan.kind == MediaKind::Audio) {
+        return Err(wrong(format!("all pictures are {shift} ticks away from their time")));
+    }
+    if shift < 0 {
+        return Err(wrong(format!("all pictures are {} ticks early", -shift)));
+    }
+    Ok(shift)
+}
+
+#[expect(clippy::too_many_arguments, reason = "one comparison of two files, split from `verify` for its length alone")]
+fn compare_with_input(
+    path: &Path,
+    output: &Input,
+    pairs: &[(Option<&StreamPlan>, usize)],
+    seen: &[Vec<Seen>],
+    video: usize,
+    shift: i64,
+    expectation: &Expectation,
+    verdict: &mut Verdict,
+) -> Result<()> {
+    let job = expectation.job;
+    let mut input = Input::open(path, &job.input_options).context(|| "reading the input again")?;
+    let forms: Vec<(usize, Form)> =
+        input.streams().iter().map(|stream| (stream.index, Form::of(&stream.codec, stream.extradata()))).collect();
+    let mut kinds = vec![MediaKind::Data; forms.iter().map(|(index, _)| index + 1).max().unwrap_or(0)];
+    for stream in input.streams() {
+        kinds[stream.index] = stream.kind;
+    }
+    let originals = read_all(&mut input, &forms, job.cut, &kinds)?;
+    let shift_micros = expectation.time_base.rescale(shift, TimeBase::MICROS);
+    for (plan, index) in pairs {
+        let Some(plan) = plan else { continue };
+        let (from, to) = (stream(&input, plan.input_index)?, stream(output, *index)?);
+        let original = &originals[plan.input_index];
+        match plan.treatment {
+            Treatment::Process => {
+                verdict.missing = missing_pictures(original, &seen[video], from, expectation, shift);
+            }
+            Treatment::Copy => {
+                compare_copy(original, &seen[*index], from, to, shift_micros)
+                    .context(|| format!("stream {} ({} {})", plan.input_index, plan.codec, plan.kind.name()))?;
+                tags::compare_copy(from, to, plan, &mut verdict.warnings)?;
+            }
+            Treatment::CopyCover | Treatment::AttachCover => {
+                let cover = to.cover.as_deref().or(Some(to.extradata()).filter(|data| !data.is_empty()));
+                if cover != from.cover.as_deref() {
+                    return Err(wrong("the cover picture is not the input's"));
+                }
+            }
+            _ => {
+                tags::compare_copy(from, to, plan, &mut verdict.warnings)?;
+                if !original.is_empty() && seen[*index].is_empty() {
+                    return Err(wrong(format!("the converted {} stream is empty", plan.kind.name())));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A copied stream must have the input's payload in the input's order at the input's times.
+fn compare_copy(original: &[Seen], copy: &[Seen], from: &Stream, to: &Stream, shift_micros: i64) -> Result<()> {
+    if from.codec.starts_with("pcm_") {
+        // Raw sound has no packets of its own: containers cut it as they like.
+        let size = |packets: &[Seen]| packets.iter().map(|packet| packet.size).sum::<usize>();
+        return match (size(original), size(copy)) {
+            (want, got) if want == got => Ok(()),
+            (want, got) => Err(wrong(format!("{got} bytes of sound, expected {want}"))),
+        };
+    }
+    // mp4 fills the time between subtitles with empty ones (two bytes that say "no text").
+    let is_text = from.codec == "mov_text";
+    let filled = |packets: &[Seen]| -> Vec<Seen> {
+        packets.iter().filter(|packet| packet.size > if is_text { 2 } else { 0 }).copied().collect()
+    };
+    let (original, copy) = (filled(original), filled(copy));
+    if original.len() != copy.len() {
+        return Err(wrong(format!("{} packets, expected {}", copy.len(), original.len())));
+    }
+    // The wrapping of AAC in transport streams is taken off by the containers that do not use it.
+    let rewrapped = from.codec == "aac" && from.extradata().is_empty() != to.extradata().is_empty();
+    let shift = TimeBase::MICROS.rescale(shift_micros, to.time_base);
+    let moved = i64::from(shift_micros != 0);
+    for (number, (want, got)) in original.iter().zip(&copy).enumerate() {
+        if want.hash != got.hash && !rewrapped {
+            return Err(wrong(format!("packet {number} is not the input's")));
+        }
+        let (Some(at), Some(there)) = (want.pts, got.pts) else { continue };
+        let expected = from.time_base.rescale(at, to.time_base) + shift;
+        let repaired = original[..number].iter().rev().take(1).any(|before| before.dts >= want.dts);
+        if (expected - there).abs() > moved && !repaired {
+            return Err(wrong(format!("packet {number} is at {there}, expected {expected} (in {} s)", to.time_base)));
+        }
+    }
+    Ok(())
+}
+
+/// How many pictures the input lists, by time stamp, that the output does not show.
+fn missing_pictures(original: &[Seen], shown: &[Seen], from: &Stream, expectation: &Expectation, shift: i64) -> u64 {
+    if !expectation.job.has_input_pts {
+        return 0;
+    }
+    let there: BTreeSet<i64> = shown.iter().filter_map(|packet| packet.pts).map(|pts| pts - shift).collect();
+    let listed: BTreeSet<i64> = original
+        .iter()
+        .filter(|packet| packet.is_shown)
+        .filter_map(|packet| packet.pts)
+        .map(|pts| from.time_base.rescale(pts, expectation.time_base))
+        .collect();
+    listed.difference(&there).count() as u64
+}
