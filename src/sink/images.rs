@@ -48,11 +48,11 @@ impl Sink for ImagesSink {
         let part = PartFile::create(&path)?;
         let written = if picture.format().bit_depth == 8 {
             let color = if is_gray { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
-            let samples: Vec<u8> = self.converter.samples(&picture, 255.0, |value| value as u8);
+            let samples = self.converter.samples(&picture, 255.0, |value| value as u8);
             encode(&part, &picture, &samples, color)
         } else {
             let color = if is_gray { ExtendedColorType::L16 } else { ExtendedColorType::Rgb16 };
-            let samples: Vec<u16> = self.converter.samples(&picture, 65535.0, |value| value as u16);
+            let samples = self.converter.samples(&picture, 65535.0, |value| value as u16);
             encode(&part, &picture, bytemuck::cast_slice(&samples), color)
         };
         written.context(|| format!("write {}", path.display()))?;
@@ -78,7 +78,7 @@ impl Sink for ImagesSink {
 
 fn encode(part: &PartFile, picture: &Picture, bytes: &[u8], color: ExtendedColorType) -> Result<()> {
     let mut file = BufWriter::with_capacity(1 << 18, part.file());
-    // Fast: at 1080p ten times quicker than the default and a few percent larger.
+    // Fast: 45 times quicker than the default and 2 % larger (the pattern at 1080p).
     let encoder = PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Adaptive);
     let (width, height) = (picture.width() as u32, picture.height() as u32);
     encoder.write_image(bytes, width, height, color).map_err(|error| match error {
@@ -126,47 +126,48 @@ impl Converter {
     }
 
     /// The picture's samples in rows, R'G'B' interleaved or gray; `white` is the largest value, `cast` cuts to it.
-    fn samples<T>(&self, picture: &Picture, white: f32, cast: fn(f32) -> T) -> Vec<T> {
+    fn samples<T: Copy + Default>(&self, picture: &Picture, white: f32, cast: impl Fn(f32) -> T) -> Vec<T> {
         // Rounded by cutting; the casts of Rust keep within the type.
-        let quantise = |value: f32| cast(value.clamp(0.0, 1.0) * white + 0.5);
-        let mut luma = vec![0.0; picture.width()];
-        let read_luma = |y: usize, luma: &mut [f32]| {
-            read_row(&picture.plane(0), y, luma);
+        let quantise = |value: f32| cast(value * white + 0.5);
+        let (width, n) = (picture.width(), if self.taps.is_some() { 3 } else { 1 });
+        let mut samples = vec![T::default(); n * width * picture.height()];
+        let mut luma = vec![0.0; width];
+        let mut chroma = [luma.clone(), luma.clone()];
+        let mut scratch = [luma.clone(), luma.clone()];
+        for (y, row) in samples.chunks_exact_mut(n * width).enumerate() {
+            read_row(&picture.plane(0), y, &mut luma);
             luma.iter_mut().for_each(|value| *value = (*value - self.luma.0) * self.luma.1);
-        };
-        let Some((columns, rows)) = &self.taps else {
-            let mut samples = Vec::with_capacity(picture.width() * picture.height());
-            for y in 0..picture.height() {
-                read_luma(y, &mut luma);
-                samples.extend(luma.iter().map(|value| quantise(*value)));
+            let Some((columns, rows)) = &self.taps else {
+                row.iter_mut().zip(&luma).for_each(|(to, value)| *to = quantise(*value));
+                continue;
+            };
+            for (component, chroma) in chroma.iter_mut().enumerate() {
+                self.read_chroma(&picture.plane(1 + component), columns, rows[y], &mut scratch, chroma);
             }
-            return samples;
-        };
-        let mut samples = Vec::with_capacity(3 * picture.width() * picture.height());
-        let planes = [picture.plane(1), picture.plane(2)];
-        let mut chroma = [vec![0.0; planes[0].width()], vec![0.0; planes[0].width()]];
-        let mut second = chroma[0].clone();
-        let (kr, kb) = self.weights;
-        for (y, row) in rows.iter().enumerate() {
-            read_luma(y, &mut luma);
-            for (plane, chroma) in planes.iter().zip(&mut chroma) {
-                read_row(plane, row.first, chroma);
-                read_row(plane, row.second, &mut second);
-                for (value, second) in chroma.iter_mut().zip(&second) {
-                    *value += (second - *value) * row.share;
-                    *value = (*value - self.chroma_zero) * self.chroma_scale;
-                }
-            }
-            for (luma, tap) in luma.iter().zip(columns) {
-                let across = |row: &[f32]| row[tap.first] + (row[tap.second] - row[tap.first]) * tap.share;
-                let (cb, cr) = (across(&chroma[0]), across(&chroma[1]));
+            let (kr, kb) = self.weights;
+            let (to_red, to_blue, green) = (2.0 * (1.0 - kr), 2.0 * (1.0 - kb), 1.0 / (1.0 - kr - kb));
+            let pixels = row.as_chunks_mut::<3>().0.iter_mut();
+            for (to, (y, (cb, cr))) in pixels.zip(luma.iter().zip(chroma[0].iter().zip(&chroma[1]))) {
                 // H.273: E'Y = KR R + (1 - KR - KB) G + KB B, Pb = (B - Y) / (2 (1 - KB)), Pr = (R - Y) / (2 (1 - KR)).
-                let (red, blue) = (luma + 2.0 * (1.0 - kr) * cr, luma + 2.0 * (1.0 - kb) * cb);
-                let green = (luma - kr * red - kb * blue) / (1.0 - kr - kb);
-                samples.extend([red, green, blue].map(quantise));
+                let (red, blue) = (y + to_red * cr, y + to_blue * cb);
+                *to = [red, (y - kr * red - kb * blue) * green, blue].map(&quantise);
             }
         }
         samples
+    }
+
+    /// A row of one chroma component in -0.5..0.5, brought up to a value for each of `columns`.
+    fn read_chroma(&self, plane: &PlaneView, columns: &[Tap], row: Tap, scratch: &mut [Vec<f32>; 2], to: &mut [f32]) {
+        let [first, second] = scratch.each_mut().map(|row| &mut row[..plane.width()]);
+        read_row(plane, row.first, first);
+        read_row(plane, row.second, second);
+        for (value, second) in first.iter_mut().zip(second) {
+            *value += (*second - *value) * row.share;
+            *value = (*value - self.chroma_zero) * self.chroma_scale;
+        }
+        for (to, tap) in to.iter_mut().zip(columns) {
+            *to = first[tap.first] + (first[tap.second] - first[tap.first]) * tap.share;
+        }
     }
 }
 

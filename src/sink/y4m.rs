@@ -169,7 +169,8 @@ fn lost_color(facts: &VideoFacts) -> Option<String> {
     const HLG: u8 = 18;
     let ColorTags { matrix, primaries, transfer, .. } = facts.color;
     let assumed = ColorTags::NONE.matrix_for(facts.height);
-    let differs = facts.color.matrix_for(facts.height) != assumed || matches!(transfer, PQ | HLG);
+    let has_matrix = facts.format.subsampling().is_some();
+    let differs = has_matrix && facts.color.matrix_for(facts.height) != assumed || matches!(transfer, PQ | HLG);
     differs.then(|| {
         format!(
             "y4m has no colour tags: matrix {matrix}, primaries {primaries} and transfer {transfer} (H.273) are lost"

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
+use bytemuck::Pod;
 use image::codecs::png::PngDecoder;
 use image::{DynamicImage, ImageDecoder, ImageError, Limits};
 
@@ -101,14 +102,10 @@ impl ImagesSource {
         let image = DynamicImage::from_decoder(decoder).map_err(|error| undecodable(path, error))?;
         let mut picture = self.pool.picture(format, self.facts.width, self.facts.height)?;
         match (is_gray, format.bit_depth) {
-            (true, 8) => write(&mut picture, image.into_luma8().as_raw(), |_, [gray]: &[u8; 1]| *gray),
-            (true, _) => write(&mut picture, image.into_luma16().as_raw(), |_, [gray]: &[u16; 1]| *gray),
-            (false, 8) => write(&mut picture, image.into_rgb8().as_raw(), |component, rgb: &[u8; 3]| {
-                code(component, rgb.map(f32::from), 255.0, 1.0) as u8
-            }),
-            (false, _) => write(&mut picture, image.into_rgb16().as_raw(), |component, rgb: &[u16; 3]| {
-                code(component, rgb.map(f32::from), 65535.0, 256.0) as u16
-            }),
+            (true, 8) => write_gray(&mut picture, image.into_luma8().as_raw()),
+            (true, _) => write_gray(&mut picture, image.into_luma16().as_raw()),
+            (false, 8) => write_yuv(&mut picture, image.into_rgb8().as_raw(), 255.0, |code| code as u8),
+            (false, _) => write_yuv(&mut picture, image.into_rgb16().as_raw(), 65535.0, |code| code as u16),
         }
         Ok(picture.freeze())
     }
@@ -142,17 +139,6 @@ impl Source for ImagesSource {
     fn warnings(&self) -> Vec<String> {
         let alpha = self.has_alpha.then(|| "the images have opacity, which is dropped".to_owned());
         self.warnings.iter().cloned().chain(alpha).collect()
-    }
-}
-
-/// Fills the planes of `picture`: `code(component, pixel)` for each pixel of N interleaved samples.
-fn write<T: bytemuck::Pod, const N: usize>(picture: &mut PictureBuf, image: &[T], code: impl Fn(usize, &[T; N]) -> T) {
-    for component in 0..N {
-        let mut plane = picture.plane_mut(component);
-        for (y, pixels) in image.as_chunks::<N>().0.chunks_exact(plane.width()).enumerate() {
-            let row: &mut [T] = bytemuck::cast_slice_mut(plane.row_bytes(y));
-            row.iter_mut().zip(pixels).for_each(|(to, pixel)| *to = code(component, pixel));
-        }
     }
 }
 
@@ -196,9 +182,32 @@ const TO_YUV: [[f32; 4]; 3] = {
     ]
 };
 
-/// The rounded code of component 0, 1 or 2; `white` is the largest value of R'G'B', `unit` is 2^(depth - 8).
-fn code(component: usize, rgb: [f32; 3], white: f32, unit: f32) -> f32 {
-    let matrix = &TO_YUV[component];
-    let sum = matrix[0] * rgb[0] + matrix[1] * rgb[1] + matrix[2] * rgb[2];
-    sum * (unit / white) + (matrix[3] * unit + 0.5)
+fn write_gray<T: Pod>(picture: &mut PictureBuf, image: &[T]) {
+    let mut plane = picture.plane_mut(0);
+    for (y, row) in image.chunks_exact(plane.width()).enumerate() {
+        plane.row_bytes(y).copy_from_slice(bytemuck::cast_slice(row));
+    }
+}
+
+/// Fills the planes from interleaved R'G'B' whose largest value is `white`; `cast` cuts to whole codes.
+fn write_yuv<T: Pod + Into<f32>>(picture: &mut PictureBuf, image: &[T], white: f32, cast: impl Fn(f32) -> T) {
+    let width = picture.width();
+    let unit = (1u32 << (picture.format().bit_depth - 8)) as f32;
+    // Taken apart row by row, because the compiler makes vectors only of what lies side by side.
+    let mut rgb = [vec![0.0; width], vec![0.0; width], vec![0.0; width]];
+    for (y, row) in image.chunks_exact(3 * width).enumerate() {
+        for (x, pixel) in row.as_chunks::<3>().0.iter().enumerate() {
+            rgb.iter_mut().zip(pixel).for_each(|(row, value)| row[x] = (*value).into());
+        }
+        for (component, weights) in TO_YUV.iter().enumerate() {
+            let [red, green, blue] = [0, 1, 2].map(|color| weights[color] * (unit / white));
+            // Rounded by cutting.
+            let zero = weights[3] * unit + 0.5;
+            let mut plane = picture.plane_mut(component);
+            let to: &mut [T] = bytemuck::cast_slice_mut(plane.row_bytes(y));
+            for (to, ((r, g), b)) in to.iter_mut().zip(rgb[0].iter().zip(&rgb[1]).zip(&rgb[2])) {
+                *to = cast(red * r + green * g + blue * b + zero);
+            }
+        }
+    }
 }

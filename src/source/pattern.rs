@@ -143,6 +143,8 @@ impl PatternSource {
                 format!("a pattern at {} frames a second, expected a positive rate", spec.frame_rate),
             )
         })?;
+        // What a reader assumes who loses the tags: BT.709 from 720 lines up, else BT.601 (H.273 code points 1 and 6).
+        let point = if spec.height >= 720 { 1 } else { 6 };
         let is_subsampled = spec.format.subsampling().is_some_and(|subsampling| subsampling.x + subsampling.y > 0);
         let facts = SourceFacts {
             kind: "pattern".to_owned(),
@@ -152,9 +154,9 @@ impl PatternSource {
             converted_from: None,
             color: ColorTags {
                 range: Some(ColorRange::Limited),
-                matrix: 1,
-                primaries: 1,
-                transfer: 1,
+                matrix: point,
+                primaries: point,
+                transfer: point,
                 chroma_location: is_subsampled.then_some(ChromaLocation::Left),
             },
             sample_aspect_ratio: Ratio::new(1, 1),
@@ -276,10 +278,11 @@ impl Layer {
         let is_chroma = spec.format.is_chroma(plane);
         let shift = spec.format.subsampling().filter(|_| is_chroma).map_or((0, 0), |s| (s.x, s.y));
         let down = 16 - spec.format.bit_depth;
-        // Limited range at 16 bits: luma 219 steps of 256 above 16, chroma half of its 224 around 128 (H.273).
+        // Limited range at 16 bits: luma 219 steps of 256 above 16, chroma a muted 48 of its 224 around 128 (H.273).
         let code = |value: u32| {
-            let code =
-                if is_chroma { 0x8000 - (56 << 8) + ((value * 112) >> 8) } else { 0x1000 + ((value * 219) >> 8) };
+            // From 65535ths to 65536ths, so that white is reached.
+            let value = value + (value >> 15);
+            let code = if is_chroma { 0x8000 - (24 << 8) + ((value * 48) >> 8) } else { 0x1000 + ((value * 219) >> 8) };
             (code as u16) >> down
         };
         let (width, height) = spec.format.plane_size(plane, spec.width, spec.height);
@@ -489,6 +492,8 @@ mod tests {
         for n in (0..29).filter(|n| *n != 9) {
             assert!(step(n) > 0.1 && step(n) < cut / 4.0, "frames {n} and {}: {}, the cut {cut}", n + 1, step(n));
         }
+        let ramp = pictures[0].plane(0).row_bytes(0);
+        assert!((ramp[0], ramp[319]) == (16, 235) && ramp.is_sorted());
         for y in [0, 10, 150, 170] {
             for picture in &pictures {
                 assert_eq!(picture.plane(0).row_bytes(y)[..100], pictures[0].plane(0).row_bytes(y)[..100], "row {y}");
@@ -505,7 +510,7 @@ mod tests {
             all.fold(0, |state, sample| hash(1, state, u64::from(sample)))
         };
         let first = digest("pattern:161x121,frames=4,format=yuv420p10le,grain=2");
-        assert_eq!(first, 0);
+        assert_eq!(first, 8_802_492_991_626_009_218);
         assert_ne!(first, digest("pattern:161x121,frames=4,format=yuv420p10le,grain=2,seed=2"));
     }
 }
