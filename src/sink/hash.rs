@@ -62,7 +62,11 @@ impl Sink for HashSink {
     fn finish(self: Box<Self>) -> Result<Finished> {
         let out = self.out.into_inner().map_err(|error| Error::io("write the hashes", error.into_error()))?;
         out.finish()?;
-        Ok(Finished { n_frames: self.n_frames, warnings: Vec::new() })
+        Ok(Finished { n_frames: self.n_frames, ..Finished::default() })
+    }
+
+    fn stop(mut self: Box<Self>) -> Result<()> {
+        self.out.flush().map_err(|error| Error::io("write the hashes", error))
     }
 }
 

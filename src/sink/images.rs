@@ -72,7 +72,11 @@ impl Sink for ImagesSink {
             let transfer = self.facts.color.transfer;
             warnings.push(format!("the images carry no colour tags: transfer {transfer} (H.273, HDR) is lost"));
         }
-        Ok(Finished { n_frames: self.n_frames, warnings })
+        Ok(Finished { n_frames: self.n_frames, warnings, ..Finished::default() })
+    }
+
+    fn stop(self: Box<Self>) -> Result<()> {
+        sync_folder(self.sequence.folder())
     }
 }
 

@@ -17,6 +17,10 @@ impl Sink for NullSink {
     }
 
     fn finish(self: Box<Self>) -> Result<Finished> {
-        Ok(Finished { n_frames: self.n_frames, warnings: Vec::new() })
+        Ok(Finished { n_frames: self.n_frames, ..Finished::default() })
+    }
+
+    fn stop(self: Box<Self>) -> Result<()> {
+        Ok(())
     }
 }

@@ -119,7 +119,11 @@ impl Sink for Y4mSink {
         }
         let out = self.out.into_inner().map_err(|error| fail(error.into_error()))?;
         out.finish()?;
-        Ok(Finished { n_frames: self.n_frames, warnings: self.warnings })
+        Ok(Finished { n_frames: self.n_frames, warnings: self.warnings, ..Finished::default() })
+    }
+
+    fn stop(mut self: Box<Self>) -> Result<()> {
+        self.out.flush().map_err(fail)
     }
 }
 
