@@ -4,10 +4,17 @@
 //! `source`, `sink`, `infer` (engines), `head` (pictures to tensors and back), `plan`; `pipeline` (the chain) and
 //! `report`; `command` and `cli`. Imports run down only.
 
+pub mod cli;
+pub mod command;
+pub mod config;
 pub mod error;
 pub mod frame;
 pub mod infer;
+pub mod interrupt;
 pub mod model;
+pub mod pipeline;
+pub mod report;
+pub mod sandbox;
 pub mod sink;
 pub mod source;
 pub mod time;
