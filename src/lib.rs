@@ -5,12 +5,19 @@
 //! `report`; `command` and `cli`. Imports run down only.
 
 pub mod av;
+pub mod cli;
+pub mod command;
+pub mod config;
 pub mod error;
 pub mod frame;
 pub mod head;
 pub mod infer;
+pub mod interrupt;
 pub mod model;
+pub mod pipeline;
 pub mod plan;
+pub mod report;
+pub mod sandbox;
 pub mod sequence;
 pub mod simd;
 pub mod sink;

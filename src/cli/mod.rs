@@ -1,0 +1,252 @@
+//! The command line: taken apart into an [`Invocation`], the only thing the rest of the program sees of it.
+//!
+//! Options are passed on as text to `config`, which alone knows what they mean; the parser checks names and
+//! choices, so that `--help`, the man page and the completions know them. Nothing here opens an input.
+
+pub mod log;
+mod options;
+
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
+
+use crate::config::value::number;
+use crate::config::{Layers, RunConfig};
+use crate::error::{Context, Error, Kind, Result};
+use options::{Cli, Command, Generate};
+
+/// What the person asks for.
+#[derive(Debug)]
+pub enum Invocation {
+    /// Runs a network over a video.
+    Run(Box<RunConfig>),
+    /// Tells what is in a file.
+    Inspect {
+        /// A video or a network.
+        file: OsString,
+    },
+    /// Compares two videos.
+    Compare {
+        /// The one.
+        a: OsString,
+        /// The other.
+        b: OsString,
+        /// The least PSNR of any plane, in dB, for which they count as equal; `None` asks for identical frames.
+        min_psnr: Option<f64>,
+        /// The result is one JSON object.
+        json: bool,
+    },
+    /// Lists the built-in networks.
+    Models {
+        /// The list is one JSON object.
+        json: bool,
+    },
+    /// Text to be printed as it is: help, version, man page, completions.
+    Print(Vec<u8>),
+}
+
+/// An invocation and how much is said while it runs.
+#[derive(Debug)]
+pub struct Parsed {
+    /// What the person asks for.
+    pub invocation: Invocation,
+    /// Nothing but errors is said.
+    pub quiet: bool,
+    /// How much is said beyond warnings: 1 information, 2 debugging, 3 everything.
+    pub verbose: u8,
+}
+
+/// Takes `arguments`, the program's name first, apart; reads the configuration files and the environment for a run.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if arguments.len() <= 1 {
+        return Err(Error::new(Kind::Usage, "nothing to do; try 'vproc INPUT -o OUTPUT', or 'vproc --help'"));
+    }
+    let parsed = Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            return Ok(Parsed {
+                invocation: Invocation::Print(error.to_string().into_bytes()),
+                quiet: false,
+                verbose: 0,
+            });
+        }
+        Err(error) => return Err(Error::new(Kind::Usage, one_line(&error))),
+    };
+    let (mut quiet, mut verbose) = (cli.say.quiet, cli.say.verbose);
+    let invocation = match (cli.command, cli.run.generate) {
+        (Some(Command::Inspect { file }), _) => Invocation::Inspect { file },
+        (Some(Command::Compare { a, b, min_psnr, json }), _) => {
+            let min_psnr = min_psnr.as_deref().map(number).transpose().context(|| "--min-psnr")?;
+            Invocation::Compare { a, b, min_psnr, json }
+        }
+        (Some(Command::Models { json }), _) => Invocation::Models { json },
+        (None, Some(kind)) => Invocation::Print(generated(kind)?),
+        (None, None) => {
+            let (named_file, with_files) = cli.run.files();
+            let mut layers = Layers { named_file, ..Layers::of_process(with_files) };
+            layers.command_line = cli.run.said(&cli.say);
+            let config = layers.gather()?;
+            (quiet, verbose) = (config.quiet, config.verbose);
+            Invocation::Run(Box::new(config))
+        }
+    };
+    Ok(Parsed { invocation, quiet, verbose })
+}
+
+/// The man page or the completions of a shell.
+fn generated(kind: Generate) -> Result<Vec<u8>> {
+    use clap_complete::{Shell, generate};
+    let mut command = Cli::command();
+    let mut text = Vec::new();
+    match kind {
+        Generate::Man => {
+            let page = clap_mangen::Man::new(command).render(&mut text);
+            page.map_err(|error| Error::io("cannot write the man page", error))?;
+        }
+        Generate::CompleteBash => generate(Shell::Bash, &mut command, "vproc", &mut text),
+        Generate::CompleteZsh => generate(Shell::Zsh, &mut command, "vproc", &mut text),
+        Generate::CompleteFish => generate(Shell::Fish, &mut command, "vproc", &mut text),
+    }
+    Ok(text)
+}
+
+/// The parser's message without its usage, on one line.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let told: Vec<&str> =
+        lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")).collect();
+    let message = told.join("; ");
+    let message = message.strip_prefix("error: ").unwrap_or(&message).replace(":;", ":");
+    format!("{message}; see 'vproc --help'")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::config::{KEYS, Origin, Output, Overwrite, Position, ProgressMode};
+
+    fn parsed(line: &str) -> Result<Parsed> {
+        parse(std::iter::once("vproc").chain(line.split_whitespace()).map(OsString::from))
+    }
+
+    fn run(line: &str) -> RunConfig {
+        match parsed(&format!("--no-config {line}")).unwrap().invocation {
+            Invocation::Run(config) => *config,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_parser_is_sound_and_knows_every_key() {
+        Cli::command().debug_assert();
+        let longs: BTreeSet<String> =
+            Cli::command().get_arguments().filter_map(|argument| argument.get_long().map(str::to_owned)).collect();
+        for key in KEYS.iter().filter(|key| key.name != "input") {
+            assert!(longs.contains(key.name), "--{} is missing", key.name);
+        }
+    }
+
+    #[test]
+    fn the_main_job_is_the_default_command() {
+        let line = "in.mp4 -o out.mkv -m identity --model-config n.toml --video-stream 2 --start 1:00 --end 120.5 \
+            --frames 7 --fps 23.976 --deinterlace bwdif --engine ort --precision f32 --device cpu --threads 4 \
+            --workers 2 --memory 6G --tile 64 --encoder libx264 --crf 20 --preset fast --encoder-opt a=1 \
+            --encoder-opt b=2:c=3 --pix-fmt yuv420p -y --strict -q -vv --dry-run --progress json --report r.json \
+            --protocol https --protocol tls";
+        let config = run(line);
+        assert_eq!((config.input.to_str(), config.model.to_str()), (Some("in.mp4"), Some("identity")));
+        assert_eq!(config.output, Output::File("out.mkv".into()));
+        assert_eq!((config.start, config.end), (Some(Position::Time(60_000_000)), Some(Position::Time(120_500_000))));
+        assert_eq!((config.frames, config.memory, config.crf), (Some(7), Some(6 << 30), Some(20.0)));
+        assert_eq!(config.encoder_options.len(), 3);
+        assert_eq!(config.protocols, ["https", "tls"]);
+        assert_eq!((config.overwrite, config.progress), (Overwrite::Yes, ProgressMode::Json));
+        assert_eq!((config.strict, config.quiet, config.verbose, config.dry_run), (true, true, 2, true));
+        for key in KEYS {
+            assert_eq!(config.origin(key.name), Origin::CommandLine, "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn input_has_a_synonym_and_a_subcommand_is_no_file() {
+        assert_eq!(run("-i inspect -o null:").input, "inspect");
+        assert_eq!(run("./inspect -o null:").input, "./inspect");
+        assert_eq!(run("-o - -n -").output, Output::Stdout);
+        assert_eq!(run("a -o md5: -n").overwrite, Overwrite::Never);
+        assert!(matches!(parsed("inspect a.mp4").unwrap().invocation, Invocation::Inspect { file } if file == "a.mp4"));
+        assert!(matches!(parsed("models --json").unwrap().invocation, Invocation::Models { json: true }));
+        let compare = parsed("compare a b --min-psnr 40.5 -v").unwrap();
+        assert!(matches!(compare.invocation, Invocation::Compare { min_psnr: Some(40.5), json: false, .. }));
+        assert_eq!(compare.verbose, 1);
+    }
+
+    #[test]
+    fn what_cannot_be_is_a_usage_error_of_one_line() {
+        for line in [
+            "",
+            "in.mp4",
+            "-o out.mp4",
+            "in.mp4 -o out.xyz",
+            "in.mp4 -o out.mp4 --crf x",
+            "in.mp4 -o out.mp4 --encodr x",
+            "in.mp4 -o out.mp4 --device gpu",
+            "in.mp4 -o out.mp4 -y -n",
+            "in.mp4 -i in.mp4 -o out.mp4",
+            "in.mp4 second.mp4 -o out.mp4",
+            "in.mp4 -o out.mp4 --config /nonexistent.toml",
+            "in.mp4 -o out.mp4 --start",
+            "inspect",
+            "compare a",
+            "compare a b --min-psnr -1",
+            "compare a b --min-psnr x",
+            "--generate pdf",
+        ] {
+            let error = parsed(line).unwrap_err();
+            assert_eq!((error.kind(), error.exit_status()), (Kind::Usage, 2), "{line}");
+            let message = error.to_string();
+            assert!(
+                !message.contains('\n') && !message.contains("Usage:") && !message.starts_with("error"),
+                "{message}"
+            );
+        }
+        let message = parsed("in.mp4 -o out.mp4 --encodr x").unwrap_err().to_string();
+        assert!(message.contains("--encoder"), "{message}");
+    }
+
+    #[test]
+    fn names_need_not_be_utf8() {
+        use std::os::unix::ffi::OsStringExt;
+        let name = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+        let arguments = ["vproc", "--no-config", "-o"].map(OsString::from).into_iter();
+        let parsed = parse(arguments.chain([name(b"\xffout.mkv"), name(b"in\n\xfe.mp4")])).unwrap();
+        let Invocation::Run(config) = parsed.invocation else { panic!() };
+        assert_eq!(config.input, name(b"in\n\xfe.mp4"));
+        assert_eq!(config.output.path().unwrap().as_os_str(), name(b"\xffout.mkv"));
+    }
+
+    #[test]
+    fn what_is_generated_names_the_options() {
+        for kind in ["man", "complete-bash", "complete-zsh", "complete-fish"] {
+            let Invocation::Print(text) = parsed(&format!("--generate {kind}")).unwrap().invocation else { panic!() };
+            let text = String::from_utf8(text).unwrap().replace('\\', "");
+            assert!(text.contains("encoder-opt") && text.contains("inspect"), "{kind}");
+        }
+    }
+
+    #[test]
+    fn the_short_help_fits_a_screen() {
+        let Invocation::Print(text) = parsed("-h").unwrap().invocation else { panic!() };
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.lines().count() <= 45, "{} lines", text.lines().count());
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        for heading in ["What:", "Where:", "Out:", "Say:"] {
+            assert!(text.contains(heading), "{heading}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The commands, a file each and thin: they decide what is done with an invocation and which status comes of it.
+//!
+//! Also here: what each of them must be able to touch, and how they print.
+
+pub mod compare;
+pub mod inspect;
+pub mod models;
+pub mod run;
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+pub use compare::compare;
+pub use inspect::inspect;
+pub use models::models;
+pub use run::run;
+
+use crate::config::{Output, RunConfig};
+use crate::error::{Error, Result};
+use crate::sandbox::Grants;
+
+/// What a run touches: its inputs to be read, the folders of what it writes.
+pub fn run_grants(config: &RunConfig) -> Grants {
+    let mut grants = input_grants(&config.input);
+    grants.network = !config.protocols.is_empty();
+    if let Some(model) = config.model_file() {
+        grants.read.extend(input_grants(model.as_os_str()).read);
+    }
+    grants.read.extend(config.model_config.clone());
+    if !config.dry_run {
+        grants.write.extend(match &config.output {
+            // The folder of pictures may not be there yet; then it is made in the nearest one that is.
+            Output::Images(pattern) => {
+                pattern.ancestors().skip(1).map(named).find(|folder| folder.is_dir()).map(Path::to_owned)
+            }
+            output => output.path().map(place_of),
+        });
+        grants.write.extend(config.report.as_deref().map(place_of));
+    }
+    grants
+}
+
+/// What reading `input` touches: the file, or the folder where it stands for several.
+pub fn input_grants(input: &OsStr) -> Grants {
+    let path = Path::new(input);
+    let several = path.file_name().is_some_and(|name| name.to_string_lossy().contains('%')) || holds_outside_data(path);
+    let read = if several && !path.is_dir() { folder_of(path) } else { path.to_owned() };
+    Grants { read: vec![read], ..Grants::default() }
+}
+
+/// Writes `text` to stdout; a reader that has gone away has seen enough.
+pub fn print(text: &[u8]) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("cannot write to stdout", error)),
+        _ => Ok(()),
+    }
+}
+
+/// The folder that `path` is written into, or `path` itself where it is a device or a pipe.
+fn place_of(path: &Path) -> PathBuf {
+    let is_device = fs::metadata(path).is_ok_and(|facts| !facts.is_file() && !facts.is_dir());
+    if is_device { path.to_owned() } else { folder_of(path) }
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    named(path.parent().unwrap_or(Path::new("/"))).to_owned()
+}
+
+/// The working folder has a name too.
+fn named(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
+}
+
+/// Whether an ONNX file keeps weights in other files of its folder: a tensor then has an entry with the key `location`
+/// (field 1 of `StringStringEntryProto`), which stands early in files that hold no weights themselves.
+fn holds_outside_data(path: &Path) -> bool {
+    const ENTRY: &[u8] = b"\x0a\x08location";
+    const LOOKED_AT: u64 = 64 << 20;
+    if path.extension() != Some(OsStr::new("onnx")) || !path.is_file() {
+        return false;
+    }
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LOOKED_AT).read_to_end(&mut bytes));
+    read.is_ok() && bytes.windows(ENTRY.len()).any(|window| window == ENTRY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grants(input: &str, output: &str) -> Grants {
+        let output = Output::parse(OsStr::new(output)).unwrap();
+        run_grants(&RunConfig { input: input.into(), output, ..RunConfig::default() })
+    }
+
+    #[test]
+    fn a_run_touches_its_input_and_the_folder_of_its_output() {
+        let expected = |read: &str, write: &[&str]| Grants {
+            read: vec![read.into()],
+            write: write.iter().map(PathBuf::from).collect(),
+            network: false,
+        };
+        assert_eq!(grants("dir/a.mp4", "b.mkv"), expected("dir/a.mp4", &["."]));
+        assert_eq!(grants("dir/%d.png", "out/b.mkv"), expected("dir", &["out"]));
+        assert_eq!(grants("-", "null:"), expected("-", &[]));
+        assert_eq!(grants("a.mp4", "/none/such/%d.png"), expected("a.mp4", &["/"]));
+        let report = RunConfig { report: Some("/dev/full".into()), ..RunConfig::default() };
+        assert_eq!(run_grants(&report).write, [PathBuf::from("/dev/full")]);
+        let dry = RunConfig { output: Output::File("a/b.mkv".into()), dry_run: true, ..RunConfig::default() };
+        assert!(run_grants(&dry).write.is_empty());
+    }
+
+    #[test]
+    fn a_network_with_outside_data_brings_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let network = folder.path().join("a.onnx");
+        fs::write(&network, b"\x08\x07 weights").unwrap();
+        assert_eq!(input_grants(network.as_os_str()).read, [network.clone()]);
+        fs::write(&network, b"\x08\x07..\x0a\x08location\x12\x06w.data").unwrap();
+        assert_eq!(input_grants(network.as_os_str()).read, [folder.path()]);
+    }
+}

@@ -1,0 +1,412 @@
+//! What was asked for one run, and where each value was said.
+//!
+//! [`RunConfig`] is plain data. It is filled by [`layers`], from the weakest layer to the strongest: built in, user
+//! file, project file, `--config`, `VPROC_*`, command line. Every layer says `name = value` in text and goes through
+//! [`RunConfig::set`], so a value means the same wherever it stands. Nothing here looks at inputs, networks or the
+//! hardware, and nothing here knows how a command line is taken apart.
+
+pub mod layers;
+pub mod output;
+pub mod value;
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub use layers::{Layers, folders};
+pub use output::Output;
+pub use value::{Deinterlace, DeviceChoice, EngineChoice, Position, Precision, ProgressMode, Tile};
+
+use crate::error::{Error, Kind, Result};
+use crate::time::Ratio;
+
+/// What is done when the output is already there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overwrite {
+    /// Nobody said: the run is refused.
+    #[default]
+    Refuse,
+    /// It is replaced once the new one is complete.
+    Yes,
+    /// The run is refused, whatever a file or the environment says.
+    Never,
+}
+
+/// Where a value was said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// Nowhere: the program's own default.
+    #[default]
+    BuiltIn,
+    /// In this file.
+    File(PathBuf),
+    /// In the environment.
+    Environment,
+    /// On the command line.
+    CommandLine,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::BuiltIn => f.write_str("built in"),
+            Origin::File(path) => write!(f, "{}", path.display()),
+            Origin::Environment => f.write_str("environment"),
+            Origin::CommandLine => f.write_str("command line"),
+        }
+    }
+}
+
+/// A value as it was said, for the plan to print.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The text; several texts of one name are joined by commas.
+    pub text: String,
+    /// Where.
+    pub origin: Origin,
+}
+
+/// Everything asked for one run. `None` where nobody said anything and the plan decides.
+#[derive(Clone, Debug)]
+pub struct RunConfig {
+    /// A file, `-` (y4m on stdin), a pattern of pictures or `pattern:...`.
+    pub input: OsString,
+    /// Where the frames go.
+    pub output: Output,
+    /// The network: the name of a built-in one, or an ONNX file.
+    pub model: OsString,
+    /// A TOML file that corrects what is concluded from the network.
+    pub model_config: Option<PathBuf>,
+    /// The index of the video stream in the input, from 0 over all its streams.
+    pub video_stream: Option<usize>,
+    /// The first frame taken.
+    pub start: Option<Position>,
+    /// The first frame no longer taken.
+    pub end: Option<Position>,
+    /// At most so many frames, 1 or more.
+    pub frames: Option<u64>,
+    /// The frame rate of pictures.
+    pub fps: Option<Ratio>,
+    /// What is done with interlaced frames.
+    pub deinterlace: Deinterlace,
+    /// Names of FFmpeg's protocols allowed besides file and pipe.
+    pub protocols: Vec<String>,
+    /// What runs the network.
+    pub engine: EngineChoice,
+    /// Its arithmetic.
+    pub precision: Precision,
+    /// Where it runs.
+    pub device: DeviceChoice,
+    /// Threads in all, 1 or more.
+    pub threads: Option<usize>,
+    /// Workers that run the network, 1 or more.
+    pub workers: Option<usize>,
+    /// The memory that the run may take, in bytes.
+    pub memory: Option<u64>,
+    /// How windows are cut.
+    pub tile: Tile,
+    /// The encoder by FFmpeg's name.
+    pub encoder: Option<String>,
+    /// The encoder's constant rate factor, in its own scale, 0 or more.
+    pub crf: Option<f64>,
+    /// The encoder's preset.
+    pub preset: Option<String>,
+    /// The encoder's other options, in the order said.
+    pub encoder_options: Vec<(String, String)>,
+    /// FFmpeg's name of the output's pixel format.
+    pub pix_fmt: Option<String>,
+    /// What is done when the output is already there.
+    pub overwrite: Overwrite,
+    /// The first damaged frame ends the run.
+    pub strict: bool,
+    /// Nothing but errors is said.
+    pub quiet: bool,
+    /// How much is said beyond warnings: 1 information, 2 debugging, 3 everything.
+    pub verbose: u8,
+    /// The plan is printed and nothing is run.
+    pub dry_run: bool,
+    /// How the run tells of its progress.
+    pub progress: ProgressMode,
+    /// Where the report goes.
+    pub report: Option<PathBuf>,
+    /// What a person should hear about the configuration itself.
+    pub warnings: Vec<String>,
+    said: BTreeMap<&'static str, Said>,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        RunConfig {
+            input: OsString::new(),
+            output: Output::Null,
+            model: OsString::from("upscale-x2"),
+            model_config: None,
+            video_stream: None,
+            start: None,
+            end: None,
+            frames: None,
+            fps: None,
+            deinterlace: Deinterlace::Auto,
+            protocols: Vec::new(),
+            engine: EngineChoice::Auto,
+            precision: Precision::Auto,
+            device: DeviceChoice::Auto,
+            threads: None,
+            workers: None,
+            memory: None,
+            tile: Tile::Auto,
+            encoder: None,
+            crf: None,
+            preset: None,
+            encoder_options: Vec::new(),
+            pix_fmt: None,
+            overwrite: Overwrite::Refuse,
+            strict: false,
+            quiet: false,
+            verbose: 0,
+            dry_run: false,
+            progress: ProgressMode::Auto,
+            report: None,
+            warnings: Vec::new(),
+            said: BTreeMap::new(),
+        }
+    }
+}
+
+/// Who may say a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Every layer.
+    Anywhere,
+    /// Every layer but the project file, which may have come with somebody else's folder and must not be able to
+    /// replace files, write new ones or open the network.
+    Trusted,
+    /// The command line alone.
+    CommandLine,
+}
+
+/// A name that can be said.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// The long flag, and the key in files; `VPROC_` and its capitals in the environment.
+    pub name: &'static str,
+    /// Who may say it.
+    pub scope: Scope,
+}
+
+/// All names, in the order in which a plan prints them.
+pub const KEYS: &[Key] = &[
+    key("input", Scope::CommandLine),
+    key("output", Scope::CommandLine),
+    key("model", Scope::Anywhere),
+    key("model-config", Scope::Anywhere),
+    key("video-stream", Scope::Anywhere),
+    key("start", Scope::Anywhere),
+    key("end", Scope::Anywhere),
+    key("frames", Scope::Anywhere),
+    key("fps", Scope::Anywhere),
+    key("deinterlace", Scope::Anywhere),
+    key("protocol", Scope::Trusted),
+    key("engine", Scope::Anywhere),
+    key("precision", Scope::Anywhere),
+    key("device", Scope::Anywhere),
+    key("threads", Scope::Anywhere),
+    key("workers", Scope::Anywhere),
+    key("memory", Scope::Anywhere),
+    key("tile", Scope::Anywhere),
+    key("encoder", Scope::Anywhere),
+    key("crf", Scope::Anywhere),
+    key("preset", Scope::Anywhere),
+    key("encoder-opt", Scope::Anywhere),
+    key("pix-fmt", Scope::Anywhere),
+    key("overwrite", Scope::Trusted),
+    key("strict", Scope::Anywhere),
+    key("quiet", Scope::Anywhere),
+    key("verbose", Scope::Anywhere),
+    key("dry-run", Scope::CommandLine),
+    key("progress", Scope::Anywhere),
+    key("report", Scope::Trusted),
+];
+
+const fn key(name: &'static str, scope: Scope) -> Key {
+    Key { name, scope }
+}
+
+impl RunConfig {
+    /// Where the value of `name` was said.
+    pub fn origin(&self, name: &str) -> Origin {
+        self.said.get(name).map(|said| said.origin.clone()).unwrap_or_default()
+    }
+
+    /// Everything that was said, in the order of [`KEYS`]; what is missing is built in.
+    pub fn said(&self) -> impl Iterator<Item = (&'static str, &Said)> {
+        KEYS.iter().filter_map(|key| Some((key.name, self.said.get(key.name)?)))
+    }
+
+    /// Takes the value of one name, which replaces what weaker layers said; an empty list changes nothing.
+    ///
+    /// Names that cannot repeat take the last of several values.
+    pub fn set(&mut self, name: &str, values: &[OsString], origin: &Origin) -> Result<()> {
+        let Some(last) = values.last() else { return Ok(()) };
+        let Some(key) = KEYS.iter().find(|key| key.name == name) else {
+            let names: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
+            let hint =
+                value::nearest(name, &names).map_or_else(String::new, |name| format!("; did you mean '{name}'?"));
+            return Err(Error::new(Kind::Usage, format!("unknown key '{name}'{hint}")));
+        };
+        if key.scope == Scope::CommandLine && *origin != Origin::CommandLine {
+            return Err(Error::new(Kind::Usage, format!("'{name}' can be given on the command line only")));
+        }
+        self.take(key.name, last, values).map_err(|error| error.context(spelled(key.name, origin)))?;
+        let text = values.iter().map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(",");
+        self.said.insert(key.name, Said { text, origin: origin.clone() });
+        Ok(())
+    }
+
+    fn take(&mut self, name: &'static str, raw: &OsStr, all: &[OsString]) -> Result<()> {
+        let owned = || value::text(raw).map(|text| Some(text.to_owned()));
+        match name {
+            "input" => self.input = raw.to_owned(),
+            "output" => self.output = Output::parse(raw)?,
+            "model" => self.model = raw.to_owned(),
+            "model-config" => self.model_config = Some(raw.into()),
+            "report" => self.report = Some(raw.into()),
+            "encoder" => self.encoder = owned()?,
+            "preset" => self.preset = owned()?,
+            "pix-fmt" => self.pix_fmt = owned()?,
+            "protocol" => self.protocols = each(all, |text| Ok(text.split(',').map(str::to_owned).collect()))?,
+            "encoder-opt" => self.encoder_options = each(all, value::encoder_options)?,
+            _ => self.take_text(name, value::text(raw)?)?,
+        }
+        Ok(())
+    }
+
+    fn take_text(&mut self, name: &'static str, text: &str) -> Result<()> {
+        match name {
+            "video-stream" => {
+                let index = usize::try_from(value::whole(text, 0)?).unwrap_or(usize::MAX);
+                self.video_stream = Some(index);
+            }
+            "start" => self.start = Some(value::position(text)?),
+            "end" => self.end = Some(value::position(text)?),
+            "frames" => self.frames = Some(value::whole(text, 1)?),
+            "fps" => self.fps = Some(value::rate(text)?),
+            "deinterlace" => self.deinterlace = Deinterlace::parse(text)?,
+            "engine" => self.engine = EngineChoice::parse(text)?,
+            "precision" => self.precision = Precision::parse(text)?,
+            "device" => self.device = DeviceChoice::parse(text)?,
+            "threads" => self.threads = Some(value::count(text)?),
+            "workers" => self.workers = Some(value::count(text)?),
+            "memory" => self.memory = Some(value::size(text)?),
+            "tile" => self.tile = value::tile(text)?,
+            "crf" => self.crf = Some(value::number(text)?),
+            "overwrite" if text == "never" => self.overwrite = Overwrite::Never,
+            "overwrite" => self.overwrite = if value::switch(text)? { Overwrite::Yes } else { Overwrite::Refuse },
+            "strict" => self.strict = value::switch(text)?,
+            "quiet" => self.quiet = value::switch(text)?,
+            "verbose" => self.verbose = u8::try_from(value::whole(text, 0)?).unwrap_or(u8::MAX),
+            "dry-run" => self.dry_run = value::switch(text)?,
+            "progress" => self.progress = ProgressMode::parse(text)?,
+            _ => return Err(Error::new(Kind::Internal, format!("the key '{name}' has no meaning"))),
+        }
+        Ok(())
+    }
+
+    /// What can be judged without looking at the input: the values fit each other.
+    pub fn check(&self) -> Result<()> {
+        let usage = |message: String| Err(Error::new(Kind::Usage, message));
+        if self.input.is_empty() {
+            return usage("no input; name a file, or '-' for y4m on stdin".into());
+        }
+        let ordered = match (self.start.unwrap_or(Position::Frame(0)), self.end) {
+            (Position::Time(start), Some(Position::Time(end))) => start < end,
+            (Position::Frame(start), Some(Position::Frame(end))) => start < end,
+            // Nothing lies before an end at zero, however the start is said.
+            (_, Some(Position::Time(0) | Position::Frame(0))) => false,
+            _ => true,
+        };
+        if !ordered {
+            let (start, end) = (self.start.unwrap_or(Position::Frame(0)), self.end.unwrap_or(Position::Frame(0)));
+            return usage(format!("--end {end} is not after --start {start}, so no frame is left"));
+        }
+        Ok(())
+    }
+
+    /// The network's file; `None` when it is meant to be a built-in one.
+    pub fn model_file(&self) -> Option<&Path> {
+        let path = Path::new(&self.model);
+        let named = path.components().count() > 1 || path.extension().is_some();
+        named.then_some(path)
+    }
+}
+
+/// The values of all texts, one after the other.
+fn each<T>(all: &[OsString], parse: impl Fn(&str) -> Result<Vec<T>>) -> Result<Vec<T>> {
+    let mut values = Vec::new();
+    for raw in all {
+        values.extend(parse(value::text(raw)?)?);
+    }
+    Ok(values)
+}
+
+/// `name` as a person wrote it there.
+fn spelled(name: &str, origin: &Origin) -> String {
+    match origin {
+        Origin::CommandLine if name == "input" => "INPUT".into(),
+        Origin::CommandLine => format!("--{name}"),
+        Origin::Environment => layers::variable(name),
+        Origin::BuiltIn | Origin::File(_) => name.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(pairs: &[(&str, &str)]) -> Result<RunConfig> {
+        let mut config = RunConfig::default();
+        for (name, text) in pairs {
+            config.set(name, &[OsString::from(text)], &Origin::CommandLine)?;
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    #[test]
+    fn every_key_is_understood() {
+        for key in KEYS {
+            let error = RunConfig::default().set(key.name, &[OsString::from("\u{1}")], &Origin::CommandLine).err();
+            assert!(error.is_none_or(|error| error.kind() == Kind::Usage), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_option() {
+        let message = |name: &str, text: &str| said(&[("input", "a"), (name, text)]).unwrap_err().to_string();
+        assert_eq!(message("threads", "0"), "--threads: got '0', expected a whole number from 1 up");
+        assert_eq!(message("encodr", "x"), "unknown key 'encodr'; did you mean 'encoder'?");
+        assert_eq!(message("end", "0"), "--end 0:00:00 is not after --start 0f, so no frame is left");
+        assert!(said(&[("input", "a"), ("start", "2"), ("end", "1:00")]).is_ok());
+        assert!(said(&[("input", "a"), ("start", "10f"), ("end", "10f")]).is_err());
+    }
+
+    #[test]
+    fn a_list_replaces_the_weaker_list_as_a_whole() {
+        let mut config = RunConfig::default();
+        let words = |texts: &[&str]| texts.iter().map(OsString::from).collect::<Vec<_>>();
+        config.set("encoder-opt", &words(&["a=1:b=2"]), &Origin::Environment).unwrap();
+        config.set("encoder-opt", &words(&["c=3", "d=4"]), &Origin::CommandLine).unwrap();
+        config.set("encoder-opt", &[], &Origin::CommandLine).unwrap();
+        assert_eq!(config.encoder_options, [("c".into(), "3".into()), ("d".into(), "4".into())]);
+        assert_eq!(config.origin("encoder-opt"), Origin::CommandLine);
+        assert_eq!(config.said().next().unwrap().1.text, "c=3,d=4");
+    }
+
+    #[test]
+    fn a_network_is_a_file_when_it_looks_like_one() {
+        for (text, is_file) in [("upscale-x2", false), ("a.onnx", true), ("./identity", true), ("dir/net", true)] {
+            assert_eq!(said(&[("input", "a"), ("model", text)]).unwrap().model_file().is_some(), is_file, "{text}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The chain from source to sink.
+
+pub mod progress;

@@ -1,0 +1,208 @@
+//! What a run tells at its end: the report for programs, the summary for people, and what the process cost.
+//!
+//! The field names are a contract and only grow. A report is filled by the command; nothing here measures a stage.
+
+pub mod json;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use rustix::time::{ClockId, clock_gettime};
+use serde::Serialize;
+
+pub use json::write_json;
+
+/// Everything a run tells.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// The input as the person named it.
+    pub input: String,
+    /// The output as the person named it.
+    pub output: String,
+    /// The status the program exits with.
+    pub exit_status: u8,
+    /// Frames taken from the source.
+    pub frames_in: u64,
+    /// Frames written.
+    pub frames_out: u64,
+    /// Frames missing or damaged in the source.
+    pub frames_damaged: u64,
+    /// Frames written a second of wall time.
+    pub fps: f64,
+    /// Wall time from the first packet to the verified file, in seconds.
+    pub wall_seconds: f64,
+    /// CPU time of all threads, in seconds.
+    pub cpu_seconds: f64,
+    /// The most memory that was resident at once, in bytes.
+    pub peak_rss_bytes: u64,
+    /// Where the network ran.
+    pub device: String,
+    /// What ran it.
+    pub engine: String,
+    /// The plan's hash, in hexadecimal digits.
+    pub plan_hash: String,
+    /// Input luma pixels of all cores: the sum of the next four.
+    pub pixels_total: u64,
+    /// Pixels the network ran for.
+    pub pixels_inferred: u64,
+    /// Pixels that had not changed.
+    pub pixels_reused: u64,
+    /// Pixels found in the cache.
+    pub pixels_cached: u64,
+    /// Pixels nobody asked for.
+    pub pixels_outside_roi: u64,
+    /// Pixels inferred with their halo: what it cost.
+    pub pixels_computed: u64,
+    /// Calls of the engine.
+    pub batches: u64,
+    /// The stages by name.
+    pub stages: BTreeMap<String, Stage>,
+    /// The time of a frame from decoding to muxing.
+    pub latency_ms: Latency,
+    /// The stage the others waited for.
+    pub bottleneck: String,
+    /// The output was opened again and found to be what it should be.
+    pub verified: bool,
+    /// What a person should hear, a line each.
+    pub warnings: Vec<String>,
+    /// What became of each stream of the input.
+    pub streams: Vec<Stream>,
+}
+
+/// How a stage spent its time, summed over its threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Stage {
+    /// Seconds at work.
+    pub busy_seconds: f64,
+    /// Seconds without input.
+    pub starved_seconds: f64,
+    /// Seconds without room for output.
+    pub blocked_seconds: f64,
+    /// Items done.
+    pub items: u64,
+}
+
+/// Percentiles, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Latency {
+    /// Half of the frames took no longer.
+    pub p50: f64,
+    /// 95 of 100 frames took no longer.
+    pub p95: f64,
+    /// 99 of 100 frames took no longer.
+    pub p99: f64,
+}
+
+impl Latency {
+    /// The percentiles of these times in milliseconds, by the nearest rank; zeros without any.
+    pub fn of(mut times: Vec<f64>) -> Self {
+        times.sort_by(f64::total_cmp);
+        let rank =
+            |percent: usize| times.get((times.len() * percent).div_ceil(100).saturating_sub(1)).copied().unwrap_or(0.0);
+        Latency { p50: rank(50), p95: rank(95), p99: rank(99) }
+    }
+}
+
+/// What became of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Its packets are in the output as they were.
+    Copied,
+    /// It is in the output in another codec that loses nothing but what `detail` names.
+    Converted,
+    /// It is not in the output.
+    Dropped,
+    /// It went through the network and the encoder.
+    Encoded,
+}
+
+/// A stream of the input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stream {
+    /// Its index in the input.
+    pub index: usize,
+    /// Video, audio, subtitle, attachment or data.
+    pub kind: String,
+    /// The codec by FFmpeg's name.
+    pub codec: String,
+    /// What became of it.
+    pub action: Action,
+    /// How, or why.
+    pub detail: String,
+}
+
+/// The summary for people, one fact a line, the first as x264 says it.
+pub fn summary(report: &Report) -> String {
+    let frames = |n: u64| if n == 1 { "1 frame".to_owned() } else { format!("{n} frames") };
+    let speed = match report.fps {
+        fps if fps > 0.0 && fps < 1.0 => format!("{:.2} s/frame", 1.0 / fps),
+        fps => format!("{fps:.1} fps"),
+    };
+    let mut text = format!("encoded {}, {speed}\n", frames(report.frames_out));
+    let mut tell = |line: String| {
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "{line}");
+    };
+    if report.frames_damaged > 0 {
+        tell(format!("damaged: {} of the source", frames(report.frames_damaged)));
+    }
+    if !report.bottleneck.is_empty() {
+        tell(format!("bottleneck: {}", report.bottleneck));
+    }
+    tell(format!("verified: {}", if report.verified { "yes" } else { "no" }));
+    match report.warnings.len() {
+        0 => {}
+        n => tell(format!("warnings: {n}")),
+    }
+    text
+}
+
+/// CPU time of all threads of this process so far, in seconds.
+pub fn cpu_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+}
+
+/// The most memory this process had resident at once, in bytes; 0 where the system does not tell.
+///
+/// Not `getrusage`, whose figure begins with that of the program that started this one.
+pub fn peak_rss_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse().unwrap_or(0);
+    kibibytes * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_begins_as_x264_ends() {
+        let mut report = Report { frames_out: 250, fps: 41.2, verified: true, ..Report::default() };
+        assert_eq!(summary(&report), "encoded 250 frames, 41.2 fps\nverified: yes\n");
+        report.bottleneck = "encode".into();
+        report.warnings = vec!["a".into(), "b".into()];
+        report.frames_damaged = 1;
+        report.fps = 0.5;
+        let expected = "encoded 250 frames, 2.00 s/frame\ndamaged: 1 frame of the source\nbottleneck: encode\nverified: yes\nwarnings: 2\n";
+        assert_eq!(summary(&report), expected);
+    }
+
+    #[test]
+    fn percentiles_are_by_the_nearest_rank() {
+        let times = (1..=200).rev().map(f64::from).collect();
+        assert_eq!(Latency::of(times), Latency { p50: 100.0, p95: 190.0, p99: 198.0 });
+        assert_eq!(Latency::of(vec![7.0]), Latency { p50: 7.0, p95: 7.0, p99: 7.0 });
+        assert_eq!(Latency::of(Vec::new()), Latency::default());
+    }
+
+    #[test]
+    fn the_process_costs_something() {
+        let before = cpu_seconds();
+        let sum: u64 = (0..20_000_000_u64).map(|n| std::hint::black_box(n) % 7).sum();
+        assert!(sum > 0 && cpu_seconds() > before);
+        assert!((1 << 20..1 << 40).contains(&peak_rss_bytes()));
+    }
+}

@@ -1,0 +1,73 @@
+//! How a process that watches for signals stops: in good order at the first, at once at the second.
+//!
+//! The process is this test program, started again for one test and told by a variable that it is the child.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal as System, kill};
+use nix::unistd::Pid;
+use vproc::interrupt;
+
+const CHILD: &str = "VPROC_TEST_SIGNALS";
+
+/// The child: says that it is ready, then ends with the signal's status, or takes its time as `CHILD` says.
+#[test]
+fn child() {
+    let Ok(how) = std::env::var(CHILD) else { return };
+    // Signals are blocked for threads that start later; this test's harness has one more, which must not get them.
+    interrupt::watch(|| eprintln!("noticed")).unwrap();
+    eprintln!("ready");
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(20) {
+        if let Some(signal) = interrupt::requested().filter(|_| how == "obeys") {
+            std::process::exit(signal.exit_status().into());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn start(how: &str) -> (Child, BufReader<std::process::ChildStderr>) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "signals::child", "--nocapture", "--test-threads=1"]).env(CHILD, how);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    await_line(&mut said, "ready");
+    (child, said)
+}
+
+fn await_line(said: &mut impl BufRead, word: &str) {
+    let mut line = String::new();
+    while !line.contains(word) {
+        line.clear();
+        assert!(said.read_line(&mut line).unwrap() > 0, "the child ended without saying '{word}'");
+    }
+}
+
+fn send(child: &Child, signal: System) {
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+}
+
+#[test]
+fn the_first_signal_is_told_and_names_the_status() {
+    for (signal, status) in [(System::SIGINT, 130), (System::SIGTERM, 143), (System::SIGHUP, 143)] {
+        let (mut child, mut said) = start("obeys");
+        send(&child, signal);
+        await_line(&mut said, "noticed");
+        assert_eq!(child.wait().unwrap().code(), Some(status), "{signal}");
+    }
+}
+
+#[test]
+fn the_second_signal_ends_at_once() {
+    for (signal, status) in [(System::SIGINT, 130), (System::SIGTERM, 143)] {
+        let (mut child, mut said) = start("goes on");
+        send(&child, System::SIGINT);
+        await_line(&mut said, "noticed");
+        let begun = Instant::now();
+        send(&child, signal);
+        assert_eq!(child.wait().unwrap().code(), Some(status));
+        assert!(begun.elapsed() < Duration::from_millis(200), "{:?}", begun.elapsed());
+    }
+}
