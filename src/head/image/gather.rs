@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{ImageHead, RgbRoute, Route, Scratch};
+use super::{ImageHead, RgbRoute, Route, Scratch, misuse};
 use crate::error::Result;
 use crate::frame::{Packing, Picture};
 use crate::head::tensor_row::{self, RowIndex};
@@ -26,7 +26,7 @@ impl ImageHead {
         self.check_tensor(tensor, port, item, window)?;
         let inside = window.intersect(Rect::new(0, 0, picture.width(), picture.height()));
         if inside.width == 0 || inside.height == 0 {
-            return Err(self.misuse(format!("{window:?} lies outside of the picture")));
+            return Err(misuse(format!("{window:?} lies outside of the picture")));
         }
         match &self.route {
             Route::Luma { there, .. } => {

@@ -47,7 +47,7 @@ pub struct ImageHead {
 
 enum Route {
     Luma { there: Linear, back: Linear },
-    Rgb(RgbRoute),
+    Rgb(Box<RgbRoute>),
 }
 
 struct RgbRoute {
@@ -118,7 +118,7 @@ impl ImageHead {
                 there: Linear::between(codes, values(input)),
                 back: Linear::between(values(output), codes),
             },
-            Channels::Rgb | Channels::Bgr => Route::Rgb(RgbRoute {
+            Channels::Rgb | Channels::Bgr => Route::Rgb(Box::new(RgbRoute {
                 to_rgb: ToRgb::new(coding, input.black, input.white),
                 from_rgb: FromRgb::new(coding, output.black, output.white),
                 neutral: coding.neutral(),
@@ -126,7 +126,7 @@ impl ImageHead {
                 input_to_output: (values(input) != values(output))
                     .then(|| Linear::between(values(input), values(output))),
                 chroma: picture.format.subsampling().map(|s| ChromaRoute::new(&picture, s, network.scale)),
-            }),
+            })),
         };
         let luma_network = input.channels == Channels::Luma;
         let subsampling = picture.format.subsampling();
@@ -160,18 +160,20 @@ impl ImageHead {
 
     /// How many input pixels around a core, beyond the network's radius, a window must hold.
     pub fn window_halo(&self) -> usize {
-        match &self.route {
-            Route::Rgb(RgbRoute { chroma: Some(chroma), .. }) => chroma.down.reach().div_ceil(self.network.scale),
-            _ => 0,
-        }
+        self.chroma_route().map_or(0, |chroma| chroma.down.reach().div_ceil(self.network.scale))
     }
 
     /// How many luma pixels around a core, beyond the network's radius, can change what comes out: a change map or a
     /// cache key covers these. A window need not hold all of them, as its chroma is read from the whole picture.
+    /// Planes that pass the network by are not counted.
     pub fn change_halo(&self) -> usize {
+        self.window_halo() + self.chroma_route().map_or(0, |chroma| chroma.up.reach())
+    }
+
+    fn chroma_route(&self) -> Option<&ChromaRoute> {
         match &self.route {
-            Route::Rgb(RgbRoute { chroma: Some(chroma), .. }) => self.window_halo() + chroma.up.reach(),
-            _ => 0,
+            Route::Luma { .. } => None,
+            Route::Rgb(route) => route.chroma.as_ref(),
         }
     }
 
@@ -187,11 +189,11 @@ impl ImageHead {
         }
         alignment
     }
+}
 
-    /// Tells that a caller broke the contract of `gather` or `scatter`.
-    fn misuse(&self, message: impl Into<String>) -> Error {
-        Error::new(Kind::Internal, message)
-    }
+/// Tells that a caller broke the contract of `gather` or `scatter`.
+fn misuse(message: String) -> Error {
+    Error::new(Kind::Internal, message)
 }
 
 impl ChromaRoute {

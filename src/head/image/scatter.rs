@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::gather::read_chroma;
-use super::{ChromaRoute, ImageHead, RgbRoute, Route, Scratch};
+use super::{ChromaRoute, ImageHead, RgbRoute, Route, Scratch, misuse};
 use crate::error::Result;
 use crate::frame::{Packing, Picture, PictureBuf};
 use crate::head::tensor_row::{self, RowIndex};
@@ -210,8 +210,7 @@ impl ImageHead {
             return Ok(());
         }
         let got = format!("{}x{} {}", picture.width(), picture.height(), picture.format());
-        Err(self
-            .misuse(format!("a picture of {got}, expected {}x{} {}", expected.width, expected.height, expected.format)))
+        Err(misuse(format!("a picture of {got}, expected {}x{} {}", expected.width, expected.height, expected.format)))
     }
 
     fn check_output(&self, out: &PictureBuf) -> Result<()> {
@@ -220,7 +219,7 @@ impl ImageHead {
             return Ok(());
         }
         let got = format!("{}x{} {}", out.width(), out.height(), out.format());
-        Err(self.misuse(format!("an output picture of {got}, expected {width}x{height} {}", self.output_format())))
+        Err(misuse(format!("an output picture of {got}, expected {width}x{height} {}", self.output_format())))
     }
 
     pub(super) fn check_tensor(&self, tensor: &Tensor, port: &Port, item: usize, window: Rect) -> Result<()> {
@@ -229,7 +228,7 @@ impl ImageHead {
             return Ok(());
         }
         let (element, shape) = (tensor.element(), tensor.shape());
-        Err(self.misuse(format!("a tensor of {element:?} {shape:?}, expected item {item} of {window:?} for {port:?}")))
+        Err(misuse(format!("a tensor of {element:?} {shape:?}, expected item {item} of {window:?} for {port:?}")))
     }
 
     fn check_answer(&self, answer: &Answer) -> Result<()> {
@@ -242,10 +241,7 @@ impl ImageHead {
         }
         let (width, height) = self.output_size();
         let picture = Rect::new(0, 0, width, height);
-        let reach = match &self.route {
-            Route::Rgb(RgbRoute { chroma: Some(chroma), .. }) => chroma.down.reach(),
-            _ => 0,
-        };
+        let reach = self.chroma_route().map_or(0, |chroma| chroma.down.reach());
         let log2 = self.output_format().subsampling().map_or((0, 0), |s| (s.x, s.y));
         let aligned = |edge: usize, end: usize, log2: u8| edge == end || edge.is_multiple_of(1 << log2);
         if picture.contains(core)
@@ -257,8 +253,7 @@ impl ImageHead {
         {
             return Ok(());
         }
-        Err(self
-            .misuse(format!("core {core:?} does not lie in window {window:?} with {reach} pixels around it, aligned")))
+        Err(misuse(format!("core {core:?} does not lie in window {window:?} with {reach} pixels around it, aligned")))
     }
 }
 

@@ -113,6 +113,8 @@ pub(super) struct Taps {
     pub(super) n_taps: usize,
     pub(super) first: Vec<isize>,
     pub(super) coefs: Vec<f32>,
+    /// How many taps of a phase are not filled up with zeros: left-sited chroma has every other column ready made.
+    n_used: Vec<usize>,
 }
 
 impl Taps {
@@ -133,12 +135,13 @@ impl Taps {
             coefs.extend(std::iter::repeat_n(0.0, n_taps - weights.len()));
         }
         let first = phases.iter().map(|(first, _)| *first).collect();
-        Taps { src_len: axis.src_len, n_phases, stride, n_taps, first, coefs }
+        let n_used = phases.iter().map(|(_, weights)| weights.len()).collect();
+        Taps { src_len: axis.src_len, n_phases, stride, n_taps, first, coefs, n_used }
     }
 
     /// The taps' weights for phase `p`.
     pub(super) fn phase(&self, p: usize) -> &[f32] {
-        &self.coefs[p * self.n_taps..][..self.n_taps]
+        &self.coefs[p * self.n_taps..][..self.n_used[p]]
     }
 
     /// How far the inputs of an output reach outside the area that the output covers, in samples of the finer grid.
@@ -146,8 +149,7 @@ impl Taps {
     pub(super) fn reach(&self) -> usize {
         let (up, down) = (self.n_phases as isize, self.stride as isize);
         let reach = (0..self.n_phases).map(|p| {
-            let used = |coef: &f32| *coef != 0.0;
-            let last = self.phase(p).iter().rposition(used).unwrap_or(0) as isize;
+            let last = self.n_used[p] as isize - 1;
             let before = down * p as isize - up * self.first[p];
             let after = up * (self.first[p] + last) + up - 1 - (down * p as isize + down - 1);
             before.max(after).max(0)

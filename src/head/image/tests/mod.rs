@@ -1,14 +1,15 @@
-use std::time::Instant;
+//! What holds for the head as a whole: helpers here, a question a file.
 
-use proptest::prelude::*;
+mod reference;
+mod speed;
+mod windows;
+mod zscale;
 
 use super::scatter::Answer;
 use super::*;
-use crate::frame::PictureBuf;
-use crate::frame::{ChromaLocation, ColorMatrix, ColorRange, Packing, Picture, PlaneMemory, Pool};
+use crate::frame::{ChromaLocation, ColorMatrix, ColorRange, Packing, Picture, PictureBuf, PlaneMemory, Pool};
 use crate::model::{Element, Layout, Tensor};
 use crate::tile::Rect;
-use crate::tile::grid::Grid;
 
 const FORMATS: [&str; 22] = [
     "gray",
@@ -215,88 +216,6 @@ fn an_identity_network_changes_no_sample_of_any_format() {
     }
 }
 
-/// Catmull-Rom as its textbook has it (a = -1/2), independent of the kernel's form.
-fn catmull_rom(x: f64) -> f64 {
-    match x.abs() {
-        x if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
-        x if x < 2.0 => ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0,
-        _ => 0.0,
-    }
-}
-
-/// RGB of a pixel in [0, 1] by the words of H.273, in f64.
-fn reference_rgb(picture: &Picture, color: ColorTags, x: usize, y: usize) -> [f64; 3] {
-    let format = picture.format();
-    let step = f64::from(1u32 << (format.bit_depth - 8));
-    let top = f64::from(format.max_code());
-    let (black, luma_range, chroma_range) = match color.range_or_limited() {
-        ColorRange::Limited => (16.0 * step, 219.0 * step, 224.0 * step),
-        ColorRange::Full => (0.0, top, top),
-    };
-    let luma = (code(picture, 0, x, y) - black) / luma_range;
-    let Some(subsampling) = format.subsampling() else { return [luma; 3] };
-    let (nx, ny) = (f64::from(1u32 << subsampling.x), f64::from(1u32 << subsampling.y));
-    // Luma coordinates of the first chroma sample.
-    let location = color.chroma_location.unwrap_or(ChromaLocation::Left);
-    use ChromaLocation::{Bottom, BottomLeft, Center, Left, Top, TopLeft};
-    let x0 = if matches!(location, Left | TopLeft | BottomLeft) { 0.0 } else { (nx - 1.0) / 2.0 };
-    let y0 = match location {
-        TopLeft | Top => 0.0,
-        Left | Center => (ny - 1.0) / 2.0,
-        BottomLeft | Bottom => ny - 1.0,
-    };
-    let (columns, rows) = format.planar().plane_size(1, picture.width(), picture.height());
-    let (cx, cy) = ((x as f64 - x0) / nx, (y as f64 - y0) / ny);
-    let mut chroma = [0.0; 2];
-    for j in cy.floor() as i64 - 2..=cy.floor() as i64 + 3 {
-        for i in cx.floor() as i64 - 2..=cx.floor() as i64 + 3 {
-            let weight = catmull_rom(i as f64 - cx) * catmull_rom(j as f64 - cy);
-            let at = (i.clamp(0, columns as i64 - 1) as usize, j.clamp(0, rows as i64 - 1) as usize);
-            for (component, sum) in chroma.iter_mut().enumerate() {
-                *sum += weight * (code(picture, 1 + component, at.0, at.1) - 128.0 * step) / chroma_range;
-            }
-        }
-    }
-    let (kr, kb) = match color.matrix_for(picture.height()) {
-        ColorMatrix::Bt601 => (0.299, 0.114),
-        ColorMatrix::Bt709 => (0.2126, 0.0722),
-        ColorMatrix::Bt2020 => (0.2627, 0.0593),
-        ColorMatrix::Smpte240 => (0.212, 0.087),
-        ColorMatrix::Fcc => (0.30, 0.11),
-    };
-    let red = luma + 2.0 * (1.0 - kr) * chroma[1];
-    let blue = luma + 2.0 * (1.0 - kb) * chroma[0];
-    [red, (luma - kr * red - kb * blue) / (1.0 - kr - kb), blue]
-}
-
-#[test]
-fn rgb_is_what_h273_says_for_every_format_matrix_range_and_siting() {
-    for (index, name) in FORMATS.into_iter().enumerate() {
-        let format = PixelFormat::from_name(name).unwrap();
-        for (width, height) in [(37, 29), (1, 1), (3, 2)] {
-            let picture = picture(format, width, height, index as u64);
-            for (k, location) in LOCATIONS.into_iter().enumerate() {
-                let matrix = [1, 4, 5, 7, 9, 2][(k + index) % 6];
-                let range = if (k + index) % 2 == 0 { ColorRange::Full } else { ColorRange::Limited };
-                let color =
-                    ColorTags { matrix, range: Some(range), chroma_location: Some(location), ..ColorTags::NONE };
-                let network = network(Channels::Rgb, Layout::Nchw, Element::F32, 1);
-                let head = head(&network, &picture, color);
-                let mut input = tensor(&network.input, width, height);
-                let window = Rect::new(0, 0, width, height);
-                head.gather(&picture, window, &mut input, 0, &mut Scratch::default()).unwrap();
-                for i in 0..width * height {
-                    let truth = reference_rgb(&picture, color, i % width, i / width);
-                    for (c, truth) in truth.into_iter().enumerate() {
-                        let got = f64::from(input.as_f32()[c * width * height + i]);
-                        assert!((got - truth).abs() < 2e-6, "{name} {location:?} {matrix} {range:?} {got} {truth}");
-                    }
-                }
-            }
-        }
-    }
-}
-
 #[test]
 fn elements_layouts_and_channel_orders_hold_the_same_pixels() {
     let picture = picture(PixelFormat::yuv(1, 1, 8), 33, 17, 3);
@@ -336,83 +255,6 @@ fn elements_layouts_and_channel_orders_hold_the_same_pixels() {
     assert!(rows[14..].iter().all(|row| row == &rows[13]));
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
-    #[test]
-    fn windows_give_the_same_bits_as_the_whole(
-        format in prop::sample::select(FORMATS.to_vec()), location in prop::sample::select(LOCATIONS.to_vec()),
-        width in 1usize..90, height in 1usize..70, scale in 1usize..4, rgb in any::<bool>(),
-        window in (3usize..12, 3usize..12), m in 1usize..5, seed in any::<u64>(),
-    ) {
-        let format = PixelFormat::from_name(format).unwrap();
-        let picture = picture(format, width, height, seed);
-        let channels = if rgb { Channels::Rgb } else { Channels::Luma };
-        let mut network = network(channels, Layout::Nchw, Element::F32, scale);
-        network.multiple_of = m;
-        let color = ColorTags { chroma_location: Some(location), ..ColorTags::NONE };
-        let head = head(&network, &picture, color);
-        let grid = Grid {
-            picture: (width, height),
-            window: (window.0 * 4 * m, window.1 * 4 * m),
-            halo: head.window_halo(),
-            multiple_of: m,
-            alignment: head.alignment(),
-        };
-        let tiles: Vec<_> = grid.tiles().unwrap().into_iter().map(|tile| (tile.window, tile.core)).collect();
-        let padded = head.padded_size();
-        let whole = [(Rect::new(0, 0, padded.0, padded.1), Rect::new(0, 0, width, height))];
-        let expected = samples(&through(&head, &picture, &whole, |input| bent(input, scale)));
-        prop_assert_eq!(samples(&through(&head, &picture, &tiles, |input| bent(input, scale))), expected);
-    }
-
-    #[test]
-    fn nothing_changes_beyond_the_change_halo(
-        format in prop::sample::select(FORMATS.to_vec()), location in prop::sample::select(LOCATIONS.to_vec()),
-        scale in 1usize..3, x in 0usize..64, y in 0usize..48, seed in any::<u64>(),
-    ) {
-        let format = PixelFormat::from_name(format).unwrap();
-        let before = picture(format, 64, 48, seed);
-        let network = network(Channels::Rgb, Layout::Nchw, Element::F32, scale);
-        let color = ColorTags { chroma_location: Some(location), ..ColorTags::NONE };
-        let head = head(&network, &before, color);
-        // One sample of each component changes.
-        let mut after = Pool::new().picture(format, 64, 48).unwrap();
-        for plane in 0..format.n_planes() {
-            let mut to = after.plane_mut(plane);
-            for row in 0..to.height() {
-                to.row_bytes(row).copy_from_slice(before.plane(plane).row_bytes(row));
-            }
-            let (s, pair) = format.subsampling().filter(|_| format.is_chroma(plane)).map_or(((0, 0), 1), |s| {
-                ((s.x, s.y), if format.packing == Packing::Planar { 1 } else { 2 })
-            });
-            let bytes = to.bytes_per_sample();
-            for i in 0..pair * bytes {
-                to.row_bytes(y >> s.1)[(x >> s.0) * pair * bytes + i] ^= if bytes == 2 && i % 2 == 1 { 0 } else { 0xC0 };
-            }
-        }
-        let after = after.freeze();
-        let run = |picture| through(&head, picture, &whole(&before), |input| bent(input, scale));
-        let (one, two) = (run(&before), run(&after));
-        let halo = head.change_halo() as isize;
-        // Alpha passes the network by.
-        for plane in 0..one.format().n_planes() - usize::from(format.alpha) {
-            let s = one.format().subsampling().filter(|_| one.format().is_chroma(plane)).map_or((0, 0), |s| (s.x, s.y));
-            let size = one.format().plane_size(plane, one.width(), one.height());
-            for (i, j) in (0..size.1).flat_map(|j| (0..size.0).map(move |i| (i, j))) {
-                let bytes = one.plane(plane).bytes_per_sample();
-                let at = |picture: &Picture| picture.plane(plane).row_bytes(j)[i * bytes..(i + 1) * bytes].to_vec();
-                if at(&one) != at(&two) {
-                    // The aligned block around the output sample, in input pixels.
-                    let a = head.alignment();
-                    let block = |i: usize, s: u8| ((i << s) / scale / a * a) as isize;
-                    let far = |block: isize, at: usize| (at as isize) < block - halo || (at as isize) >= block + a as isize + halo;
-                    prop_assert!(!far(block(i, s.0), x) && !far(block(j, s.1), y), "{plane} {i} {j} {x} {y} {halo}");
-                }
-            }
-        }
-    }
-}
-
 #[test]
 fn misuse_is_an_error_and_not_a_panic() {
     let picture = picture(PixelFormat::yuv(1, 1, 8), 32, 32, 1);
@@ -433,51 +275,4 @@ fn misuse_is_an_error_and_not_a_panic() {
     let core = Rect::new(12, 12, 8, 8);
     let answer = Answer { source: &picture, input: &input, output: &input, item: 0, window, core };
     head.scatter(answer, &mut out, &mut scratch).unwrap();
-}
-
-const SIZE: (usize, usize) = (320, 180);
-
-/// Milliseconds a megapixel of both ways together, on one core; run with `--ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn speed() {
-    for (name, channels, scale, element) in [
-        ("yuv420p", Channels::Luma, 1, Element::F32),
-        ("yuv420p", Channels::Luma, 2, Element::F32),
-        ("yuv420p10le", Channels::Luma, 1, Element::F32),
-        ("yuv420p", Channels::Rgb, 1, Element::F32),
-        ("yuv420p", Channels::Rgb, 2, Element::F32),
-        ("nv12", Channels::Rgb, 1, Element::F32),
-        ("yuv420p10le", Channels::Rgb, 1, Element::F32),
-        ("yuv444p", Channels::Rgb, 1, Element::F32),
-        ("yuv420p", Channels::Rgb, 1, Element::F16),
-    ] {
-        let picture = picture(PixelFormat::from_name(name).unwrap(), SIZE.0, SIZE.1, 1);
-        let network = network(channels, Layout::Nchw, element, scale);
-        let head = head(&network, &picture, ColorTags::NONE);
-        let window = Rect::new(0, 0, SIZE.0, SIZE.1);
-        let mut input = tensor(&network.input, SIZE.0, SIZE.1);
-        let output = tensor(&network.output, SIZE.0 * scale, SIZE.1 * scale);
-        let mut scratch = Scratch::default();
-        let mut out = Pool::new().picture(head.output_format(), SIZE.0 * scale, SIZE.1 * scale).unwrap();
-        let mut best = [f64::MAX; 3];
-        for _ in 0..15 {
-            let start = Instant::now();
-            head.gather(&picture, window, &mut input, 0, &mut scratch).unwrap();
-            let gathered = Instant::now();
-            let answer = Answer { source: &picture, input: &input, output: &output, item: 0, window, core: window };
-            head.scatter(answer, &mut out, &mut scratch).unwrap();
-            let scattered = Instant::now();
-            head.finish_planes(&picture, &mut out, &mut scratch).unwrap();
-            let spans = [gathered - start, scattered - gathered, scattered.elapsed()];
-            for (best, span) in best.iter_mut().zip(spans) {
-                *best = best.min(span.as_secs_f64() * 1e3);
-            }
-        }
-        let (src, dst) = ((SIZE.0 * SIZE.1) as f64 / 1e6, (SIZE.0 * SIZE.1) as f64 / 1e6 * (scale * scale) as f64);
-        let [gather, scatter, finish] = [best[0] / src, best[1] / dst, best[2] / dst];
-        println!(
-            "{name} {channels:?} x{scale} {element:?}: gather {gather:.2}, scatter {scatter:.2}, rest {finish:.2} ms/Mpx"
-        );
-    }
 }
