@@ -60,6 +60,13 @@ impl Rect {
     }
 }
 
+/// A picture, the pixels to change in it one by one, and the windows to compare with it.
+struct Trial {
+    picture: Rect,
+    pixels: Vec<(usize, usize)>,
+    windows: Vec<Rect>,
+}
+
 struct Probe<'a, 'b> {
     run: &'a mut Run<'b>,
     facts: NetworkFacts,
@@ -68,14 +75,69 @@ struct Probe<'a, 'b> {
 
 impl Probe<'_, '_> {
     fn report(mut self) -> Result<ProbeReport> {
-        let observed_radius = self.reach()?;
+        let (mut observed_radius, mut odd_tile) = (0, None);
+        for trial in self.trials() {
+            let whole = self.render(trial.picture, None)?;
+            for pixel in trial.pixels {
+                let changed = self.render(trial.picture, Some(pixel))?;
+                observed_radius = observed_radius.max(self.distance(trial.picture, pixel, &whole, &changed));
+            }
+            for window in trial.windows {
+                let tile = self.render(window, None)?;
+                if !self.agree(trial.picture, (trial.picture, &whole), (window, &tile)) {
+                    odd_tile.get_or_insert(window);
+                }
+            }
+        }
+        let mut tiling_exact = true;
         if let Some(radius) = self.facts.radius.filter(|radius| *radius < observed_radius) {
             self.notes.push(format!("a changed pixel reaches {observed_radius} pixels far, the facts say {radius}"));
+            tiling_exact = false;
         }
-        let within = self.facts.radius.is_some_and(|radius| observed_radius <= radius);
-        let tiling_exact = self.tiles_agree()? && within;
+        if let Some(Rect { x, y, width, height }) = odd_tile {
+            self.notes.push(format!("the tile {width}x{height} at {x},{y} differs from the whole"));
+            tiling_exact = false;
+        }
+        if self.facts.radius.is_none() {
+            self.notes.push("the network looks at the whole picture: it is not cut into tiles".into());
+            tiling_exact = false;
+        } else if self.facts.fixed_size.is_some() {
+            tiling_exact &= self.fixed_windows_agree()?;
+        }
         let range = self.range()?;
         Ok(ProbeReport { scale: self.facts.scale, observed_radius, tiling_exact, range, notes: self.notes })
+    }
+
+    /// A picture somewhat larger than a window and, unless the size is fixed, two long and thin ones that reach far
+    /// out. Pixels are changed in the middle, at other phases of the multiple, near a corner and far out; windows lie
+    /// in corners, along edges and inside.
+    fn trials(&self) -> Vec<Trial> {
+        let medium = self.medium();
+        let (x, y) = (medium.width / 2, medium.height / 2);
+        let pixels = vec![(x, y), (x + 1, y + 1), (x - 1, y), (2, 1), (x, medium.height - 1)];
+        let pixels = pixels.into_iter().filter(|(x, y)| *x < medium.width && *y < medium.height).collect();
+        let is_tiled = self.facts.radius.is_some();
+        if self.facts.fixed_size.is_some() {
+            return vec![Trial { picture: medium, pixels, windows: Vec::new() }];
+        }
+        let m = self.multiple();
+        let (side, _) = self.window();
+        let shift = medium.width - side;
+        let middle = shift / 2 / m * m;
+        let corners = [(0, 0), (shift, 0), (0, shift), (shift, shift), (middle, middle), (m.min(shift), shift)];
+        let windows = corners.map(|(x, y)| Rect { x, y, width: side, height: side }).to_vec();
+        let mut trials = vec![Trial { picture: medium, pixels, windows: if is_tiled { windows } else { Vec::new() } }];
+        if is_tiled {
+            let (long, thin) = ((FAR + side).next_multiple_of(m), 8usize.next_multiple_of(m));
+            let offsets = [0, FAR / 2 / m * m, FAR / m * m, long - side];
+            let wide = |x, width| Rect { x, y: 0, width, height: thin };
+            let windows = offsets.map(|x| wide(x, side)).to_vec();
+            trials.push(Trial { picture: wide(0, long), pixels: vec![(long - 20, thin / 2)], windows });
+            let tall = |y, height| Rect { x: 0, y, width: thin, height };
+            let windows = offsets.map(|y| tall(y, side)).to_vec();
+            trials.push(Trial { picture: tall(0, long), pixels: vec![(thin / 2, long - 20)], windows });
+        }
+        trials
     }
 
     /// Takes the facts' scale when it runs, else the first one that does.
@@ -115,23 +177,6 @@ impl Probe<'_, '_> {
         Rect { x: 0, y: 0, width, height }
     }
 
-    /// How far single changed pixels reach: in the middle, at other phases of the multiple, near a corner and far out.
-    fn reach(&mut self) -> Result<usize> {
-        let medium = self.medium();
-        let (x, y) = (medium.width / 2, medium.height / 2);
-        let mut places = vec![(medium, vec![(x, y), (x + 1, y + 1), (x - 1, y), (2, 1), (x, medium.height - 1)])];
-        places.extend(self.long_pictures().into_iter().map(|long| (long, vec![(long.width - 20, long.height - 20)])));
-        let mut reach = 0;
-        for (picture, pixels) in places {
-            let plain = self.render(picture, None)?;
-            for pixel in pixels.into_iter().filter(|(x, y)| *x < picture.width && *y < picture.height) {
-                let changed = self.render(picture, Some(pixel))?;
-                reach = reach.max(self.distance(picture, pixel, &plain, &changed));
-            }
-        }
-        Ok(reach)
-    }
-
     /// The farthest output that differs, in input pixels from `pixel`.
     fn distance(&self, picture: Rect, pixel: (usize, usize), plain: &Tensor, changed: &Tensor) -> usize {
         let scale = self.facts.scale;
@@ -144,55 +189,6 @@ impl Probe<'_, '_> {
             }
         }
         farthest
-    }
-
-    /// Pictures that are long one way and thin the other; none when the network takes one size only.
-    fn long_pictures(&self) -> Vec<Rect> {
-        if self.facts.fixed_size.is_some() {
-            return Vec::new();
-        }
-        let m = self.multiple();
-        let (long, thin) = ((FAR + self.window().0).next_multiple_of(m), 24usize.next_multiple_of(m));
-        [(long, thin), (thin, long)].map(|(width, height)| Rect { x: 0, y: 0, width, height }).to_vec()
-    }
-
-    /// Whether windows of the plan's kind have the bits of the picture they are cut from.
-    fn tiles_agree(&mut self) -> Result<bool> {
-        if self.facts.radius.is_none() {
-            self.notes.push("the network looks at the whole picture: it is not cut into tiles".into());
-            return Ok(false);
-        }
-        if self.facts.fixed_size.is_some() {
-            return self.fixed_windows_agree();
-        }
-        let m = self.multiple();
-        let (side, _) = self.window();
-        let medium = self.medium();
-        let shift = medium.width - side;
-        let middle = shift / 2 / m * m;
-        let corners = [(0, 0), (shift, 0), (0, shift), (shift, shift), (middle, middle), (m.min(shift), shift)];
-        let mut pictures = vec![(medium, corners.map(|(x, y)| Rect { x, y, width: side, height: side }).to_vec())];
-        for long in self.long_pictures() {
-            let far = FAR / m * m;
-            let windows = [0, FAR / 2 / m * m, far - m, far, long.width.max(long.height) - side];
-            let window = |at| match long.width > long.height {
-                true => Rect { x: at, y: 0, width: side, height: long.height },
-                false => Rect { x: 0, y: at, width: long.width, height: side },
-            };
-            pictures.push((long, windows.map(window).to_vec()));
-        }
-        for (picture, windows) in pictures {
-            let whole = self.render(picture, None)?;
-            for window in windows {
-                let tile = self.render(window, None)?;
-                if !self.agree(picture, (picture, &whole), (window, &tile)) {
-                    let Rect { x, y, width, height } = window;
-                    self.notes.push(format!("the tile {width}x{height} at {x},{y} differs from the whole"));
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(true)
     }
 
     /// Two windows that overlap, for a network of one size.
@@ -322,129 +318,4 @@ fn mean(tensor: &Tensor) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::error::{Error, Kind};
-    use crate::model::builtin;
-
-    /// Luma facts for the networks below.
-    fn facts(scale: usize, radius: Option<usize>, multiple_of: usize) -> NetworkFacts {
-        NetworkFacts { scale, radius, multiple_of, ..builtin::find("identity").unwrap().facts }
-    }
-
-    /// A picture with its edges repeated, as the networks below see it.
-    struct Seen<'a> {
-        values: &'a [f32],
-        width: usize,
-        height: usize,
-    }
-
-    impl Seen<'_> {
-        fn at(&self, x: isize, y: isize) -> f32 {
-            let clamp = |at: isize, size: usize| at.clamp(0, size as isize - 1) as usize;
-            self.values[clamp(y, self.height) * self.width + clamp(x, self.width)]
-        }
-    }
-
-    /// A luma network whose output pixel at x, y is `pixel(picture, x, y)`.
-    fn network(scale: usize, pixel: fn(&Seen, isize, isize) -> f32) -> impl FnMut(&Tensor, &mut Tensor) -> Result<()> {
-        move |input, output| {
-            let [_, _, height, width] = input.shape();
-            if output.shape() != [1, 1, height * scale, width * scale] {
-                return Err(Error::new(Kind::Network, "another scale"));
-            }
-            let seen = Seen { values: input.as_f32(), width, height };
-            for (i, value) in output.as_f32_mut().iter_mut().enumerate() {
-                *value = pixel(&seen, (i % (width * scale)) as isize, (i / (width * scale)) as isize);
-            }
-            Ok(())
-        }
-    }
-
-    fn run(scale: usize, pixel: fn(&Seen, isize, isize) -> f32, facts: &NetworkFacts) -> ProbeReport {
-        probe(&mut network(scale, pixel), facts).unwrap()
-    }
-
-    /// A filter that reaches 3 pixels to the right and 1 up.
-    fn lopsided(seen: &Seen, x: isize, y: isize) -> f32 {
-        0.25 * seen.at(x + 3, y) + 0.25 * seen.at(x, y - 1) + 0.5 * seen.at(x, y)
-    }
-
-    /// As [`lopsided`], at twice the size.
-    fn lopsided_x2(seen: &Seen, x: isize, y: isize) -> f32 {
-        lopsided(seen, x / 2, y / 2)
-    }
-
-    /// Averages squares of 4 pixels: shifts must be multiples of 4.
-    fn blocks(seen: &Seen, x: isize, y: isize) -> f32 {
-        0.5 * seen.at(x / 4 * 4, y / 4 * 4) + 0.5 * seen.at(x / 4 * 4 + 3, y / 4 * 4 + 3)
-    }
-
-    #[test]
-    fn right_facts_are_confirmed() {
-        let expected = ProbeReport {
-            scale: 1,
-            observed_radius: 3,
-            tiling_exact: true,
-            range: Some((0.0, 1.0)),
-            notes: Vec::new(),
-        };
-        assert_eq!(run(1, lopsided, &facts(1, Some(3), 1)), expected);
-        assert_eq!(run(2, lopsided_x2, &facts(2, Some(3), 1)), ProbeReport { scale: 2, ..expected.clone() });
-        let blocks = run(1, blocks, &facts(1, Some(3), 4));
-        assert!(blocks.tiling_exact && blocks.observed_radius <= 3 && blocks.notes.is_empty(), "{blocks:?}");
-    }
-
-    #[test]
-    fn a_radius_that_is_too_small_is_refuted_twice() {
-        let report = run(1, lopsided, &facts(1, Some(2), 1));
-        assert!(!report.tiling_exact);
-        assert_eq!(report.observed_radius, 3);
-        assert!(report.notes[0].starts_with("a changed pixel reaches 3 pixels far, the facts say 2"), "{report:?}");
-        assert!(report.notes[1].contains("differs from the whole"), "{report:?}");
-    }
-
-    #[test]
-    fn a_multiple_that_is_missed_is_seen_in_the_tiles() {
-        assert!(!run(1, blocks, &facts(1, Some(3), 1)).tiling_exact);
-    }
-
-    #[test]
-    fn what_changes_only_at_large_coordinates_is_seen() {
-        // Rounds as a resize does that computes positions in f32.
-        let drifting = |seen: &Seen, x: isize, y: isize| {
-            let at = (x as f32 + 0.3) * 1.000_01;
-            0.5 * seen.at(at.floor() as isize, y) + 0.5 * (at - at.floor())
-        };
-        assert!(!run(1, drifting, &facts(1, Some(2), 1)).tiling_exact);
-    }
-
-    #[test]
-    fn the_scale_is_found_and_a_global_network_is_left_whole() {
-        let report = run(2, lopsided_x2, &facts(1, None, 1));
-        assert_eq!((report.scale, report.observed_radius, report.tiling_exact), (2, 3, false));
-        assert_eq!(report.notes[0], "the scale is 2, the facts say 1");
-    }
-
-    #[test]
-    fn a_network_that_wants_code_values_is_told_by_grey() {
-        let report = run(1, |seen, x, y| seen.at(x, y).max(100.0), &facts(1, Some(0), 1));
-        assert_eq!(report.range, Some((0.0, 255.0)));
-        assert_eq!(report.notes, ["grey stays grey in [0, 255], the facts say [0, 1]"]);
-    }
-
-    #[test]
-    fn a_fixed_size_is_compared_in_windows_that_overlap() {
-        let fixed = NetworkFacts { fixed_size: Some((32, 24)), ..facts(1, Some(3), 1) };
-        assert!(run(1, lopsided, &fixed).tiling_exact);
-        assert!(!run(1, lopsided, &NetworkFacts { radius: Some(2), ..fixed.clone() }).tiling_exact);
-        assert!(!run(1, lopsided, &NetworkFacts { radius: Some(16), ..fixed }).tiling_exact);
-    }
-
-    #[test]
-    fn an_error_of_the_network_is_passed_on() {
-        let mut failing = |_: &Tensor, _: &mut Tensor| Err(Error::new(Kind::Infer, "out of memory"));
-        let error = probe(&mut failing, &facts(1, Some(1), 1)).unwrap_err();
-        assert_eq!(error.to_string(), "probe of the network: out of memory");
-    }
-}
+mod tests;
