@@ -66,7 +66,7 @@ impl Overrides {
     pub fn parse(text: &str) -> Result<Overrides> {
         let usage = |what: String| Error::new(Kind::Usage, what);
         let overrides: Overrides = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(0, |span| text[..span.start].lines().count().max(1));
+            let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
             usage(format!("line {line}: {}", error.message()))
         })?;
         let ranges =

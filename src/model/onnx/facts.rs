@@ -16,7 +16,7 @@ use crate::model::{Channels, Element, Layout, NetworkFacts, Port};
 use super::Model;
 pub use super::ports::PortFacts;
 use super::ports::{self, Dim};
-use super::proto::{NodeProto, data_type, short};
+use super::proto::{NodeProto, TensorProto, data_type, short};
 
 /// The size of free traces: a multiple of all numbers that networks are likely to divide by.
 const LARGE: i64 = 7_096_320;
@@ -55,7 +55,8 @@ pub struct GraphFacts {
     pub opset: i64,
     /// Keys and values that the exporter left in the file.
     pub metadata: Vec<(String, String)>,
-    /// Elements of weights (initialisers and tensors of Constant nodes), numbers that only shape tensors included.
+    /// Elements of weights: initialisers and Constant nodes of floats and bytes; scalars and integers that only steer
+    /// shapes do not count.
     pub parameters: u64,
     /// Operators with how often they occur, the most frequent first.
     pub operators: Vec<(String, usize)>,
@@ -96,6 +97,13 @@ struct Picture {
     radius: std::result::Result<usize, String>,
 }
 
+/// Whether a constant is of the kind that is trained.
+fn is_weight(tensor: &TensorProto) -> bool {
+    use data_type::*;
+    let kind = tensor.data_type.unwrap_or(0);
+    !tensor.dims.is_empty() && matches!(kind, FLOAT | FLOAT16 | BFLOAT16 | DOUBLE | INT8 | UINT8)
+}
+
 /// An element type a picture can be given in.
 fn element(number: i32) -> Option<Element> {
     match number {
@@ -123,7 +131,13 @@ impl GraphFacts {
             ir_version: model.proto.ir_version.unwrap_or(0),
             opset: model.opset,
             metadata: metadata.collect(),
-            parameters: graph.initializer.iter().chain(tensors).map(|tensor| tensor.count() as u64).sum(),
+            parameters: graph
+                .initializer
+                .iter()
+                .chain(tensors)
+                .filter(|tensor| is_weight(tensor))
+                .map(|tensor| tensor.count() as u64)
+                .sum(),
             operators: census(&graph.node),
             multiply_adds_per_pixel: None,
             activation_bytes_per_pixel: None,
@@ -139,7 +153,7 @@ impl GraphFacts {
             refusal: None,
             wants_scale: false,
         };
-        facts.say("parameters", facts.parameters, "elements of all weights in the file");
+        facts.say("parameters", facts.parameters, "elements of the weights in the file");
         if let Err(refusal) = facts.conclude(model) {
             facts.refusal.get_or_insert(refusal);
         }
