@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! Whole-program tests: what a person or another program meets.
 
 #[cfg(test)]
@@ -8,3 +9,6 @@ mod raw_video;
 mod sandbox;
 #[cfg(test)]
 mod signals;
+=======
+mod networks;
+>>>>>>> onnx

@@ -2,16 +2,25 @@
 //!
 //! [`NetworkFacts`] is all the rest of the program knows of a network. Nothing here runs one.
 
+<<<<<<< HEAD
 pub mod builtin;
 pub mod probe;
+=======
+pub mod onnx;
+pub mod overrides;
+pub mod radius;
+>>>>>>> onnx
 pub mod tensor;
 
 use std::sync::Arc;
 
+use serde::Deserialize;
+
 pub use tensor::{Element, Tensor};
 
 /// Which components of a picture a network takes and gives, in which order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Channels {
     /// Luma alone; chroma is resized beside it.
     Luma,
@@ -32,7 +41,8 @@ impl Channels {
 }
 
 /// The order of a tensor's dimensions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Layout {
     /// Batch, channels, height, width.
     Nchw,

@@ -1,0 +1,97 @@
+//! ONNX files: read, judged and brought into one buffer that an engine may be given.
+//!
+//! The order is the point: the kind of file is recognised first, then its size and its number of parts are limited,
+//! then it is decoded, then [`check`] judges operators, weights and structure, then external data are looked for, and
+//! only then is anything concluded from the graph (`facts`, with the rules in `model/radius`). Nothing here runs a
+//! network. When weights lie in other files the graph is written again with the weights inline; what vproc's few
+//! messages do not hold (documentation, annotations) is lost then and only then.
+
+mod check;
+mod external;
+pub mod facts;
+mod ports;
+pub mod proto;
+mod scan;
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use prost::Message;
+use prost::bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::error::{Context, Error, Kind, Result};
+use facts::GraphFacts;
+use proto::ModelProto;
+
+/// The largest file that is read: protobuf's own limit for a message.
+const MAX_FILE: u64 = i32::MAX as u64;
+
+/// A network read from a file.
+#[derive(Clone)]
+pub struct LoadedGraph {
+    /// What an engine is given: the file's bytes, with external data inline.
+    pub bytes: Arc<[u8]>,
+    /// What was concluded from the graph.
+    pub facts: GraphFacts,
+    /// Hash (XXH3, 128 bits) of `bytes`, external data included.
+    pub hash: u128,
+}
+
+/// A judged graph and the opset of its standard operators.
+pub struct Model {
+    /// The file's contents.
+    pub proto: ModelProto,
+    /// The opset of the domain "".
+    pub opset: i64,
+}
+
+/// Reads and judges the network in the file at `path`.
+pub fn load(path: &Path) -> Result<LoadedGraph> {
+    load_inner(path).context(|| path.display().to_string())
+}
+
+fn load_inner(path: &Path) -> Result<LoadedGraph> {
+    let bytes: Arc<[u8]> = read(path)?.into();
+    let mut model = parse(Arc::clone(&bytes))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let graph = model.proto.graph.as_mut().expect("a judged model has a graph");
+    let inlined = external::inline(graph, folder)?;
+    let bytes = if inlined { model.proto.encode_to_vec().into() } else { bytes };
+    Ok(LoadedGraph { facts: GraphFacts::new(&model), hash: xxh3_128(&bytes), bytes })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let refuse = |what: String| Error::new(Kind::Network, what);
+    let facts = std::fs::metadata(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => refuse("no such file; `vproc models` lists the built-in networks".into()),
+        _ => Error::io("open", error),
+    })?;
+    if !facts.is_file() {
+        return Err(refuse("not a regular file, a network is read from one".into()));
+    }
+    if facts.len() > MAX_FILE {
+        return Err(refuse(format!(
+            "{} bytes, at most {MAX_FILE} are read; store the network in float16",
+            facts.len()
+        )));
+    }
+    let mut bytes = Vec::with_capacity(facts.len() as usize);
+    let file = std::fs::File::open(path).map_err(|error| Error::io("open", error))?;
+    file.take(MAX_FILE).read_to_end(&mut bytes).map_err(|error| Error::io("read", error))?;
+    Ok(bytes)
+}
+
+/// Decodes and judges the bytes of a file; weights stay where they are in `bytes`, and external ones are not read.
+pub fn parse(bytes: Arc<[u8]>) -> Result<Model> {
+    if let Some(what) = scan::recognise(&bytes) {
+        return Err(Error::new(Kind::Network, what));
+    }
+    scan::scan(&bytes)?;
+    let proto = ModelProto::decode(Bytes::from_owner(bytes)).map_err(|error| {
+        Error::new(Kind::Network, "not an ONNX file (its messages do not decode); export it again").with_source(error)
+    })?;
+    let opset = check::check(&proto)?;
+    Ok(Model { proto, opset })
+}
