@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! Whole-program tests: what a person or another program meets.
 
 #[cfg(test)]
@@ -9,6 +8,5 @@ mod raw_video;
 mod sandbox;
 #[cfg(test)]
 mod signals;
-=======
+#[cfg(test)]
 mod networks;
->>>>>>> onnx

@@ -2,14 +2,11 @@
 //!
 //! [`NetworkFacts`] is all the rest of the program knows of a network. Nothing here runs one.
 
-<<<<<<< HEAD
 pub mod builtin;
 pub mod probe;
-=======
 pub mod onnx;
 pub mod overrides;
 pub mod radius;
->>>>>>> onnx
 pub mod tensor;
 
 use std::sync::Arc;
