@@ -13,6 +13,7 @@ pub mod frame;
 pub mod head;
 pub mod infer;
 pub mod interrupt;
+pub mod measure;
 pub mod model;
 pub mod pipeline;
 pub mod plan;

@@ -3,10 +3,10 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod networks;
+#[cfg(test)]
 mod raw_video;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
 mod signals;
-#[cfg(test)]
-mod networks;

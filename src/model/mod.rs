@@ -3,9 +3,9 @@
 //! [`NetworkFacts`] is all the rest of the program knows of a network. Nothing here runs one.
 
 pub mod builtin;
-pub mod probe;
 pub mod onnx;
 pub mod overrides;
+pub mod probe;
 pub mod radius;
 pub mod tensor;
 

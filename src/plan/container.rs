@@ -197,7 +197,9 @@ fn treat(stream: &Stream, has_chapters: bool, container: Container, holds: &dyn 
     }
     let fits_by_name = match (container, stream.kind, stream.codec.as_str()) {
         // The muxers take these in their header, but players of the container do not know them.
-        (Container::Mp4 | Container::Mov, MediaKind::Subtitle, codec) => matches!(codec, "mov_text" | "dvd_subtitle" | "eia_608"),
+        (Container::Mp4 | Container::Mov, MediaKind::Subtitle, codec) => {
+            matches!(codec, "mov_text" | "dvd_subtitle" | "eia_608")
+        }
         (Container::Webm, MediaKind::Subtitle, codec) => codec == "webvtt",
         (Container::Matroska, MediaKind::Subtitle, "mov_text") => false,
         _ => true,

@@ -83,7 +83,12 @@ const RULES: [Rule; 6] = [
         rate_options: &["crf", "qp", "x264-params", "x264opts", "crf_max"],
         whole_chroma: true,
     },
-    Rule { encoder: "libx265", rate: &[("crf", "18")], rate_options: &["crf", "qp", "x265-params"], whole_chroma: true },
+    Rule {
+        encoder: "libx265",
+        rate: &[("crf", "18")],
+        rate_options: &["crf", "qp", "x265-params"],
+        whole_chroma: true,
+    },
     Rule {
         encoder: "libsvtav1",
         rate: &[("crf", "25")],
@@ -96,7 +101,12 @@ const RULES: [Rule; 6] = [
         rate_options: &["crf", "lossless", "b", "minrate"],
         whole_chroma: false,
     },
-    Rule { encoder: "ffv1", rate: &[("level", "3"), ("slicecrc", "1"), ("g", "1")], rate_options: &[], whole_chroma: false },
+    Rule {
+        encoder: "ffv1",
+        rate: &[("level", "3"), ("slicecrc", "1"), ("g", "1")],
+        rate_options: &[],
+        whole_chroma: false,
+    },
     Rule { encoder: "prores_ks", rate: &[], rate_options: &["profile"], whole_chroma: false },
 ];
 
@@ -169,7 +179,8 @@ fn own_parameters(encoder: &str, threads: usize, hdr: &[SideData], options: &mut
             options.push(("x264-params".to_owned(), parameters.join(":")));
         }
         "libx265" => {
-            let mut parameters = vec!["log-level=none".to_owned(), format!("pools={threads}"), "frame-threads=1".to_owned()];
+            let mut parameters =
+                vec!["log-level=none".to_owned(), format!("pools={threads}"), "frame-threads=1".to_owned()];
             parameters.extend(mastering_display(hdr).map(|text| format!("master-display={text}")));
             parameters.extend(content_light(hdr).map(|text| format!("max-cll={text}")));
             options.push(("x265-params".to_owned(), parameters.join(":")));
@@ -199,7 +210,10 @@ fn choose_format(
     if let Some(name) = &wishes.pix_fmt {
         if !facts.pixel_formats.is_empty() && !facts.pixel_formats.contains(name) {
             let can = facts.pixel_formats.join(", ");
-            return Err(Error::new(Kind::Usage, format!("{} does not take --pix-fmt {name}; it takes {can}", facts.name)));
+            return Err(Error::new(
+                Kind::Usage,
+                format!("{} does not take --pix-fmt {name}; it takes {can}", facts.name),
+            ));
         }
         return Ok((name.clone(), PixelFormat::from_name(name)));
     }
@@ -210,7 +224,9 @@ fn choose_format(
     // Of equal formats the first counts, and the deprecated yuvj names come after the plain ones.
     let mut best: Option<(u32, &String, PixelFormat)> = None;
     for name in &facts.pixel_formats {
-        let Some(candidate) = PixelFormat::from_name(name).filter(|format| *format == format.planar()) else { continue };
+        let Some(candidate) = PixelFormat::from_name(name).filter(|format| *format == format.planar()) else {
+            continue;
+        };
         let cost = loss(source, candidate) + u32::from(name.starts_with("yuvj"));
         if best.is_none_or(|(least, ..)| cost < least) {
             best = Some((cost, name, candidate));
@@ -358,8 +374,16 @@ mod tests {
     #[test]
     fn hdr_metadata_is_written_in_the_encoders_units() {
         let rationals = [
-            (34_000, 50_000), (16_000, 50_000), (13_250, 50_000), (34_500, 50_000), (7_500, 50_000), (3_000, 50_000),
-            (15_635, 50_000), (16_450, 50_000), (50, 10_000), (10_000_000, 10_000),
+            (34_000, 50_000),
+            (16_000, 50_000),
+            (13_250, 50_000),
+            (34_500, 50_000),
+            (7_500, 50_000),
+            (3_000, 50_000),
+            (15_635, 50_000),
+            (16_450, 50_000),
+            (50, 10_000),
+            (10_000_000, 10_000),
         ];
         let mut words: Vec<i32> = rationals.iter().flat_map(|(num, den)| [*num, *den]).collect();
         words.extend([1, 1]);

@@ -128,7 +128,7 @@ impl Copier {
             };
             let Some(route) = self.routes.get_mut(packet.stream_index()).and_then(Option::as_mut) else { continue };
             let due = packet.dts().or(packet.pts()).map(|ticks| {
-                let start = self.cut.map_or(0, |cut| cut.start);
+                let start = self.cut.and_then(|cut| cut.start).unwrap_or(0);
                 route.from.rescale(ticks, TimeBase::MICROS).saturating_sub(start)
             });
             if until.is_some_and(|until| due.is_some_and(|due| due > until)) {
@@ -200,7 +200,13 @@ impl Route {
     }
 
     /// Hands a packet to the muxer in its stream's ticks, with a dts that rises.
-    fn put(&mut self, mut packet: Packet, from: TimeBase, output: &mut Output, warnings: &mut Vec<String>) -> Result<()> {
+    fn put(
+        &mut self,
+        mut packet: Packet,
+        from: TimeBase,
+        output: &mut Output,
+        warnings: &mut Vec<String>,
+    ) -> Result<()> {
         packet.rescale(from, output.time_base(self.output));
         packet.set_stream_index(self.output);
         let dts = packet.dts().or(packet.pts()).or(self.last_dts.map(|last| last + 1)).unwrap_or(0);

@@ -2,13 +2,13 @@
 
 use crate::time::TimeBase;
 
-/// A half-open span of the input's time in microseconds; what is kept moves so that its start becomes 0.
+/// A half-open span of the input's time in microseconds; with a start, what is kept moves so that it becomes 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
-    /// The first moment kept.
-    pub start: i64,
-    /// The first moment no longer kept; `i64::MAX` for the end of the input.
-    pub end: i64,
+    /// The first moment kept; `None`: from the beginning, and nothing moves.
+    pub start: Option<i64>,
+    /// The first moment no longer kept; `None`: to the end.
+    pub end: Option<i64>,
 }
 
 /// A packet's times.
@@ -26,14 +26,17 @@ impl Cut {
     /// The times of a packet after the cut, all in ticks of `base`; `None` if it is not kept. With `overlapping` what
     /// began before the start and lasts into it is kept and shortened (subtitles).
     pub fn apply(self, times: Times, base: TimeBase, overlapping: bool) -> Option<Times> {
-        let start = TimeBase::MICROS.rescale(self.start, base);
-        let end = if self.end == i64::MAX { i64::MAX } else { TimeBase::MICROS.rescale(self.end, base) };
+        let ticks = |micros| TimeBase::MICROS.rescale(micros, base);
         let at = times.pts.or(times.dts)?;
-        let lasts_into = overlapping && at < start && at.saturating_add(times.duration) > start;
-        if at >= end || (at < start && !lasts_into) {
+        if self.end.is_some_and(|end| at >= ticks(end)) {
             return None;
         }
-        let shift = |ticks: Option<i64>| ticks.map(|ticks| ticks.max(if lasts_into { start } else { i64::MIN }) - start);
+        let Some(start) = self.start.map(ticks) else { return Some(times) };
+        let lasts_into = overlapping && at < start && at.saturating_add(times.duration) > start;
+        if at < start && !lasts_into {
+            return None;
+        }
+        let shift = |ticks: Option<i64>| ticks.map(|ticks| if lasts_into { ticks.max(start) } else { ticks } - start);
         let duration = if lasts_into { at + times.duration - start } else { times.duration };
         Some(Times { pts: shift(times.pts), dts: shift(times.dts), duration })
     }
@@ -46,7 +49,7 @@ mod tests {
     #[test]
     fn a_subtitle_that_lasts_into_the_cut_stays_shortened() {
         let base = TimeBase::new(1, 1000).unwrap();
-        let cut = Cut { start: 1_000_000, end: 3_000_000 };
+        let cut = Cut { start: Some(1_000_000), end: Some(3_000_000) };
         let times = |pts, duration| Times { pts: Some(pts), dts: Some(pts), duration };
         assert_eq!(cut.apply(times(500, 700), base, true), Some(times(0, 200)));
         assert_eq!(cut.apply(times(500, 700), base, false), None);

@@ -247,9 +247,28 @@ fn video_stream(job: &FileJob) -> OutputStream {
 
 /// Metadata keys that an mp4's own boxes hold; any other needs the general form of QuickTime.
 const ISOBMFF_KEYS: [&str; 22] = [
-    "title", "artist", "album_artist", "composer", "album", "date", "encoding_tool", "comment", "genre", "copyright",
-    "grouping", "lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords", "track", "disc",
-    "creation_time", "timecode",
+    "title",
+    "artist",
+    "album_artist",
+    "composer",
+    "album",
+    "date",
+    "encoding_tool",
+    "comment",
+    "genre",
+    "copyright",
+    "grouping",
+    "lyrics",
+    "description",
+    "synopsis",
+    "show",
+    "episode_id",
+    "network",
+    "keywords",
+    "track",
+    "disc",
+    "creation_time",
+    "timecode",
 ];
 
 fn muxer_options(job: &FileJob) -> Vec<(String, String)> {

@@ -88,7 +88,8 @@ fn compare_about(plan: &StreamPlan, got: &Stream, container: Container, warnings
         }
     }
     if !lost.is_empty() {
-        warnings.push(format!("{name} loses the mark '{}': the output's container does not hold it", lost.join("', '")));
+        warnings
+            .push(format!("{name} loses the mark '{}': the output's container does not hold it", lost.join("', '")));
     }
     for data in &plan.about.side_data {
         let what = match data.kind {
@@ -103,7 +104,8 @@ fn compare_about(plan: &StreamPlan, got: &Stream, container: Container, warnings
             Some(other) if other.bytes == data.bytes || data.kind != StreamSideData::DISPLAY_MATRIX => {}
             Some(_) => return Err(wrong(format!("the {what} of {name} differs"))),
             None if data.kind == StreamSideData::DISPLAY_MATRIX && !container.is_isobmff() => {
-                warnings.push(format!("the {what} of {name} is not kept by the output's container; .mp4 and .mov keep it"));
+                warnings
+                    .push(format!("the {what} of {name} is not kept by the output's container; .mp4 and .mov keep it"));
             }
             None => warnings.push(format!("the {what} of {name} is not kept by the output's container")),
         }

@@ -107,8 +107,7 @@ fn match_streams<'a>(output: &Input, plans: &'a [StreamPlan]) -> Result<Vec<(Opt
     let mut pairs = Vec::new();
     let recreated = plans.iter().filter(|plan| matches!(plan.treatment, Treatment::Recreated(_))).count();
     for riding in [false, true] {
-        let wanted: Vec<_> =
-            plans.iter().filter(|plan| plan.is_kept()).filter(|plan| rides(plan) == riding).collect();
+        let wanted: Vec<_> = plans.iter().filter(|plan| plan.is_kept()).filter(|plan| rides(plan) == riding).collect();
         let got: Vec<_> = output
             .streams()
             .iter()
@@ -124,7 +123,10 @@ fn match_streams<'a>(output: &Input, plans: &'a [StreamPlan]) -> Result<Vec<(Opt
             if stream.kind != kind {
                 let message = format!(
                     "stream {} of the output is {}, expected {} from stream {} of the input",
-                    stream.index, stream.kind.name(), plan.kind.name(), plan.input_index
+                    stream.index,
+                    stream.kind.name(),
+                    plan.kind.name(),
+                    plan.input_index
                 );
                 return Err(wrong(message));
             }
@@ -135,11 +137,15 @@ fn match_streams<'a>(output: &Input, plans: &'a [StreamPlan]) -> Result<Vec<(Opt
 }
 
 /// All packets of a file by stream, cut as the run cut them; a damaged container ends early.
-fn read_all(input: &mut Input, forms: &[(usize, Form)], cut: Option<Cut>, kinds: &[MediaKind]) -> Result<Vec<Vec<Seen>>> {
+fn read_all(
+    input: &mut Input,
+    forms: &[(usize, Form)],
+    cut: Option<Cut>,
+    kinds: &[MediaKind],
+) -> Result<Vec<Vec<Seen>>> {
     let count = forms.iter().map(|(index, _)| index + 1).max().unwrap_or(0);
-    let bases: Vec<TimeBase> = (0..count)
-        .map(|index| input.stream(index).map_or(TimeBase::MICROS, |stream| stream.time_base))
-        .collect();
+    let bases: Vec<TimeBase> =
+        (0..count).map(|index| input.stream(index).map_or(TimeBase::MICROS, |stream| stream.time_base)).collect();
     let mut form_of = vec![Form::Whole; count];
     for (index, form) in forms {
         form_of[*index] = *form;

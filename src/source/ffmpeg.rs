@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::timeline::{Clock, Timeline};
 use super::{Damage, Source, SourceFacts};
 use crate::av::{AvFrame, Converter, Decoded, Decoder, Deinterlacer, Input, InputOptions, MediaKind, native_format};
+use crate::config::Deinterlace;
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::{ColorTags, FieldOrder, Frame, PixelFormat};
 use crate::time::{Ratio, TimeBase};
@@ -25,17 +26,6 @@ const MAX_BROKEN_READS: usize = 64;
 const ONE_PICTURE_A_PACKET: [&str; 9] =
     ["h264", "hevc", "vp9", "av1", "mpeg2video", "mpeg1video", "prores", "ffv1", "mjpeg"];
 
-/// What to do with interlaced frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deinterlacing {
-    /// Frames flagged interlaced go through bwdif at the same rate.
-    Auto,
-    /// They run woven, and stay interlaced.
-    Off,
-    /// All frames go through bwdif.
-    Always,
-}
-
 /// How to read a video.
 #[derive(Clone, Debug)]
 pub struct FfmpegOptions {
@@ -44,7 +34,7 @@ pub struct FfmpegOptions {
     /// Decoder threads.
     pub threads: usize,
     /// What to do with interlaced frames.
-    pub deinterlacing: Deinterlacing,
+    pub deinterlace: Deinterlace,
     /// The first damage ends the run.
     pub strict: bool,
     /// How the container is opened.
@@ -143,6 +133,11 @@ impl FfmpegSource {
         self.stream
     }
 
+    /// The frames' time stamps are the container's own.
+    pub fn has_time_stamps(&self) -> bool {
+        !self.input.has_no_time_stamps()
+    }
+
     fn look_at_first(&mut self) -> Result<()> {
         let Some(mut first) = self.decode()? else {
             let why = self.damage.lines.first().map_or_else(String::new, |line| format!(" ({line})"));
@@ -165,10 +160,10 @@ impl FfmpegSource {
             self.facts.sample_aspect_ratio = first.sample_aspect_ratio();
         }
         self.facts.side_data = first.side_data();
-        self.facts.field_order = match (self.options.deinterlacing, self.facts.field_order) {
-            (Deinterlacing::Auto | Deinterlacing::Always, _) => FieldOrder::Progressive,
-            (Deinterlacing::Off, FieldOrder::Progressive) => first.field_order(),
-            (Deinterlacing::Off, of_stream) => of_stream,
+        self.facts.field_order = match (self.options.deinterlace, self.facts.field_order) {
+            (Deinterlace::Auto | Deinterlace::Bwdif, _) => FieldOrder::Progressive,
+            (Deinterlace::Off, FieldOrder::Progressive) => first.field_order(),
+            (Deinterlace::Off, of_stream) => of_stream,
         };
         self.first = Some(first);
         Ok(())
@@ -286,10 +281,10 @@ impl FfmpegSource {
                 continue;
             };
             let frame = if self.fits(&decoded) { decoded } else { self.convert(&decoded)? };
-            let wanted = match self.options.deinterlacing {
-                Deinterlacing::Off => false,
-                Deinterlacing::Always => true,
-                Deinterlacing::Auto => self.deinterlacer.is_some() || frame.field_order() != FieldOrder::Progressive,
+            let wanted = match self.options.deinterlace {
+                Deinterlace::Off => false,
+                Deinterlace::Bwdif => true,
+                Deinterlace::Auto => self.deinterlacer.is_some() || frame.field_order() != FieldOrder::Progressive,
             };
             if !wanted {
                 return Ok(Some(frame));
@@ -300,7 +295,7 @@ impl FfmpegSource {
 
     fn deinterlace(&mut self, frame: AvFrame) -> Result<()> {
         if self.deinterlacer.is_none() {
-            let all = self.options.deinterlacing == Deinterlacing::Always;
+            let all = self.options.deinterlace == Deinterlace::Bwdif;
             let how = "deinterlaced with bwdif at the same rate; --deinterlace off runs them woven";
             self.warnings.push(format!("interlaced frames, from frame {} on, are {how}", self.n_frames));
             self.deinterlacer = Some(Deinterlacer::new(&frame, self.facts.time_base, all)?);
@@ -327,8 +322,8 @@ impl FfmpegSource {
     fn finish_frame(&mut self, decoded: AvFrame) -> Result<Frame> {
         let index = self.n_frames;
         self.n_frames += 1;
-        let field_order = match self.options.deinterlacing {
-            Deinterlacing::Off => decoded.field_order(),
+        let field_order = match self.options.deinterlace {
+            Deinterlace::Off => decoded.field_order(),
             _ => FieldOrder::Progressive,
         };
         Ok(Frame {

@@ -7,6 +7,7 @@ pub mod ffmpeg;
 pub mod images;
 pub mod pattern;
 pub mod timeline;
+pub mod trim;
 pub mod y4m;
 
 use crate::error::{Error, Kind, Result};

@@ -1,0 +1,281 @@
+//! What must be looked at before a plan can be made: the source, the network, the machine, the encoder, and what the
+//! output's container takes.
+//!
+//! Everything here opens things and concludes nothing; the conclusions are the plan's.
+
+use std::path::{Path, PathBuf};
+
+use crate::av::{self, Chapter, EncoderCodec, Input, InputOptions, OutputStream, Stream, Writer};
+use crate::config::{Position, RunConfig};
+use crate::error::{Context, Error, Kind, Result};
+use crate::model::overrides::Overrides;
+use crate::model::{Network, NetworkCode, builtin, onnx};
+use crate::plan::Hardware;
+use crate::plan::container::{Container, StreamPlan, kept_metadata, plan_streams};
+use crate::plan::encoding::{EncoderFacts, OPTIONS_OF_INTEREST};
+use crate::sequence;
+use crate::sink::cut::Cut;
+use crate::source::ffmpeg::{FfmpegOptions, FfmpegSource};
+use crate::source::images::ImagesSource;
+use crate::source::pattern::{PatternSource, PatternSpec};
+use crate::source::trim::Trim;
+use crate::source::y4m::Y4mSource;
+use crate::source::{Source, SourceFacts};
+use crate::time::{Ratio, TimeBase};
+
+/// The machine.
+pub fn hardware() -> Hardware {
+    Hardware { cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get) }
+}
+
+/// An open source, and where its other streams are.
+pub struct Opened {
+    /// The frames asked for.
+    pub source: Box<dyn Source>,
+    /// The container it comes from; `None` for raw video, pictures and patterns.
+    pub container: Option<PathBuf>,
+    /// The video's index in the container.
+    pub video: usize,
+    /// The part of the input that is kept.
+    pub cut: Option<Cut>,
+    /// The container's packets carry the time stamps of the frames.
+    pub has_input_pts: bool,
+}
+
+/// Opens what was asked for and cuts it as asked.
+pub fn open_source(config: &RunConfig, decoder_threads: usize) -> Result<Opened> {
+    let path = Path::new(&config.input);
+    let text = config.input.to_string_lossy();
+    let mut opened = open_whole(config, path, decoder_threads).context(|| text.clone())?;
+    if config.start.is_none() && config.end.is_none() && config.frames.is_none() {
+        return Ok(opened);
+    }
+    let facts = opened.source.facts().clone();
+    let times = match opened.container.as_deref().filter(|_| opened.has_input_pts) {
+        Some(path) => Times::read(path, &input_options(config), opened.video)?,
+        None => Times { origin: 0, pts: None, time_base: facts.time_base },
+    };
+    let (start, end, n_frames) = times.span(config, &facts)?;
+    let micros = |ticks: Option<i64>| ticks.map(|ticks| facts.time_base.rescale(ticks, TimeBase::MICROS));
+    opened.cut = Some(Cut { start: micros(start), end: micros(end) });
+    opened.source = Box::new(Trim::new(opened.source, start, end, n_frames));
+    Ok(opened)
+}
+
+fn open_whole(config: &RunConfig, path: &Path, decoder_threads: usize) -> Result<Opened> {
+    let alone = |source: Box<dyn Source>| Opened { source, container: None, video: 0, cut: None, has_input_pts: false };
+    let text = config.input.to_string_lossy();
+    if text == "-" {
+        return Ok(alone(Box::new(Y4mSource::open(path)?)));
+    }
+    if text.starts_with("pattern:") && !path.exists() {
+        return Ok(alone(Box::new(PatternSource::new(PatternSpec::parse(&text)?)?)));
+    }
+    if sequence::is_pattern(path) && !path.exists() {
+        let rate = config.fps.unwrap_or(Ratio::new(25, 1));
+        return Ok(alone(Box::new(ImagesSource::open(path, rate)?)));
+    }
+    if config.fps.is_some() {
+        return Err(Error::new(Kind::Usage, "--fps is for pictures; a video keeps its own time stamps, leave it out"));
+    }
+    if is_y4m(path) {
+        return Ok(alone(Box::new(Y4mSource::open(path)?)));
+    }
+    let options = FfmpegOptions {
+        video_stream: config.video_stream,
+        threads: decoder_threads,
+        deinterlace: config.deinterlace,
+        strict: config.strict,
+        input: input_options(config),
+    };
+    let source = FfmpegSource::open(path, options)?;
+    let (video, has_input_pts) = (source.stream_index(), source.has_time_stamps());
+    Ok(Opened { source: Box::new(source), container: Some(path.to_owned()), video, cut: None, has_input_pts })
+}
+
+fn input_options(config: &RunConfig) -> InputOptions {
+    InputOptions { protocols: config.protocols.clone() }
+}
+
+/// Raw video is told by its first bytes, or, where it cannot be read twice, by its name.
+fn is_y4m(path: &Path) -> bool {
+    use std::io::Read;
+    let by_name = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("y4m"));
+    if !path.is_file() {
+        return by_name;
+    }
+    let mut magic = [0; 9];
+    std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"YUV4MPEG2"
+}
+
+/// When frames are shown, as far as a cut needs it.
+struct Times {
+    /// The beginning of the file, in ticks: times are counted from here.
+    origin: i64,
+    /// All pts, rising, where the container has them.
+    pts: Option<Vec<i64>>,
+    time_base: TimeBase,
+}
+
+impl Times {
+    /// A pass over the container's packets.
+    fn read(path: &Path, options: &InputOptions, video: usize) -> Result<Times> {
+        let mut input = Input::open(path, options)?;
+        let time_base = input.stream(video).map_or(TimeBase::MICROS, |stream| stream.time_base);
+        let starts = input
+            .streams()
+            .iter()
+            .filter_map(|stream| stream.start.map(|start| stream.time_base.rescale(start, time_base)));
+        let origin = starts.min().unwrap_or(0);
+        input.keep_only(|index| index == video);
+        let mut pts = Vec::new();
+        while let Ok(Some(packet)) = input.next_packet() {
+            if packet.stream_index() == video && !packet.is_discarded() {
+                pts.extend(packet.pts().or(packet.dts()));
+            }
+        }
+        pts.sort_unstable();
+        pts.dedup();
+        Ok(Times { origin, pts: Some(pts), time_base })
+    }
+
+    /// The pts of frame `index`; one beyond the last for what lies behind the end.
+    fn frame(&self, index: u64) -> i64 {
+        match &self.pts {
+            None => i64::try_from(index).unwrap_or(i64::MAX),
+            Some(pts) => {
+                let index = usize::try_from(index).unwrap_or(usize::MAX);
+                pts.get(index).copied().unwrap_or_else(|| pts.last().map_or(0, |last| last + 1))
+            }
+        }
+    }
+
+    fn position(&self, position: Position) -> i64 {
+        match position {
+            Position::Frame(index) => self.frame(index),
+            Position::Time(micros) => self.origin + TimeBase::MICROS.rescale(micros, self.time_base),
+        }
+    }
+
+    /// First and last moment and the number of frames, as far as known.
+    fn span(&self, config: &RunConfig, facts: &SourceFacts) -> Result<(Option<i64>, Option<i64>, Option<u64>)> {
+        let start = config.start.map(|start| self.position(start));
+        let mut end = config.end.map(|end| self.position(end));
+        let count = |from: Option<i64>, to: Option<i64>| {
+            let inside = |pts: i64| from.is_none_or(|from| pts >= from) && to.is_none_or(|to| pts < to);
+            match &self.pts {
+                Some(pts) => Some(pts.iter().filter(|pts| inside(**pts)).count() as u64),
+                None => facts.n_frames.map(|n| (0..n as i64).filter(|pts| inside(*pts)).count() as u64),
+            }
+        };
+        if let Some(frames) = config.frames {
+            let before = match start {
+                Some(start) => match &self.pts {
+                    Some(pts) => pts.iter().filter(|pts| **pts < start).count() as u64,
+                    None => u64::try_from(start).unwrap_or(0),
+                },
+                None => 0,
+            };
+            let limit = self.frame(before.saturating_add(frames));
+            end = Some(end.map_or(limit, |end| end.min(limit)));
+        }
+        let n_frames = count(start, end);
+        if n_frames == Some(0) {
+            return Err(Error::new(
+                Kind::Usage,
+                "no frame lies between --start and --end; `vproc inspect` tells the length",
+            ));
+        }
+        Ok((start, end, n_frames))
+    }
+}
+
+/// The network with this name or in this file.
+pub fn open_network(config: &RunConfig) -> Result<Network> {
+    let Some(path) = config.model_file() else {
+        let name = config.model.to_string_lossy();
+        return builtin::find(&name).ok_or_else(|| {
+            let known: Vec<_> = builtin::list().iter().map(|builtin| builtin.name).collect();
+            let message = format!(
+                "no built-in network is called '{name}'; there are {}, or give an .onnx file",
+                known.join(", ")
+            );
+            Error::new(Kind::Usage, message)
+        });
+    };
+    let what = || path.display().to_string();
+    let graph = onnx::load(path).context(what)?;
+    let overrides = network_overrides(path, config.model_config.as_deref())?;
+    let facts = graph.facts.picture_facts(&overrides).context(what)?;
+    Ok(Network { name: what(), hash: graph.hash, facts, code: NetworkCode::Onnx(graph.bytes) })
+}
+
+/// Corrections of what is concluded from a network: those given, over those beside it.
+pub fn network_overrides(path: &Path, given: Option<&Path>) -> Result<Overrides> {
+    let beside = Overrides::beside(path)?.unwrap_or_default();
+    match given {
+        Some(given) => Ok(Overrides::read(given)?.over(&beside)),
+        None => Ok(beside),
+    }
+}
+
+/// What the installed encoder `name` can do.
+pub fn encoder(name: &str) -> Result<EncoderFacts> {
+    let codec = EncoderCodec::find(name)?;
+    Ok(EncoderFacts {
+        name: name.to_owned(),
+        codec: codec.codec_name(),
+        pixel_formats: codec.pixel_formats(),
+        options: OPTIONS_OF_INTEREST.into_iter().filter(|option| codec.has_option(option)).collect(),
+    })
+}
+
+/// What goes over from the input's container into the output's.
+#[derive(Default)]
+pub struct Rest {
+    /// What becomes of each stream.
+    pub streams: Vec<StreamPlan>,
+    /// The whole file's metadata.
+    pub metadata: Vec<(String, String)>,
+    /// The chapters, cut as the streams are.
+    pub chapters: Vec<Chapter>,
+}
+
+/// Looks at everything else in the input's container.
+pub fn rest(config: &RunConfig, opened: &Opened, container: Container, muxer: &str) -> Result<Rest> {
+    let Some(path) = &opened.container else { return Ok(Rest::default()) };
+    let input = Input::open(path, &input_options(config))?;
+    let chapters = input.chapters();
+    let holds = |stream: &Stream| holds(muxer, stream);
+    Ok(Rest {
+        streams: plan_streams(input.streams(), opened.video, !chapters.is_empty(), container, &holds),
+        metadata: kept_metadata(&input.metadata(), false),
+        chapters: chapters.into_iter().filter_map(|chapter| cut_chapter(chapter, opened.cut)).collect(),
+    })
+}
+
+/// Whether a container takes a stream as it is, found by trying it on a container that is written to nowhere.
+fn holds(muxer: &str, stream: &Stream) -> bool {
+    let about =
+        OutputStream { disposition: stream.disposition, time_base: Some(stream.time_base), ..OutputStream::default() };
+    let attempt = || -> Result<()> {
+        let mut output = av::Output::new(muxer, Path::new("nowhere"), Writer::nowhere()?)?;
+        output.add_copy(stream, &about)?;
+        output.write_header(&[])
+    };
+    attempt().is_ok()
+}
+
+/// A chapter after the cut; `None` if nothing of it is left.
+fn cut_chapter(mut chapter: Chapter, cut: Option<Cut>) -> Option<Chapter> {
+    let Some(cut) = cut else { return Some(chapter) };
+    let ticks = |micros: i64| TimeBase::MICROS.rescale(micros, chapter.time_base);
+    let (start, end) = (cut.start.map(ticks), cut.end.map(ticks));
+    if start.is_some_and(|start| chapter.end <= start) || end.is_some_and(|end| chapter.start >= end) {
+        return None;
+    }
+    let shift = start.unwrap_or(0);
+    chapter.start = (chapter.start - shift).max(if start.is_some() { 0 } else { i64::MIN });
+    chapter.end = end.map_or(chapter.end, |end| chapter.end.min(end)) - shift;
+    Some(chapter)
+}

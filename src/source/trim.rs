@@ -1,0 +1,56 @@
+//! A part of another source's time.
+
+use super::{Damage, Source, SourceFacts};
+use crate::error::Result;
+use crate::frame::Frame;
+
+/// Passes on the frames of a half-open span of pts; the first becomes frame 0, and times move by the span's start.
+pub struct Trim {
+    source: Box<dyn Source>,
+    facts: SourceFacts,
+    /// In the source's ticks; `None`: from the beginning, and times stay.
+    start: Option<i64>,
+    /// In the source's ticks; `None`: to the end.
+    end: Option<i64>,
+    n_frames: u64,
+    ended: bool,
+}
+
+impl Trim {
+    /// The frames of `source` from `start` up to, not including, `end`, both in its ticks.
+    pub fn new(source: Box<dyn Source>, start: Option<i64>, end: Option<i64>, n_frames: Option<u64>) -> Self {
+        let facts = SourceFacts { n_frames, ..source.facts().clone() };
+        Trim { source, facts, start, end, n_frames: 0, ended: false }
+    }
+}
+
+impl Source for Trim {
+    fn facts(&self) -> &SourceFacts {
+        &self.facts
+    }
+
+    fn next_frame(&mut self) -> Result<Option<Frame>> {
+        while !self.ended {
+            let Some(frame) = self.source.next_frame()? else { break };
+            if self.end.is_some_and(|end| frame.pts >= end) {
+                break;
+            }
+            if self.start.is_some_and(|start| frame.pts < start) {
+                continue;
+            }
+            let index = self.n_frames;
+            self.n_frames += 1;
+            return Ok(Some(Frame { index, pts: frame.pts - self.start.unwrap_or(0), ..frame }));
+        }
+        self.ended = true;
+        Ok(None)
+    }
+
+    fn damage(&self) -> Damage {
+        self.source.damage()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.source.warnings()
+    }
+}
