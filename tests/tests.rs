@@ -1,5 +1,7 @@
 //! Whole-program tests: what a person or another program meets.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod cli;
 mod sandbox;
 mod signals;

@@ -23,7 +23,6 @@ use crate::config::{Deinterlace, DeviceChoice, EngineChoice, Precision, Progress
     max_term_width = 100
 )]
 #[command(override_usage = "vproc INPUT -o OUTPUT [options]\n       vproc <COMMAND>")]
-#[command(after_help = "vproc --help says more.")]
 #[command(
     after_long_help = "Exit status: 0 done and verified; 1 failed, worth trying again; 2 usage; 3 done, but the \
     source was damaged; 4 input or network unusable; 130 SIGINT; 143 SIGTERM.\n\n\

@@ -132,7 +132,8 @@ pub struct RunConfig {
     pub report: Option<PathBuf>,
     /// What a person should hear about the configuration itself.
     pub warnings: Vec<String>,
-    said: BTreeMap<&'static str, Said>,
+    /// What was said, by names of [`KEYS`]; what is missing is built in.
+    pub said: BTreeMap<&'static str, Said>,
 }
 
 impl Default for RunConfig {
@@ -239,8 +240,8 @@ impl RunConfig {
         self.said.get(name).map(|said| said.origin.clone()).unwrap_or_default()
     }
 
-    /// Everything that was said, in the order of [`KEYS`]; what is missing is built in.
-    pub fn said(&self) -> impl Iterator<Item = (&'static str, &Said)> {
+    /// Everything that was said, in the order of [`KEYS`].
+    pub fn in_order(&self) -> impl Iterator<Item = (&'static str, &Said)> {
         KEYS.iter().filter_map(|key| Some((key.name, self.said.get(key.name)?)))
     }
 
@@ -319,6 +320,9 @@ impl RunConfig {
         if self.input.is_empty() {
             return usage("no input; name a file, or '-' for y4m on stdin".into());
         }
+        if !self.said.contains_key("output") {
+            return usage("no output; say where the frames go, such as -o out.mp4".into());
+        }
         let ordered = match (self.start.unwrap_or(Position::Frame(0)), self.end) {
             (Position::Time(start), Some(Position::Time(end))) => start < end,
             (Position::Frame(start), Some(Position::Frame(end))) => start < end,
@@ -366,7 +370,7 @@ mod tests {
 
     fn said(pairs: &[(&str, &str)]) -> Result<RunConfig> {
         let mut config = RunConfig::default();
-        for (name, text) in pairs {
+        for (name, text) in [("output", "null:")].iter().chain(pairs) {
             config.set(name, &[OsString::from(text)], &Origin::CommandLine)?;
         }
         config.check()?;
@@ -400,7 +404,7 @@ mod tests {
         config.set("encoder-opt", &[], &Origin::CommandLine).unwrap();
         assert_eq!(config.encoder_options, [("c".into(), "3".into()), ("d".into(), "4".into())]);
         assert_eq!(config.origin("encoder-opt"), Origin::CommandLine);
-        assert_eq!(config.said().next().unwrap().1.text, "c=3,d=4");
+        assert_eq!(config.in_order().next().unwrap().1.text, "c=3,d=4");
     }
 
     #[test]
