@@ -5,6 +5,8 @@
 //! [`RunConfig::set`], so a value means the same wherever it stands. Nothing here looks at inputs, networks or the
 //! hardware, and nothing here knows how a command line is taken apart.
 
+pub mod choice;
+pub mod keys;
 pub mod layers;
 pub mod output;
 pub mod value;
@@ -14,24 +16,13 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use choice::{Deinterlace, DeviceChoice, EngineChoice, Overwrite, Position, Precision, ProgressMode, Tile};
+pub use keys::{KEYS, Key, Scope};
 pub use layers::{Layers, folders};
 pub use output::Output;
-pub use value::{Deinterlace, DeviceChoice, EngineChoice, Position, Precision, ProgressMode, Tile};
 
 use crate::error::{Error, Kind, Result};
 use crate::time::Ratio;
-
-/// What is done when the output is already there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Overwrite {
-    /// Nobody said: the run is refused.
-    #[default]
-    Refuse,
-    /// It is replaced once the new one is complete.
-    Yes,
-    /// The run is refused, whatever a file or the environment says.
-    Never,
-}
 
 /// Where a value was said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -173,65 +164,6 @@ impl Default for RunConfig {
             said: BTreeMap::new(),
         }
     }
-}
-
-/// Who may say a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// Every layer.
-    Anywhere,
-    /// Every layer but the project file, which may have come with somebody else's folder and must not be able to
-    /// replace files, write new ones or open the network.
-    Trusted,
-    /// The command line alone.
-    CommandLine,
-}
-
-/// A name that can be said.
-#[derive(Clone, Copy, Debug)]
-pub struct Key {
-    /// The long flag, and the key in files; `VPROC_` and its capitals in the environment.
-    pub name: &'static str,
-    /// Who may say it.
-    pub scope: Scope,
-}
-
-/// All names, in the order in which a plan prints them.
-pub const KEYS: &[Key] = &[
-    key("input", Scope::CommandLine),
-    key("output", Scope::CommandLine),
-    key("model", Scope::Anywhere),
-    key("model-config", Scope::Anywhere),
-    key("video-stream", Scope::Anywhere),
-    key("start", Scope::Anywhere),
-    key("end", Scope::Anywhere),
-    key("frames", Scope::Anywhere),
-    key("fps", Scope::Anywhere),
-    key("deinterlace", Scope::Anywhere),
-    key("protocol", Scope::Trusted),
-    key("engine", Scope::Anywhere),
-    key("precision", Scope::Anywhere),
-    key("device", Scope::Anywhere),
-    key("threads", Scope::Anywhere),
-    key("workers", Scope::Anywhere),
-    key("memory", Scope::Anywhere),
-    key("tile", Scope::Anywhere),
-    key("encoder", Scope::Anywhere),
-    key("crf", Scope::Anywhere),
-    key("preset", Scope::Anywhere),
-    key("encoder-opt", Scope::Anywhere),
-    key("pix-fmt", Scope::Anywhere),
-    key("overwrite", Scope::Trusted),
-    key("strict", Scope::Anywhere),
-    key("quiet", Scope::Anywhere),
-    key("verbose", Scope::Anywhere),
-    key("dry-run", Scope::CommandLine),
-    key("progress", Scope::Anywhere),
-    key("report", Scope::Trusted),
-];
-
-const fn key(name: &'static str, scope: Scope) -> Key {
-    Key { name, scope }
 }
 
 impl RunConfig {
