@@ -12,8 +12,6 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use crate::config::{Deinterlace, DeviceChoice, EngineChoice, Precision, ProgressMode};
 
 /// Run a neural network over every frame of a video; all else in the file stays as it is
-///
-/// Run a neural network over every frame of a video and write the video back with everything else untouched.
 #[derive(Debug, Parser)]
 #[command(
     name = "vproc",
@@ -23,7 +21,6 @@ use crate::config::{Deinterlace, DeviceChoice, EngineChoice, Precision, Progress
     max_term_width = 100
 )]
 #[command(override_usage = "vproc INPUT -o OUTPUT [options]\n       vproc <COMMAND>")]
-#[command(after_help = "vproc --help says more.")]
 #[command(
     after_long_help = "Exit status: 0 done and verified; 1 failed, worth trying again; 2 usage; 3 done, but the \
     source was damaged; 4 input or network unusable; 130 SIGINT; 143 SIGTERM.\n\n\
@@ -86,8 +83,7 @@ pub enum Generate {
 #[command(next_help_heading = "What")]
 pub struct Run {
     /// A video, '-' (y4m), NAME%06d.png or pattern:
-    ///
-    /// A video, '-' for y4m on stdin, pictures as NAME%06d.png, or pattern: for a test picture
+    #[arg(long_help = "A video, '-' for y4m on stdin, pictures as NAME%06d.png, or pattern: for a test picture")]
     #[arg(value_name = "INPUT", value_hint = ValueHint::FilePath, help_heading = None)]
     input: Option<OsString>,
     /// The same as INPUT
@@ -96,8 +92,7 @@ pub struct Run {
     input_option: Option<OsString>,
 
     /// The network: a name (see 'vproc models') or an ONNX file
-    ///
-    /// The network: a name (see 'vproc models') or an ONNX file [default: upscale-x2]
+    #[arg(long_help = "The network: a name (see 'vproc models') or an ONNX file [default: upscale-x2]")]
     #[arg(short, long, value_name = "NAME|FILE", value_hint = ValueHint::FilePath)]
     model: Option<OsString>,
     /// Correct in TOML what is concluded from the network
@@ -125,23 +120,26 @@ pub struct Run {
     #[arg(long, value_name = "RATE", hide_short_help = true)]
     fps: Option<OsString>,
     /// What is done with interlaced frames
-    ///
-    /// What is done with interlaced frames: auto runs those flagged so through bwdif at the same rate, off none, bwdif
-    /// all [default: auto]
-    #[arg(long, value_name = "auto|off|bwdif", hide_possible_values = true, value_parser = one_of(Deinterlace::NAMES))]
+    #[arg(long_help = "What is done with interlaced frames: auto runs those flagged so through bwdif at the same \
+        rate, off none, bwdif all [default: auto]")]
+    #[arg(long, value_name = "auto|off|bwdif")]
+    #[arg(value_parser = one_of(Deinterlace::NAMES), hide_possible_values = true)]
     deinterlace: Option<OsString>,
     /// Allow this protocol besides files and pipes, and the network with it; may be repeated
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     protocol: Vec<OsString>,
 
     /// The device that runs the network
-    #[arg(long, value_name = "auto|cpu", hide_possible_values = true, value_parser = one_of(DeviceChoice::NAMES), help_heading = "Where")]
+    #[arg(long, value_name = "auto|cpu", help_heading = "Where")]
+    #[arg(value_parser = one_of(DeviceChoice::NAMES), hide_possible_values = true)]
     device: Option<OsString>,
     /// What runs the network
-    #[arg(long, value_name = "auto|ort|openvino", hide_possible_values = true, value_parser = one_of(EngineChoice::NAMES), help_heading = "Where")]
+    #[arg(long, value_name = "auto|ort|openvino", help_heading = "Where")]
+    #[arg(value_parser = one_of(EngineChoice::NAMES), hide_possible_values = true)]
     engine: Option<OsString>,
     /// The network's arithmetic
-    #[arg(long, value_name = "auto|f32|bf16", hide_possible_values = true, value_parser = one_of(Precision::NAMES), help_heading = "Where", hide_short_help = true)]
+    #[arg(long, value_name = "auto|f32|bf16", help_heading = "Where", hide_short_help = true)]
+    #[arg(value_parser = one_of(Precision::NAMES), hide_possible_values = true)]
     precision: Option<OsString>,
     /// Threads in all
     #[arg(long, value_name = "N", help_heading = "Where")]
@@ -157,15 +155,15 @@ pub struct Run {
     tile: Option<OsString>,
 
     /// .mp4 .mkv .mov .webm .y4m NAME%06d.png '-' null: md5:
-    ///
-    /// A file (.mp4, .m4v, .mkv, .mov, .webm, .y4m), pictures as NAME%06d.png, '-' for y4m on stdout, null: for nothing,
-    /// md5: or md5:FILE for a hash a frame
+    #[arg(long_help = "A file (.mp4, .m4v, .mkv, .mov, .webm, .y4m), pictures as NAME%06d.png, '-' for y4m on \
+        stdout, null: for nothing, md5: or md5:FILE for a hash a frame")]
     #[arg(short, long, value_name = "OUTPUT", value_hint = ValueHint::FilePath, help_heading = "Out")]
     #[arg(allow_hyphen_values = true)]
     output: Option<OsString>,
     /// The encoder by FFmpeg's name
-    ///
-    /// The encoder by FFmpeg's name [default: libx264 for 8 bits, libx265 for more, libsvtav1 in .webm]
+    #[arg(
+        long_help = "The encoder by FFmpeg's name [default: libx264 for 8 bits, libx265 for more, libsvtav1 in .webm]"
+    )]
     #[arg(long, value_name = "NAME", help_heading = "Out")]
     encoder: Option<OsString>,
     /// The encoder's quality, in its own scale
@@ -175,9 +173,8 @@ pub struct Run {
     #[arg(long, value_name = "NAME", help_heading = "Out")]
     preset: Option<OsString>,
     /// Another option of the encoder; may be repeated
-    ///
-    /// Another option of the encoder, or several as k=v:k=v; may be repeated. A rate option (qp, crf, b, x264-params)
-    /// removes the default crf
+    #[arg(long_help = "Another option of the encoder, or several as k=v:k=v; may be repeated. \
+        A rate option (qp, crf, b, x264-params) removes the default crf")]
     #[arg(long, value_name = "K=V", help_heading = "Out")]
     encoder_opt: Vec<OsString>,
     /// The output's pixel format by FFmpeg's name
@@ -197,7 +194,8 @@ pub struct Run {
     #[arg(long, help_heading = "Say")]
     dry_run: bool,
     /// How progress is told; json is an object a line on stderr
-    #[arg(long, value_name = "auto|json|none", hide_possible_values = true, value_parser = one_of(ProgressMode::NAMES), help_heading = "Say")]
+    #[arg(long, value_name = "auto|json|none", help_heading = "Say")]
+    #[arg(value_parser = one_of(ProgressMode::NAMES), hide_possible_values = true)]
     progress: Option<OsString>,
     /// Write a report in JSON
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Say")]

@@ -118,7 +118,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let network = folder.path().join("a.onnx");
         fs::write(&network, b"\x08\x07 weights").unwrap();
-        assert_eq!(input_grants(network.as_os_str()).read, [network.clone()]);
+        assert_eq!(input_grants(network.as_os_str()).read, std::slice::from_ref(&network));
         fs::write(&network, b"\x08\x07..\x0a\x08location\x12\x06w.data").unwrap();
         assert_eq!(input_grants(network.as_os_str()).read, [folder.path()]);
     }

@@ -207,8 +207,7 @@ fn execute(config: &RunConfig, mut prepared: Prepared) -> Result<u8> {
     let begun = Instant::now();
     let mut sink = open_sink(config, &prepared).context(|| describe(&config.output))?;
     let Prepared { plan, network, engine, head, .. } = &prepared;
-    let shop =
-        Workshop { network, engine: engine.clone(), head, tiles: plan.tiles.clone(), pool: Pool::new() };
+    let shop = Workshop { network, engine: engine.clone(), head, tiles: plan.tiles.clone(), pool: Pool::new() };
     let width = Width { workers: plan.threads.workers, window: plan.window };
     let mut progress = Progress::new(config.progress, config.quiet, plan.source.n_frames);
     let stop = || interrupt::requested().is_some();

@@ -192,7 +192,7 @@ mod tests {
             user_file: place("user.toml", user),
             project_file: place("vproc.toml", project),
             named_file: named.and_then(|text| place("named.toml", text)),
-            command_line: vec![("input", vec!["a.mp4".into()])],
+            command_line: vec![("input", vec!["a.mp4".into()]), ("output", vec!["null:".into()])],
             ..Layers::default()
         };
         (folder, layers)
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn a_named_file_must_exist_and_the_others_need_not() {
         let nowhere = Some(PathBuf::from("/nonexistent/vproc.toml"));
-        let command_line = vec![("input", vec!["a".into()])];
+        let command_line = vec![("input", vec!["a".into()]), ("output", vec!["null:".into()])];
         let layers =
             Layers { user_file: nowhere.clone(), project_file: nowhere.clone(), command_line, ..Layers::default() };
         assert!(layers.gather().is_ok());

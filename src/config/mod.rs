@@ -5,6 +5,8 @@
 //! [`RunConfig::set`], so a value means the same wherever it stands. Nothing here looks at inputs, networks or the
 //! hardware, and nothing here knows how a command line is taken apart.
 
+pub mod choice;
+pub mod keys;
 pub mod layers;
 pub mod output;
 pub mod value;
@@ -14,24 +16,13 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use choice::{Deinterlace, DeviceChoice, EngineChoice, Overwrite, Position, Precision, ProgressMode, Tile};
+pub use keys::{KEYS, Key, Scope};
 pub use layers::{Layers, folders};
 pub use output::Output;
-pub use value::{Deinterlace, DeviceChoice, EngineChoice, Position, Precision, ProgressMode, Tile};
 
 use crate::error::{Error, Kind, Result};
 use crate::time::Ratio;
-
-/// What is done when the output is already there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Overwrite {
-    /// Nobody said: the run is refused.
-    #[default]
-    Refuse,
-    /// It is replaced once the new one is complete.
-    Yes,
-    /// The run is refused, whatever a file or the environment says.
-    Never,
-}
 
 /// Where a value was said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -132,7 +123,8 @@ pub struct RunConfig {
     pub report: Option<PathBuf>,
     /// What a person should hear about the configuration itself.
     pub warnings: Vec<String>,
-    said: BTreeMap<&'static str, Said>,
+    /// What was said, by names of [`KEYS`]; what is missing is built in.
+    pub said: BTreeMap<&'static str, Said>,
 }
 
 impl Default for RunConfig {
@@ -174,73 +166,14 @@ impl Default for RunConfig {
     }
 }
 
-/// Who may say a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// Every layer.
-    Anywhere,
-    /// Every layer but the project file, which may have come with somebody else's folder and must not be able to
-    /// replace files, write new ones or open the network.
-    Trusted,
-    /// The command line alone.
-    CommandLine,
-}
-
-/// A name that can be said.
-#[derive(Clone, Copy, Debug)]
-pub struct Key {
-    /// The long flag, and the key in files; `VPROC_` and its capitals in the environment.
-    pub name: &'static str,
-    /// Who may say it.
-    pub scope: Scope,
-}
-
-/// All names, in the order in which a plan prints them.
-pub const KEYS: &[Key] = &[
-    key("input", Scope::CommandLine),
-    key("output", Scope::CommandLine),
-    key("model", Scope::Anywhere),
-    key("model-config", Scope::Anywhere),
-    key("video-stream", Scope::Anywhere),
-    key("start", Scope::Anywhere),
-    key("end", Scope::Anywhere),
-    key("frames", Scope::Anywhere),
-    key("fps", Scope::Anywhere),
-    key("deinterlace", Scope::Anywhere),
-    key("protocol", Scope::Trusted),
-    key("engine", Scope::Anywhere),
-    key("precision", Scope::Anywhere),
-    key("device", Scope::Anywhere),
-    key("threads", Scope::Anywhere),
-    key("workers", Scope::Anywhere),
-    key("memory", Scope::Anywhere),
-    key("tile", Scope::Anywhere),
-    key("encoder", Scope::Anywhere),
-    key("crf", Scope::Anywhere),
-    key("preset", Scope::Anywhere),
-    key("encoder-opt", Scope::Anywhere),
-    key("pix-fmt", Scope::Anywhere),
-    key("overwrite", Scope::Trusted),
-    key("strict", Scope::Anywhere),
-    key("quiet", Scope::Anywhere),
-    key("verbose", Scope::Anywhere),
-    key("dry-run", Scope::CommandLine),
-    key("progress", Scope::Anywhere),
-    key("report", Scope::Trusted),
-];
-
-const fn key(name: &'static str, scope: Scope) -> Key {
-    Key { name, scope }
-}
-
 impl RunConfig {
     /// Where the value of `name` was said.
     pub fn origin(&self, name: &str) -> Origin {
         self.said.get(name).map(|said| said.origin.clone()).unwrap_or_default()
     }
 
-    /// Everything that was said, in the order of [`KEYS`]; what is missing is built in.
-    pub fn said(&self) -> impl Iterator<Item = (&'static str, &Said)> {
+    /// Everything that was said, in the order of [`KEYS`].
+    pub fn in_order(&self) -> impl Iterator<Item = (&'static str, &Said)> {
         KEYS.iter().filter_map(|key| Some((key.name, self.said.get(key.name)?)))
     }
 
@@ -319,6 +252,9 @@ impl RunConfig {
         if self.input.is_empty() {
             return usage("no input; name a file, or '-' for y4m on stdin".into());
         }
+        if !self.said.contains_key("output") {
+            return usage("no output; say where the frames go, such as -o out.mp4".into());
+        }
         let ordered = match (self.start.unwrap_or(Position::Frame(0)), self.end) {
             (Position::Time(start), Some(Position::Time(end))) => start < end,
             (Position::Frame(start), Some(Position::Frame(end))) => start < end,
@@ -366,7 +302,7 @@ mod tests {
 
     fn said(pairs: &[(&str, &str)]) -> Result<RunConfig> {
         let mut config = RunConfig::default();
-        for (name, text) in pairs {
+        for (name, text) in [("output", "null:")].iter().chain(pairs) {
             config.set(name, &[OsString::from(text)], &Origin::CommandLine)?;
         }
         config.check()?;
@@ -400,7 +336,7 @@ mod tests {
         config.set("encoder-opt", &[], &Origin::CommandLine).unwrap();
         assert_eq!(config.encoder_options, [("c".into(), "3".into()), ("d".into(), "4".into())]);
         assert_eq!(config.origin("encoder-opt"), Origin::CommandLine);
-        assert_eq!(config.said().next().unwrap().1.text, "c=3,d=4");
+        assert_eq!(config.in_order().next().unwrap().1.text, "c=3,d=4");
     }
 
     #[test]

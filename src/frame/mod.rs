@@ -43,9 +43,9 @@ impl Picture {
         strides: [usize; 4],
         memory: Arc<dyn PlaneMemory>,
     ) -> Result<Self> {
-        for plane in 0..format.n_planes() {
+        for (plane, stride) in strides.into_iter().enumerate().take(format.n_planes()) {
             let (columns, rows) = format.plane_size(plane, width, height);
-            PlaneView::new(memory.plane(plane), strides[plane], columns, rows, format.bytes_per_sample())
+            PlaneView::new(memory.plane(plane), stride, columns, rows, format.bytes_per_sample())
                 .context(|| format!("plane {plane}, {width}x{height} {format}"))?;
         }
         Ok(Picture { format, width, height, strides, memory })

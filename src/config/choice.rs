@@ -1,0 +1,145 @@
+//! The choices a person has: plain enums, each with the names it is chosen by.
+//!
+//! `config` fills them from text, the command line lists their names. What `Auto` comes to is decided by the plan.
+
+use std::fmt;
+
+use super::value;
+use crate::error::Result;
+
+/// A place in the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// Microseconds from the start of the input, 0 or more.
+    Time(i64),
+    /// A frame index from 0.
+    Frame(u64),
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Position::Frame(index) => write!(f, "{index}f"),
+            Position::Time(micros) => {
+                let (seconds, rest) = (micros / 1_000_000, micros % 1_000_000);
+                write!(f, "{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)?;
+                if rest == 0 { Ok(()) } else { write!(f, ".{}", format!("{rest:06}").trim_end_matches('0')) }
+            }
+        }
+    }
+}
+
+/// How windows are cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tile {
+    /// Decided by the plan.
+    #[default]
+    Auto,
+    /// Whole frames.
+    Off,
+    /// Cores of this many luma pixels a side.
+    Size(usize),
+}
+
+/// What is done when the output is already there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overwrite {
+    /// Nobody said: the run is refused.
+    #[default]
+    Refuse,
+    /// It is replaced once the new one is complete.
+    Yes,
+    /// The run is refused, whatever a file or the environment says.
+    Never,
+}
+
+/// An enum whose values people choose by name.
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$value_doc:meta])* $value:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub enum $name { $($(#[$value_doc])* $value),+ }
+
+        impl $name {
+            /// What people write for it, in the order of the values.
+            pub const NAMES: &'static [&'static str] = &[$($text),+];
+
+            /// The value of this name.
+            pub fn parse(text: &str) -> Result<Self> {
+                match text {
+                    $($text => Ok($name::$value),)+
+                    _ => Err(value::unknown(text, Self::NAMES)),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $($name::$value => $text),+ })
+            }
+        }
+    };
+}
+
+choice! {
+    /// What is done with interlaced frames.
+    Deinterlace {
+        /// Frames flagged interlaced go through bwdif at the same rate.
+        #[default]
+        Auto = "auto",
+        /// All frames are run as they are.
+        Off = "off",
+        /// All frames go through bwdif, flagged or not.
+        Bwdif = "bwdif",
+    }
+}
+
+choice! {
+    /// What runs the network.
+    EngineChoice {
+        /// Decided by the plan.
+        #[default]
+        Auto = "auto",
+        /// ONNX Runtime's own kernels.
+        Ort = "ort",
+        /// OpenVINO, through ONNX Runtime.
+        OpenVino = "openvino",
+    }
+}
+
+choice! {
+    /// The arithmetic of the network.
+    Precision {
+        /// Decided by the plan.
+        #[default]
+        Auto = "auto",
+        /// 32-bit floating point.
+        F32 = "f32",
+        /// Brain floating point, 16 bits.
+        Bf16 = "bf16",
+    }
+}
+
+choice! {
+    /// Where the network runs.
+    DeviceChoice {
+        /// Decided by the plan.
+        #[default]
+        Auto = "auto",
+        /// The processor.
+        Cpu = "cpu",
+    }
+}
+
+choice! {
+    /// How the run tells of its progress.
+    ProgressMode {
+        /// A line rewritten on a terminal, a plain line now and then elsewhere.
+        #[default]
+        Auto = "auto",
+        /// An object a line on stderr, with FFmpeg's keys.
+        Json = "json",
+        /// Not at all.
+        None = "none",
+    }
+}
