@@ -206,12 +206,12 @@ fn open_sink(config: &RunConfig, prepared: &Prepared) -> Result<Box<dyn Sink>> {
 fn execute(config: &RunConfig, mut prepared: Prepared) -> Result<u8> {
     let begun = Instant::now();
     let mut sink = open_sink(config, &prepared).context(|| describe(&config.output))?;
-    let Prepared { plan, network, engine, head, .. } = &prepared;
+    let Prepared { plan, network, engine, head, opened, .. } = &mut prepared;
     let shop = Workshop { network, engine: engine.clone(), head, tiles: plan.tiles.clone(), pool: Pool::new() };
     let width = Width { workers: plan.threads.workers, window: plan.window };
     let mut progress = Progress::new(config.progress, config.quiet, plan.source.n_frames);
     let stop = || interrupt::requested().is_some();
-    let source = prepared.opened.source.as_mut();
+    let source = opened.source.as_mut();
     let (result, outcome) = pipeline::run(width, &shop, source, sink.as_mut(), &mut progress, &stop);
     progress.finish();
     result.context(|| config.input.to_string_lossy())?;
