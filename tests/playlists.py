@@ -161,7 +161,7 @@ def others(p):
     # VobSub's index makes the reader open the .sub beside it, whatever that is a link to.
     (p.inside / "vobsub.sub").symlink_to(p.clip)
     p.add("vobsub.idx", "# VobSub index file, v7 (do not modify this line!)\nsize: 720x480\n"
-          f"id: en, index: 0\ntimestamp: 00:00:01:000, filepos: 000000000\n", "refused", "vobsub.sub")
+          "id: en, index: 0\ntimestamp: 00:00:01:000, filepos: 000000000\n", "refused", "vobsub.sub")
     p.add("script.avs", f'AVISource("{p.clip}")\n', "refused")
     p.add("script_named.vpy", f'import vapoursynth\nopen("{p.key}").read()\n', "refused")
     # A composition of IMF: the reader looks for an ASSETMAP beside it and opens what that names.
