@@ -43,6 +43,7 @@ run: build library ## upscale the sample (or INPUT=clip OUTPUT=file ARGS=options
 
 test: setup ## format, lints, tests, dependencies; stops at the first failure
 	@.ci/rust fmt clippy
+	@.ci/test-python
 	@.ci/check
 
 install: build library ## install under PREFIX (now $(PREFIX)): program, library, man page, completions
