@@ -417,7 +417,7 @@ def encode(work, out):
         ["ffmpeg", "-y", "-loglevel", "error", "-framerate", "%d/%d" % RATE, "-i", work / "frame_%04d.png", "-i", work / "sound.wav",
          "-i", work / "cues.srt", "-i", work / "chapters.txt", "-map", "0:v", "-map", "1:a", "-map", "2:s", "-map_metadata", "3", "-map_chapters", "3",
          "-vf", "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int+lanczos,format=yuv420p,setsar=1",
-         "-c:v", "libx264", "-preset", "veryslow", "-crf", "17", "-threads", "1", "-x264-params", "cpu-independent=1:keyint=96:aq-mode=3",
+         "-c:v", "libx264", "-preset", "veryslow", "-crf", "19", "-threads", "1", "-x264-params", "cpu-independent=1:keyint=96:aq-mode=3",
          "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv", "-chroma_sample_location", "left",
          "-c:a", "aac", "-b:a", "96k", "-c:s", "mov_text", "-metadata:s:a", "language=zxx", "-metadata:s:s", "language=eng",
          "-disposition:s:0", "default", "-fflags", "+bitexact", "-flags", "+bitexact", "-movflags", "+faststart", out], check=True)
