@@ -2,7 +2,7 @@
 """Makes samples/desk.mp4 anew: a rendered desk, a still camera, things that move.
 
     apt install povray ffmpeg python3-numpy python3-pil fonts-dejavu-core
-    samples/make_sample.py --work /tmp/desk            # about half an hour on two cores
+    samples/make_sample.py --work /tmp/desk            # about half an hour of two cores
     samples/make_sample.py --work /tmp/desk --frames 60 61   # these frames only, as PNG
 
 POV-Ray draws each frame at twice the size; the halving averages light, not code values,
@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw, ImageFont
 HERE = Path(__file__).resolve().parent
 WIDTH, HEIGHT = 960, 540
 RATE = (24000, 1001)
-FRAMES = 192
+FRAMES = 144
 FONTS = Path("/usr/share/fonts/truetype/dejavu")
 SAMPLE_RATE = 48000
 
