@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod cli;
+mod clips;
 mod networks;
 mod raw_video;
 mod sandbox;
 mod signals;
+mod support;
