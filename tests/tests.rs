@@ -1,1 +1,2 @@
+mod hostile_networks;
 mod networks;

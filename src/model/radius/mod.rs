@@ -236,10 +236,7 @@ impl<'a> Trace<'a> {
         let rows = factors().filter(|factor| matches!(factor.place, Place::Rows(_))).count();
         let columns = factors().filter(|factor| matches!(factor.place, Place::Columns(_))).count();
         let proportional = factors().all(|factor| {
-            let picture = match factor.place {
-                Place::Rows(_) => self.assumption.rows,
-                _ => self.assumption.columns,
-            };
+            let picture = self.side(factor);
             factor.map().is_none_or(|map| {
                 let (expected, size) = (picture as f64 * map.up() as f64, factor.size as f64 * map.down() as f64);
                 (expected - size).abs() <= expected / 4.0 + (4 * map.down()) as f64
@@ -249,6 +246,11 @@ impl<'a> Trace<'a> {
             value.whole = Some(format!("{} looks at the whole picture", node.label()).into());
         }
         Ok(())
+    }
+
+    /// The picture's size along a factor.
+    fn side(&self, factor: &Factor) -> i64 {
+        if matches!(factor.place, Place::Rows(_)) { self.assumption.rows } else { self.assumption.columns }
     }
 
     /// Records that rows and columns must be multiples of `multiple`.

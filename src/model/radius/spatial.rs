@@ -263,7 +263,7 @@ impl Trace<'_> {
                 Some(_) if mode == "wrap" => None,
                 Some(mut factor) => {
                     if let Some(map) = factor.map().filter(|_| folded) {
-                        factor = factor.moved(factor.size, map.folded());
+                        factor = factor.moved(factor.size, map.folded(factor.size, self.side(&factor)));
                     }
                     self.step(node, &factor, &Step::window(1, vec![-before]), size)?
                 }
