@@ -26,6 +26,8 @@ const USUAL: i64 = 256;
 const MAX_PIXELS: i64 = 1 << 28;
 /// Bytes of activations an input pixel.
 const MAX_BYTES_PER_PIXEL: f64 = (1u64 << 20) as f64;
+/// Multiply-adds an input pixel; the largest known upscalers take 20 million.
+const MAX_MULTIPLY_ADDS: f64 = 1e9;
 /// Output pixels per input pixel along a side.
 const MAX_SCALE: i64 = 16;
 
@@ -60,7 +62,7 @@ pub struct GraphFacts {
     pub parameters: u64,
     /// Operators with how often they occur, the most frequent first.
     pub operators: Vec<(String, usize)>,
-    /// Multiply-adds of convolutions and matrix products for each input pixel.
+    /// Multiply-adds of convolutions and matrix products, and what pooling looks at, for each input pixel.
     pub multiply_adds_per_pixel: Option<f64>,
     /// The most bytes of tensors alive at once for each input pixel, without engines' own scratch: rough.
     pub activation_bytes_per_pixel: Option<f64>,
@@ -326,6 +328,12 @@ impl GraphFacts {
         if bytes > MAX_BYTES_PER_PIXEL {
             self.refuse(format!(
                 "it needs {bytes:.0} bytes for each input pixel, at most {MAX_BYTES_PER_PIXEL:.0} are allowed"
+            ));
+        }
+        let work = seen.cost.multiply_adds / pixels;
+        if work > MAX_MULTIPLY_ADDS {
+            self.refuse(format!(
+                "it takes {work:.0} multiply-adds for each input pixel, at most {MAX_MULTIPLY_ADDS:.0} are allowed"
             ));
         }
         self.pictures(&seen)

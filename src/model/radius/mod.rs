@@ -53,7 +53,7 @@ pub struct Traced {
     pub multiple_of: i64,
     /// Which operators ask for it.
     pub multiple_reasons: Vec<String>,
-    /// Multiply-adds of convolutions and matrix products for the whole input.
+    /// Multiply-adds of convolutions and matrix products, and what pooling looks at, for the whole input.
     pub multiply_adds: f64,
     /// The most bytes that tensors between operators take at once, for the whole input.
     pub peak_bytes: f64,
@@ -184,7 +184,8 @@ impl<'a> Trace<'a> {
         let inputs: Vec<Option<&Value>> = read.iter().map(Option::as_ref).collect();
         let mut given = match self.rule(node, &inputs) {
             Ok(given) => given,
-            Err(Stop::Impossible(what)) => return Err(format!("{}: {what}", node.label())),
+            // A list from the file may be of any length.
+            Err(Stop::Impossible(what)) => return Err(format!("{}: {what:.300}", node.label())),
             Err(Stop::Opaque) => Vec::new(),
         };
         let origin = inputs.iter().flatten().map(|value| value.origin).max().unwrap_or(Origin::Constant);
