@@ -166,11 +166,15 @@ fn cases() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let relu = || node("Relu", &["x"], "y", vec![]);
     let good = bytes(vec![relu()], vec![]);
     let resize = |output: &str, input: &str, weights: &str| node("Resize", &[input, "", weights], output, vec![]);
-    let with = |change: &dyn Fn(&mut ModelProto)| {
-        let mut model = model(graph(vec![relu()], vec![]));
-        change(&mut model);
-        model.encode_to_vec()
+    let with = |change: &dyn Fn(&mut GraphProto)| {
+        let mut graph = graph(vec![relu()], vec![]);
+        change(&mut graph);
+        model(graph).encode_to_vec()
     };
+    let versions = |ir_version, opset_import| {
+        ModelProto { ir_version: Some(ir_version), opset_import, ..model(graph(vec![relu()], vec![])) }.encode_to_vec()
+    };
+    let opset = |version| vec![OperatorSetIdProto { domain: None, version: Some(version) }];
     let identities: Vec<NodeProto> = (0..100_000)
         .map(|i| {
             node(
@@ -365,17 +369,13 @@ fn cases() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("sequences", one("SequenceConstruct", &["x"], vec![], vec![]), "not one that vproc runs"),
         ("a node that reads itself", one("Add", &["x", "y"], vec![], vec![]), "nothing before it gives"),
         ("a tensor given twice", bytes(vec![relu(), relu()], vec![]), "given twice"),
-        ("an output nobody gives", with(&|model| model.graph.as_mut().unwrap().node.clear()), "nothing gives"),
-        ("no input", with(&|model| model.graph.as_mut().unwrap().input.clear()), "nothing before it gives"),
-        ("no output", with(&|model| model.graph.as_mut().unwrap().output.clear()), "0 outputs"),
-        (
-            "a name of a megabyte",
-            with(&|model| model.graph.as_mut().unwrap().input[0].name = Some("x".repeat(1 << 20))),
-            "name",
-        ),
-        ("opset 999", with(&|model| model.opset_import[0].version = Some(999)), "opset 999"),
-        ("no opset", with(&|model| model.opset_import.clear()), "opset 0"),
-        ("IR 999", with(&|model| model.ir_version = Some(999)), "IR version 999"),
+        ("an output nobody gives", with(&|graph| graph.node.clear()), "nothing gives"),
+        ("no input", with(&|graph| graph.input.clear()), "nothing before it gives"),
+        ("no output", with(&|graph| graph.output.clear()), "0 outputs"),
+        ("a name of a megabyte", with(&|graph| graph.input[0].name = Some("x".repeat(1 << 20))), "name"),
+        ("opset 999", versions(8, opset(999)), "opset 999"),
+        ("no opset", versions(8, vec![]), "opset 0"),
+        ("IR 999", versions(999, opset(17)), "IR version 999"),
         ("strings of bytes", one("Resize", &["x"], vec![text("mode", "\u{0}\u{1b}[31m")], vec![]), "cannot be"),
         ("cut short", good[..good.len() - 7].to_vec(), "cut short"),
         ("noise", (0..4096u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect(), "ONNX"),
@@ -463,7 +463,8 @@ fn external_data_is_read_from_the_models_folder_only() {
     assert!(pipe.success());
     let absolute = folder.join("plain.bin").display().to_string();
     let path = folder.join("net.onnx");
-    let cases: [(&str, &[(&str, &str)], &str); 18] = [
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+    let cases: [Case; 18] = [
         ("parent", &[("location", "../outside.bin")], "not inside"),
         ("hidden parent", &[("location", "sub/../../outside.bin")], "not inside"),
         ("parent and back", &[("location", "sub/../plain.bin")], "not inside"),

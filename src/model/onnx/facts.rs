@@ -13,7 +13,7 @@ use crate::model::{Channels, Element, Layout, NetworkFacts, Port};
 use super::Model;
 pub use super::ports::PortFacts;
 use super::ports::{self, Dim};
-use super::proto::{NodeProto, TensorProto, data_type, short};
+use super::proto::{NodeProto, data_type, short};
 use super::seen::{Picture, Seen, candidates, channel_axis, picture, row_axis};
 
 /// Bytes of activations an input pixel.
@@ -82,13 +82,6 @@ pub struct GraphFacts {
     wants_scale: bool,
 }
 
-/// Whether a constant is of the kind that is trained.
-fn is_weight(tensor: &TensorProto) -> bool {
-    use data_type::*;
-    let kind = tensor.data_type.unwrap_or(0);
-    !tensor.dims.is_empty() && matches!(kind, FLOAT | FLOAT16 | BFLOAT16 | DOUBLE | INT8 | UINT8)
-}
-
 /// An element type a picture can be given in.
 fn element(number: i32) -> Option<Element> {
     match number {
@@ -120,7 +113,7 @@ impl GraphFacts {
                 .initializer
                 .iter()
                 .chain(tensors)
-                .filter(|tensor| is_weight(tensor))
+                .filter(|tensor| tensor.is_weight())
                 .map(|tensor| tensor.count() as u64)
                 .sum(),
             operators: census(&graph.node),

@@ -114,8 +114,15 @@ impl Trace<'_> {
                 continue;
             }
             let stepped = match axes[axis].as_spatial() {
-                Some(factor) => match fraction(scale).and_then(|(p, q)| step(&kind, p, q, scale)) {
-                    Some(step) => self.step(node, &factor, &step, size)?,
+                Some(mut factor) => match fraction(scale).and_then(|(p, q)| step(&kind, p, q, scale)) {
+                    Some(step) => {
+                        // Linear and cubic taps hold the edge that a tap beyond it is moved to; a nearest one is alone.
+                        let beyond = step.taps.iter().flatten().any(|tap| !(0..step.down).contains(tap));
+                        if let Some(map) = factor.map().filter(|_| beyond && kind.mode == "nearest") {
+                            factor = factor.moved(factor.size, map.folded(factor.size, self.side(&factor)));
+                        }
+                        self.step(node, &factor, &step, size)?
+                    }
                     None => None,
                 },
                 None => axes[axis].is_plain().then(|| Axis::plain(size)),
