@@ -4,6 +4,7 @@
 
 mod cli;
 mod clips;
+mod hostile_networks;
 mod networks;
 mod raw_video;
 mod sandbox;
