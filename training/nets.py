@@ -1,7 +1,8 @@
 """The networks: plain stacks of 3x3 convolutions with ReLU that predict a residual over a fixed base.
 
 `upscale-*` adds it to a bicubic x2 (Catmull-Rom, half-pixel centred) written as edge padding and one 5x5
-convolution of four outputs, before the pixel shuffle; `restore` adds it to its input. Nothing is clipped.
+convolution of four outputs, before the pixel shuffle; `restore` adds it to its input after shrinking it by
+DEAD_ZONE, so that what needs no change gets none. Nothing is clipped.
 Luma goes in as (code - 16) / 219. Knows nothing of data or files.
 """
 import numpy as np
@@ -16,6 +17,10 @@ NETS = {
     "restore": (1, [16, 32, 32, 16, 16, 16, 16]),
     "teacher-x2": (2, [64, 64, 64, 64, 64, 64]),
 }
+
+# `restore` lets no residual smaller than this through and takes it off the rest: half a code, and half a code more
+# falls to rounding. Two ReLUs, so it stays a plain graph.
+DEAD_ZONE = 0.5 / 219
 
 
 def bicubic_weights():
@@ -58,5 +63,5 @@ class Stack(nn.Module):
             y = F.relu(conv(y))
         y = self.convs[-1](y).float()
         if self.scale == 1:
-            return x + y
+            return x + F.relu(y - DEAD_ZONE) - F.relu(-y - DEAD_ZONE)
         return F.pixel_shuffle(y + F.conv2d(F.pad(x, (2, 2, 2, 2), mode="replicate"), self.base), 2)
