@@ -6,6 +6,7 @@ Scale 1: frames coded at crf 32 and 18, and untouched. --write stores the figure
 """
 import argparse
 import glob
+import hashlib
 import json
 import os
 import time
@@ -60,6 +61,16 @@ def session(path):
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def scale_of(path):
+    return int({p.key: p.value for p in onnx.load(path).metadata_props}["scale"])
+
+
+def parameters(path):
+    """Learnt weights and biases; the fixed bicubic base and the dead zone's signs are not counted."""
+    held = onnx.load(path).graph.initializer
+    return sum(int(np.prod(w.dims)) for w in held if w.data_type == onnx.TensorProto.FLOAT and w.name not in ("base.weight", "signs"))
 
 
 def run(net, x):
@@ -122,75 +133,79 @@ def milliseconds_a_megapixel(net, channels):
     return best * 1e3 / (270 * 480 / 1e6)
 
 
-def measure_upscalers(nets, folder, crf):
-    """{net: {condition: {clip: (psnr, ssim)}}}; bicubic is among the nets."""
+def means(found):
+    return {condition: {clip: np.mean(values, 0).tolist() for clip, values in clips.items()} for condition, clips in found.items()}
+
+
+def measure_upscaler(net, folder, crf):
+    """{condition: {clip: [psnr, ssim]}}."""
     found = {}
     for clip, matrix, y, u, v, taken in runs_of(folder):
         low = [halve(p) for p in (y, u, v)]
         for condition, (ly, lu, lv) in (("clean", low), (f"crf{crf}", recode(low[0], "libx264", crf, low[1], low[2]))):
             for i in taken:
-                for name, net in nets.items():
-                    out = codes(net(ly[i], lu[i], lv[i], matrix))
-                    found.setdefault(name, {}).setdefault(condition, {}).setdefault(clip, []).append((psnr(out, y[i]), ssim(out, y[i])))
-    return {n: {c: {k: tuple(np.mean(v, 0).tolist()) for k, v in clips.items()} for c, clips in conditions.items()} for n, conditions in found.items()}
+                out = codes(net(ly[i], lu[i], lv[i], matrix))
+                found.setdefault(condition, {}).setdefault(clip, []).append((psnr(out, y[i]), ssim(out, y[i])))
+    return means(found)
 
 
-def measure_restorers(nets, folder):
-    """{net: {condition: {clip: (psnr, ssim, gain in dB)}}}. `clean, then crf18`: the network runs on the untouched
+def measure_restorer(net, folder):
+    """{condition: {clip: [psnr, ssim, gain in dB]}}. `clean, then crf18`: the network runs on the untouched
     frames and its answer is coded, which is what vproc does; the gain is against coding the untouched frames."""
     found = {}
+
+    def note(condition, clip, out, truth, without):
+        p = min(psnr(out, truth), 99.0)
+        found.setdefault(condition, {}).setdefault(clip, []).append((p, ssim(out, truth), p - min(psnr(without, truth), 99.0)))
+
     for clip, matrix, y, u, v, taken in runs_of(folder):
         given = {"crf32": recode(y, "libx264", 32, u, v)[0], "crf18": recode(y, "libx264", 18, u, v)[0], "clean": y}
-        for name, net in nets.items():
-            store = found.setdefault(name, {})
-            for condition, low in given.items():
-                for i in taken:
-                    out = codes(net(low[i], None, None, matrix))
-                    gain = psnr(out, y[i]) - psnr(low[i], y[i]) if condition != "clean" else 0.0
-                    store.setdefault(condition, {}).setdefault(clip, []).append((psnr(out, y[i]), ssim(out, y[i]), gain))
-            cleaned = recode(np.stack([codes(net(f, None, None, matrix)) for f in y]), "libx264", 18, u, v)[0]
+        answer = {condition: np.stack([codes(net(f, None, None, matrix)) for f in low]) for condition, low in given.items()}
+        answer["clean, then crf18"] = recode(answer["clean"], "libx264", 18, u, v)[0]
+        given["clean, then crf18"] = given["crf18"]
+        for condition, out in answer.items():
             for i in taken:
-                store.setdefault("clean, then crf18", {}).setdefault(clip, []).append(
-                    (psnr(cleaned[i], y[i]), ssim(cleaned[i], y[i]), psnr(cleaned[i], y[i]) - psnr(given["crf18"][i], y[i])))
-    return {n: {c: {k: tuple(np.mean(v, 0).tolist()) for k, v in clips.items()} for c, clips in conditions.items()} for n, conditions in found.items()}
+                note(condition, clip, out[i], y[i], given[condition][i])
+    return means(found)
 
 
 def mean(clips, field):
     return float(np.mean([v[field] for v in clips.values()]))
 
 
-def upscale_tables(found, cost):
+def upscale_tables(figures):
     """Markdown: PSNR per clip with the gain over bicubic, and quality against cost."""
+    base = figures["bicubic"]["found"]
     lines = []
-    for condition in found["bicubic"]:
-        clips = list(found["bicubic"][condition])
-        lines += ["", f"{condition}, PSNR-Y in dB (gain over bicubic) / SSIM", "", "| | " + " | ".join(clips) + " | mean |", "|---" * (len(clips) + 2) + "|"]
-        for name, conditions in found.items():
-            base = found["bicubic"][condition]
-            cells = [f"{p:.2f} ({p - base[c][0]:+.2f}) / {s:.4f}" for c, (p, s) in conditions[condition].items()]
-            gain = mean(conditions[condition], 0) - mean(base, 0)
-            lines.append(f"| {name} | " + " | ".join(cells) + f" | {mean(conditions[condition], 0):.2f} ({gain:+.2f}) / {mean(conditions[condition], 1):.4f} |")
-    names = list(found["bicubic"])
-    lines += ["", "| | parameters | CPU ms per input megapixel | " + " | ".join(f"gain {c}, dB" for c in names) + " |", "|---" * (len(names) + 3) + "|"]
-    for name, conditions in found.items():
-        if name in cost:
-            gains = " | ".join(f"{mean(conditions[c], 0) - mean(found['bicubic'][c], 0):+.2f}" for c in names)
-            lines.append(f"| {name} | {cost[name][0]} | {cost[name][1]:.0f} | {gains} |")
+    for condition in base:
+        clips = list(base[condition])
+        lines += ["", f"x2, {condition}: PSNR-Y in dB (gain over bicubic) / SSIM", "", "| | " + " | ".join(clips) + " | mean |", "|---" * (len(clips) + 2) + "|"]
+        for name, figure in figures.items():
+            values = figure["found"][condition]
+            cells = [f"{p:.2f} ({p - base[condition][c][0]:+.2f}) / {s:.4f}" for c, (p, s) in values.items()]
+            gain = mean(values, 0) - mean(base[condition], 0)
+            lines.append(f"| {name} | " + " | ".join(cells) + f" | {mean(values, 0):.2f} ({gain:+.2f}) / {mean(values, 1):.4f} |")
+    names = list(base)
+    lines += ["", "Quality against cost (one thread, onnxruntime " + onnxruntime.__version__ + ", CPU time, 480x270):", "",
+              "| | parameters | CPU ms per input megapixel | " + " | ".join(f"gain {c}, dB" for c in names) + " |", "|---" * (len(names) + 3) + "|"]
+    for name, figure in figures.items():
+        if name != "bicubic":
+            gains = " | ".join(f"{mean(figure['found'][c], 0) - mean(base[c], 0):+.2f}" for c in names)
+            lines.append(f"| {name} | {figure['parameters']} | {figure['ms']:.0f} | {gains} |")
     return lines
 
 
-def restore_tables(found, cost):
+def restore_tables(figures):
     """Markdown: gain per clip of each condition."""
     lines = []
-    for name, conditions in found.items():
-        clips = list(conditions["clean"])
-        parameters, spent = cost[name]
-        lines += ["", f"{name}: {parameters} parameters, {spent:.0f} CPU ms per megapixel; PSNR-Y in dB (gain over its input) / SSIM", "",
+    for name, figure in figures.items():
+        clips = list(figure["found"]["clean"])
+        lines += ["", f"{name}: {figure['parameters']} parameters, {figure['ms']:.0f} CPU ms per megapixel; PSNR-Y in dB (gain over its input) / SSIM; 99 is identical", "",
                   "| input | " + " | ".join(clips) + " | mean gain |", "|---" * (len(clips) + 2) + "|"]
-        for condition, values in conditions.items():
-            show = (lambda p, s, g: f"{p:.2f} / {s:.4f}") if condition == "clean" else (lambda p, s, g: f"{p:.2f} ({g:+.2f}) / {s:.4f}")
-            total = "" if condition == "clean" else f"{mean(values, 2):+.2f}"
-            lines.append(f"| {condition} | " + " | ".join(show(*v) for v in values.values()) + f" | {total} |")
+        for condition, values in figure["found"].items():
+            clean = condition == "clean"
+            cells = [f"{p:.2f} / {s:.4f}" if clean else f"{p:.2f} ({g:+.2f}) / {s:.4f}" for p, s, g in values.values()]
+            lines.append(f"| {condition} | " + " | ".join(cells) + f" | {'' if clean else format(mean(values, 2), '+.2f')} |")
     return lines
 
 
@@ -214,7 +229,7 @@ def write(tables, figures, folder):
 def rounded(tree, digits=3):
     if isinstance(tree, dict):
         return {k: rounded(v) for k, v in tree.items()}
-    return [round(x, digits) if np.isfinite(x) else "inf" for x in tree]
+    return [round(x, digits) for x in tree]
 
 
 def main():
@@ -224,34 +239,44 @@ def main():
     ask.add_argument("--peers", default="/work/shared/data/models", help="folder of ArtCNN and DigitalFlim")
     ask.add_argument("--crf", type=int, default=20)
     ask.add_argument("--quick", action="store_true", help="our networks only")
+    ask.add_argument("--cache", default=".cache/training/figures.json", help="figures by file hash, so that only new networks are measured")
     ask.add_argument("--write", action="store_true", help="store the figures in models/")
     asked = ask.parse_args()
-    upscalers, restorers, cost = {"bicubic": lambda y, u, v, m: bicubic(y)}, {}, {}
+    kept = json.load(open(asked.cache)) if os.path.exists(asked.cache) else {}
 
-    def add(group, name, path, wrap, channels=1):
-        if not os.path.exists(path):
+    def figures_of(name, path, wrap, channels=1):
+        """Figures of one network, from the cache where this very file was measured before."""
+        if path and not os.path.exists(path):
             print(f"skipped {name}: no {path}")
-            return
-        net = session(path)
-        group[name] = wrap(net)
-        sizes = [int(np.prod(w.dims)) for w in onnx.load(path).graph.initializer if w.data_type == onnx.TensorProto.FLOAT and w.name != "base.weight"]
-        cost[name] = (sum(sizes), milliseconds_a_megapixel(net, channels))
+            return None
+        key = f"{name} {hashlib.sha256(open(path, 'rb').read()).hexdigest()[:16] if path else ''} crf{asked.crf}"
+        if key not in kept:
+            net = session(path) if path else None
+            answer = wrap(net)
+            figure = measure_restorer(answer, asked.clips) if wrap is luma_net and scale_of(path) == 1 else measure_upscaler(answer, asked.clips, asked.crf)
+            kept[key] = {"found": figure, "parameters": parameters(path) if path else 0, "ms": milliseconds_a_megapixel(net, channels) if path else 0}
+            os.makedirs(os.path.dirname(asked.cache) or ".", exist_ok=True)
+            with open(asked.cache, "w") as file:
+                json.dump(kept, file)
+        return kept[key]
 
-    for path in asked.nets or sorted(glob.glob("models/*.onnx")):
-        props = {p.key: p.value for p in onnx.load(path).metadata_props}
-        add(upscalers if props["scale"] == "2" else restorers, os.path.basename(path)[:-5], path, luma_net)
+    upscalers, restorers = {"bicubic": figures_of("bicubic", None, lambda net: lambda y, u, v, m: bicubic(y))}, {}
+    for path in asked.nets or sorted(glob.glob("models/*.onnx"), key=os.path.getsize, reverse=True):
+        (upscalers if scale_of(path) == 2 else restorers)[os.path.basename(path)[:-5]] = figures_of(os.path.basename(path)[:-5], path, luma_net)
     if not asked.quick:
-        add(upscalers, "ArtCNN_R8F64", os.path.join(asked.peers, PEERS["ArtCNN_R8F64"]), artcnn)
-        add(upscalers, "DigitalFlim", os.path.join(asked.peers, PEERS["DigitalFlim"]), rgb_net, 3)
+        upscalers["ArtCNN_R8F64"] = figures_of("ArtCNN_R8F64", os.path.join(asked.peers, PEERS["ArtCNN_R8F64"]), artcnn)
+        upscalers["DigitalFlim"] = figures_of("DigitalFlim", os.path.join(asked.peers, PEERS["DigitalFlim"]), rgb_net, 3)
+    upscalers = {n: f for n, f in upscalers.items() if f}
     tables, figures = [], {}
     if len(upscalers) > 1:
-        found = measure_upscalers(upscalers, asked.clips, asked.crf)
-        tables += upscale_tables(found, cost)
-        figures |= {n: {"bicubic": rounded(found["bicubic"]), "psnr_ssim": rounded(f), "cpu_ms_per_megapixel": round(cost[n][1], 1)} for n, f in found.items() if n not in PEERS and n != "bicubic"}
+        tables += upscale_tables(upscalers)
     if restorers:
-        found = measure_restorers(restorers, asked.clips)
-        tables += restore_tables(found, cost)
-        figures |= {n: {"psnr_ssim_gain": rounded(f), "cpu_ms_per_megapixel": round(cost[n][1], 1)} for n, f in found.items()}
+        tables += restore_tables(restorers)
+    for name, f in {**upscalers, **restorers}.items():
+        if name not in PEERS and name != "bicubic":
+            figures[name] = {"held_out": rounded(f["found"]), "fields": "psnr, ssim" if name in upscalers else "psnr, ssim, gain", "cpu_ms_per_megapixel": round(f["ms"], 1)}
+            if name in upscalers:
+                figures[name]["bicubic"] = rounded(upscalers["bicubic"]["found"])
     print("\n".join(tables))
     if asked.write:
         write(tables, figures, "models")

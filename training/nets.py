@@ -40,6 +40,7 @@ class Stack(nn.Module):
     def __init__(self, name):
         super().__init__()
         self.scale, widths = NETS[name]
+        self.zone = DEAD_ZONE
         ends = [1, *widths, self.scale**2]
         self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(ends, ends[1:]))
         for conv in self.convs:
@@ -63,5 +64,5 @@ class Stack(nn.Module):
             y = F.relu(conv(y))
         y = self.convs[-1](y).float()
         if self.scale == 1:
-            return x + F.relu(y - DEAD_ZONE) - F.relu(-y - DEAD_ZONE)
+            return x + F.relu(y - self.zone) - F.relu(-y - self.zone)
         return F.pixel_shuffle(y + F.conv2d(F.pad(x, (2, 2, 2, 2), mode="replicate"), self.base), 2)

@@ -36,7 +36,10 @@ class Patches:
         entry = entries[rng.integers(len(entries))]
         way = rng.random()
         coded = way < (0.5 if self.scale == 2 else 0.62)
-        source = entry["coded"][rng.integers(len(entry["coded"]))] if coded else entry["clean"]
+        source = entry["clean"]
+        if coded:  # the first is x264 at the lowest crf: where restore has most to spoil
+            spare = self.scale == 1 and rng.random() < 0.25
+            source = entry["coded"][0 if spare else rng.integers(len(entry["coded"]))]
         n, h, w = source.shape
         s = self.scale
         places = [(rng.integers(n), rng.integers(h - size + 1), rng.integers(w - size + 1)) for _ in range(2)]

@@ -12,7 +12,7 @@ from data import halve, planes, recode
 from evaluate import PEERS, artcnn, bicubic, codes, luma_net, session
 
 # clip, frame, left, top of the crop in the source
-CROPS = [("deer_1080p24.mp4", 10, 1290, 180), ("animation_1280x720.mp4", 60, 560, 250), ("people_static_768x432.mp4", 305, 400, 20), ("face_1080x720.mp4", 14, 500, 330)]
+CROPS = [("deer_1080p24.mp4", 10, 1290, 190), ("animation_1280x720.mp4", 60, 380, 60), ("people_static_768x432.mp4", 305, 390, 20), ("face_1080x720.mp4", 14, 512, 330)]
 
 
 def rgb(y, u, v, matrix):
