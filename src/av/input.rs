@@ -19,6 +19,10 @@ use crate::time::TimeBase;
 const PLAYLISTS: [&str; 9] =
     ["hls", "dash", "concat", "sdp", "rtsp", "imf", "image2", "webm_dash_manifest", "ffmetadata"];
 
+/// Raw elementary streams, whose demuxers make times up from a frame rate.
+const RAW_STREAMS: [&str; 12] =
+    ["h264", "hevc", "m4v", "mpegvideo", "vc1", "dirac", "h261", "h263", "cavsvideo", "avs2", "avs3", "mjpeg"];
+
 /// Streams a container may have.
 const MAX_STREAMS: usize = 1000;
 
@@ -169,6 +173,9 @@ impl Input {
 
     /// The format keeps no time stamps at all (a raw elementary stream).
     pub fn has_no_time_stamps(&self) -> bool {
+        if RAW_STREAMS.contains(&self.format_name().as_str()) {
+            return true;
+        }
         // SAFETY: an open context has a format.
         unsafe { (*(*self.context).iformat).flags & ffi::AVFMT_NOTIMESTAMPS != 0 }
     }

@@ -68,7 +68,11 @@ impl Output {
         // SAFETY: the context is fresh; it writes through our own I/O.
         unsafe {
             (*context).pb = writer.as_ptr();
-            (*context).flags |= ffi::AVFMT_FLAG_CUSTOM_IO | ffi::AVFMT_FLAG_BITEXACT;
+            (*context).flags |= ffi::AVFMT_FLAG_CUSTOM_IO;
+            if !matches!(format, "mp4" | "mov") {
+                // No random identifiers. An mp4 has none, and there the flag would leave out the creation time.
+                (*context).flags |= ffi::AVFMT_FLAG_BITEXACT;
+            }
             (*context).strict_std_compliance = ffi::FF_COMPLIANCE_EXPERIMENTAL;
             // Packets come in dts order from us; a sparse subtitle stream must not make the muxer hold the rest back.
             (*context).max_interleave_delta = 10_000_000;

@@ -125,6 +125,16 @@ impl Stream {
         self.metadata.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value.as_str())
     }
 
+    /// Whether every packet with a pts of its own gives one picture, so that a missing picture is a loss. (MPEG-4, VP8
+    /// and VP9 streams have packets that show nothing.)
+    pub fn shows_every_packet(&self) -> bool {
+        let codec = self.codec.as_str();
+        matches!(
+            codec,
+            "h264" | "hevc" | "av1" | "mpeg2video" | "mpeg1video" | "prores" | "ffv1" | "mjpeg" | "dnxhd" | "rawvideo"
+        )
+    }
+
     /// Bytes of the codec's own header.
     pub fn extradata(&self) -> &[u8] {
         self.parameters.extradata()

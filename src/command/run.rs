@@ -124,8 +124,16 @@ fn prepare(config: &RunConfig) -> Result<Prepared> {
         };
         let facts = measure::encoder(name)?;
         let size = (width, height);
-        encoding =
-            Some(plan_encoding(&facts, &wishes, container, video.format, size, threads.encoder, &source.side_data)?);
+        encoding = Some(plan_encoding(
+            &facts,
+            &wishes,
+            container,
+            video.format,
+            size,
+            video.field_order,
+            threads.encoder,
+            &source.side_data,
+        )?);
         rest = measure::rest(config, &opened, container, &muxer(path)?)?;
     }
     let facts = Facts {

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use crate::av::{MediaKind, OutputStream, Stream, StreamSideData};
+use crate::time::TimeBase;
 
 /// The containers whose ways are known; any other that FFmpeg writes is treated as taking what it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,9 +121,13 @@ impl StreamPlan {
 }
 
 /// Metadata that speaks of the old file and would be false in the new one.
-fn is_stale(key: &str, is_reencoded: bool) -> bool {
+fn is_stale(key: &str, value: &str, is_reencoded: bool) -> bool {
     let key = key.to_ascii_lowercase();
-    let container = ["major_brand", "minor_version", "compatible_brands", "encoder", "duration"];
+    if key == "creation_time" && value.starts_with("1970-01-01T00:00:00") {
+        // An mp4's field for it is always there; this is the value of one that was never filled.
+        return true;
+    }
+    let container = ["major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id"];
     let statistics = ["bps", "number_of_frames", "number_of_bytes", "_statistics_"];
     container.iter().any(|name| key == *name || key.starts_with(&format!("{name}-")))
         || is_reencoded && statistics.iter().any(|name| key.starts_with(name))
@@ -130,7 +135,7 @@ fn is_stale(key: &str, is_reencoded: bool) -> bool {
 
 /// The metadata of a file or stream that goes over.
 pub fn kept_metadata(metadata: &[(String, String)], is_reencoded: bool) -> Vec<(String, String)> {
-    metadata.iter().filter(|(key, _)| !is_stale(key, is_reencoded)).cloned().collect()
+    metadata.iter().filter(|(key, value)| !is_stale(key, value, is_reencoded)).cloned().collect()
 }
 
 /// Side data that describes pictures and so holds for processed ones too.
@@ -163,6 +168,10 @@ pub fn plan_streams(
                 side_data: stream.side_data.clone(),
                 ..OutputStream::default()
             };
+            if let Some(samples) = i32::try_from(stream.sample_rate).ok().and_then(|rate| TimeBase::new(1, rate)) {
+                // Sound is counted in samples where the container lets us choose.
+                about.time_base = Some(samples);
+            }
             if stream.kind == MediaKind::Video {
                 about.frame_rate = Some(stream.average_frame_rate);
                 about.sample_aspect_ratio = Some(stream.sample_aspect_ratio);

@@ -5,7 +5,7 @@
 
 use super::container::Container;
 use crate::error::{Error, Kind, Result};
-use crate::frame::{PixelFormat, SideData};
+use crate::frame::{FieldOrder, PixelFormat, SideData};
 
 /// What the installed encoder can do.
 #[derive(Clone, Debug, Default)]
@@ -110,6 +110,7 @@ const RULES: [Rule; 6] = [
     Rule { encoder: "prores_ks", rate: &[], rate_options: &["profile"], whole_chroma: false },
 ];
 
+#[expect(clippy::too_many_arguments, reason = "each is one fact the decision needs")]
 /// Decides how to encode pictures of `format` and size `width` x `height`.
 pub fn plan_encoding(
     facts: &EncoderFacts,
@@ -117,6 +118,7 @@ pub fn plan_encoding(
     container: Container,
     format: PixelFormat,
     (width, height): (usize, usize),
+    field_order: FieldOrder,
     threads: usize,
     hdr: &[SideData],
 ) -> Result<EncodingPlan> {
@@ -164,6 +166,7 @@ pub fn plan_encoding(
     for (key, value) in &wishes.options {
         merge(&mut options, key, value);
     }
+    keep_lossless_interlaced(&mut options, facts, field_order, &mut notes);
     let codec_tag = (container.is_isobmff() && facts.codec == "hevc").then_some(*b"hvc1");
     Ok(EncodingPlan { encoder: facts.name.clone(), pixel_format, options, threads, codec_tag, notes })
 }
@@ -188,6 +191,21 @@ fn own_parameters(encoder: &str, threads: usize, hdr: &[SideData], options: &mut
         "libsvtav1" => options.push(("svtav1-params".to_owned(), format!("lp={threads}"))),
         "libvpx-vp9" => options.push(("row-mt".to_owned(), "1".to_owned())),
         _ => {}
+    }
+}
+
+/// Lossless interlaced H.264 with inter prediction does not come back exactly: FFmpeg's decoder and libx264 differ by a
+/// code value in every P frame. Intra frames are exact, and a user who asks for lossless wants that.
+fn keep_lossless_interlaced(
+    options: &mut Vec<(String, String)>,
+    facts: &EncoderFacts,
+    field_order: FieldOrder,
+    notes: &mut Vec<String>,
+) {
+    let is_lossless = options.iter().any(|(key, value)| matches!(key.as_str(), "qp" | "crf") && value == "0");
+    if facts.name == "libx264" && is_lossless && field_order != FieldOrder::Progressive {
+        merge(options, "g", "1");
+        notes.push("lossless interlaced H.264 is only exact in key frames, so every frame is one".to_owned());
     }
 }
 
@@ -329,7 +347,7 @@ mod tests {
 
     fn plan(wishes: &Wishes, format: &str, size: (usize, usize)) -> Result<EncodingPlan> {
         let format = PixelFormat::from_name(format).unwrap();
-        plan_encoding(&x264(), wishes, Container::Mp4, format, size, 2, &[])
+        plan_encoding(&x264(), wishes, Container::Mp4, format, size, FieldOrder::Progressive, 2, &[])
     }
 
     fn option<'a>(plan: &'a EncodingPlan, key: &str) -> Option<&'a str> {

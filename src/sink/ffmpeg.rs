@@ -279,7 +279,23 @@ fn muxer_options(job: &FileJob) -> Vec<(String, String)> {
     if job.metadata.iter().any(|(key, _)| !ISOBMFF_KEYS.contains(&key.to_ascii_lowercase().as_str())) {
         flags.push_str("+use_metadata_tags");
     }
-    vec![("movflags".to_owned(), flags)]
+    let mut options = vec![("movflags".to_owned(), flags)];
+    // An edit list counts the time before a stream's first packet in ticks of the whole movie: by default milliseconds,
+    // which would move the pictures.
+    let kept = job.streams.iter().filter(|plan| plan.is_kept()).filter_map(|plan| plan.about.time_base);
+    let ticks = [job.video.time_base].into_iter().chain(kept).map(|base| i64::from(base.den()));
+    let common = ticks.fold(1, |common: i64, ticks| {
+        let (mut a, mut b) = (common, ticks);
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        match common / a * ticks {
+            multiple if multiple <= i64::from(i32::MAX) => multiple,
+            _ => common,
+        }
+    });
+    options.push(("movie_timescale".to_owned(), common.to_string()));
+    options
 }
 
 /// FFmpeg's `AVFrameSideDataType` values that are told apart here.

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use super::timeline::{Clock, Timeline};
 use super::{Damage, Source, SourceFacts};
-use crate::av::{AvFrame, Converter, Decoded, Decoder, Deinterlacer, Input, InputOptions, MediaKind, native_format};
+use crate::av::{
+    AvFrame, Converter, Decoded, Decoder, Deinterlacer, Input, InputOptions, MediaKind, Stream, native_format,
+};
 use crate::config::Deinterlace;
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::{ColorTags, FieldOrder, Frame, PixelFormat};
@@ -20,11 +22,6 @@ const MAX_LINES: usize = 8;
 
 /// Broken reads in a row after which the rest of a container is given up.
 const MAX_BROKEN_READS: usize = 64;
-
-/// Codecs in which every packet with a pts of its own gives one picture, so that a missing picture is a loss. (An
-/// MPEG-4 or VP8 stream has packets that show nothing; a field-coded stream has two packets a picture.)
-const ONE_PICTURE_A_PACKET: [&str; 9] =
-    ["h264", "hevc", "vp9", "av1", "mpeg2video", "mpeg1video", "prores", "ffv1", "mjpeg"];
 
 /// How to read a video.
 #[derive(Clone, Debug)]
@@ -357,7 +354,8 @@ impl FfmpegSource {
     /// What only the end shows: packets without a picture, and an index that lists more than the file holds.
     fn look_back(&mut self) -> Result<()> {
         let is_field_coded = self.n_packets > self.n_frames + self.n_frames / 2;
-        if ONE_PICTURE_A_PACKET.contains(&self.codec.as_str()) && !is_field_coded {
+        let shows_all = self.input.stream(self.stream).is_some_and(Stream::shows_every_packet);
+        if shows_all && !is_field_coded {
             let known = usize::try_from(self.damage.n_frames).unwrap_or(usize::MAX);
             let lost = self.unseen.len().saturating_sub(known);
             if lost > 0 {
