@@ -1,12 +1,14 @@
-//! The networks inside the program: name, facts and bytes in one table.
+//! The networks inside the program: name, one line about it, and bytes, in one table.
 //!
-//! A new one is a line of [`BUILTINS`] and a file in `models/`. The facts are written by hand here and tested against
-//! what the networks do; `identity` and `nearest-x2` need no library to run.
+//! A new one is a line of [`BUILTINS`] and a file in `models/`. What holds of a network is read from its graph, as for
+//! any other; only `identity` and `nearest-x2`, which are code and need no library to run, have their facts here.
 
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::onnx::{self, LoadedGraph};
+use super::overrides::Overrides;
 use super::{Channels, Element, Layout, Network, NetworkCode, NetworkFacts, Port};
 
 /// A network inside the program.
@@ -16,10 +18,6 @@ pub struct Builtin {
     pub name: &'static str,
     /// What it does, in one line.
     pub about: &'static str,
-    /// Output pixels per input pixel.
-    scale: usize,
-    /// The receptive radius in input pixels.
-    radius: usize,
     code: Code,
 }
 
@@ -31,14 +29,17 @@ enum Code {
 }
 
 const BUILTINS: &[Builtin] = &[
-    Builtin { name: "identity", about: "gives every picture back as it is", scale: 1, radius: 0, code: Code::Identity },
-    Builtin { name: "nearest-x2", about: "repeats every pixel, for tests", scale: 2, radius: 0, code: Code::NearestX2 },
+    Builtin { name: "identity", about: "gives every picture back as it is", code: Code::Identity },
+    Builtin { name: "nearest-x2", about: "repeats every pixel, for tests", code: Code::NearestX2 },
     Builtin {
         name: "upscale-x2",
-        about: "twice the width and height",
-        scale: 2,
-        radius: 2,
+        about: "twice the width and height, for film, animation and decoded video; the default",
         code: Code::Onnx(include_bytes!("../../models/upscale-x2.onnx")),
+    },
+    Builtin {
+        name: "upscale-x2-fast",
+        about: "twice the width and height, for slow machines",
+        code: Code::Onnx(include_bytes!("../../models/upscale-x2-fast.onnx")),
     },
 ];
 
@@ -53,31 +54,50 @@ pub fn find(name: &str) -> Option<Network> {
 }
 
 impl Builtin {
-    /// Ready to be run. All take and give luma in [0, 1] as f32 NCHW, `input` to `output`.
+    /// Its graph; `None` for those that are code.
+    pub fn graph(&self) -> Option<LoadedGraph> {
+        let Code::Onnx(bytes) = self.code else { return None };
+        Some(onnx::from_bytes(Arc::from(bytes)).expect("the tests read every network inside the program"))
+    }
+
+    /// Ready to be run.
     pub fn network(&self) -> Network {
-        let port = |name: &str| Port {
-            name: name.to_owned(),
-            element: Element::F32,
-            layout: Layout::Nchw,
-            channels: Channels::Luma,
-            black: 0.0,
-            white: 1.0,
+        let in_code = |scale, code| Network {
+            name: self.name.to_owned(),
+            hash: xxh3_128(self.name.as_bytes()),
+            facts: luma_facts(scale),
+            code,
         };
-        let facts = NetworkFacts {
-            input: port("input"),
-            output: port("output"),
-            scale: self.scale,
-            radius: Some(self.radius),
-            multiple_of: 1,
-            fixed_size: None,
-            fixed_batch: None,
-        };
-        let (hash, code) = match self.code {
-            Code::Identity => (xxh3_128(self.name.as_bytes()), NetworkCode::Identity),
-            Code::NearestX2 => (xxh3_128(self.name.as_bytes()), NetworkCode::NearestX2),
-            Code::Onnx(bytes) => (xxh3_128(bytes), NetworkCode::Onnx(Arc::from(bytes))),
-        };
-        Network { name: self.name.to_owned(), hash, facts, code }
+        match (self.code, self.graph()) {
+            (_, Some(graph)) => {
+                let facts = graph.facts.picture_facts(&Overrides::default());
+                let facts = facts.expect("the tests read every network inside the program");
+                Network { name: self.name.to_owned(), hash: graph.hash, facts, code: NetworkCode::Onnx(graph.bytes) }
+            }
+            (Code::NearestX2, None) => in_code(2, NetworkCode::NearestX2),
+            (_, None) => in_code(1, NetworkCode::Identity),
+        }
+    }
+}
+
+/// Luma in [0, 1] as f32 NCHW, `input` to `output`, one pixel looked at.
+fn luma_facts(scale: usize) -> NetworkFacts {
+    let port = |name: &str| Port {
+        name: name.to_owned(),
+        element: Element::F32,
+        layout: Layout::Nchw,
+        channels: Channels::Luma,
+        black: 0.0,
+        white: 1.0,
+    };
+    NetworkFacts {
+        input: port("input"),
+        output: port("output"),
+        scale,
+        radius: Some(0),
+        multiple_of: 1,
+        fixed_size: None,
+        fixed_batch: None,
     }
 }
 
@@ -96,5 +116,20 @@ mod tests {
             }
         }
         assert!(find("no-such-network").is_none());
+    }
+
+    #[test]
+    fn what_a_graph_says_of_itself_is_what_its_card_says() {
+        for builtin in list() {
+            let facts = builtin.network().facts;
+            assert_eq!((&facts.input.channels, facts.input.layout), (&Channels::Luma, Layout::Nchw), "{}", builtin.name);
+            assert_eq!((facts.multiple_of, facts.fixed_size, facts.fixed_batch), (1, None, None), "{}", builtin.name);
+            assert_eq!((facts.input.black, facts.input.white), (0.0, 1.0), "{}", builtin.name);
+            let Some(graph) = builtin.graph() else { continue };
+            let card = |key: &str| graph.facts.metadata.iter().find(|(name, _)| name == key).map(|(_, value)| &**value);
+            assert_eq!(card("name"), Some(builtin.name));
+            assert_eq!(card("scale"), Some(&*facts.scale.to_string()), "{}", builtin.name);
+            assert_eq!(card("radius"), facts.radius.map(|radius| radius.to_string()).as_deref(), "{}", builtin.name);
+        }
     }
 }

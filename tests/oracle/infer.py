@@ -27,6 +27,13 @@ def save(name, nodes, inputs, outputs, initializers=()):
     onnx.save(model, f"{NETWORKS}/{name}.onnx")
 
 
+def catmull_rom(distance):
+    d = abs(distance)
+    if d < 1:
+        return 1.5 * d**3 - 2.5 * d**2 + 1
+    return -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2 if d < 2 else 0.0
+
+
 def small_networks():
     # u8 NHWC: swaps the order inside, blurs 3x3, and back.
     save(
@@ -42,6 +49,22 @@ def small_networks():
         [("input", T.UINT8, ["n", "h", "w", 3])],
         [("output", T.UINT8, ["n", "h", "w", 3])],
         [("weight", np.full((3, 1, 3, 3), 1 / 16, np.float32))],
+    )
+    # Catmull-Rom x2. An output pixel lies at +-1/4 of an input pixel: the two grids share their outer edges, which repeat.
+    taps = [[catmull_rom(k - 2 - shift) for k in range(5)] for shift in (-0.25, 0.25)]
+    save(
+        "bicubic_x2",
+        [
+            helper.make_node("Pad", ["input", "pads"], ["padded"], mode="edge"),
+            helper.make_node("Conv", ["padded", "weight"], ["phases"], kernel_shape=[5, 5]),
+            helper.make_node("DepthToSpace", ["phases"], ["output"], blocksize=2),
+        ],
+        [("input", T.FLOAT, ["n", 1, "h", "w"])],
+        [("output", T.FLOAT, ["n", 1, "h2", "w2"])],
+        [
+            ("pads", np.array([0, 0, 2, 2, 0, 0, 2, 2], np.int64)),
+            ("weight", np.array([[np.outer(taps[p], taps[q])] for p in range(2) for q in range(2)], np.float32)),
+        ],
     )
     # A loop that never ends on its own (its condition is always true, its trip count the largest there is).
     body = helper.make_graph(
@@ -94,7 +117,7 @@ if __name__ == "__main__":
     os.makedirs(NETWORKS, exist_ok=True)
     os.makedirs(OUT, exist_ok=True)
     small_networks()
-    reference("upscale_x2", "models/upscale-x2.onnx", (2, 1, 9, 14), np.float32)
+    reference("bicubic_x2", f"{NETWORKS}/bicubic_x2.onnx", (2, 1, 9, 14), np.float32)
     reference("blur_u8_nhwc", f"{NETWORKS}/blur_u8_nhwc.onnx", (2, 11, 13, 3), np.uint8)
     reference("bench_luma_x2", f"{shared}/bench_luma_x2_random_weights.onnx", (1, 1, 20, 28), np.float32)
     flim = f"{shared}/DigitalFlim_SuperUltraCompact_x2_"

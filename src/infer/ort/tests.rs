@@ -23,13 +23,18 @@ fn bytes(path: impl AsRef<Path>) -> Vec<u8> {
 
 /// An ONNX network with the usual names and NCHW order, [0, 1] in and out.
 fn network(code: Vec<u8>, element: Element, channels: Channels, scale: usize) -> Network {
-    let mut network = builtin::find("upscale-x2").unwrap();
+    let mut network = builtin::find("identity").unwrap();
     network.facts.scale = scale;
     for port in [&mut network.facts.input, &mut network.facts.output] {
         (port.element, port.channels) = (element, channels);
     }
     network.code = NetworkCode::Onnx(code.into());
     network
+}
+
+/// Catmull-Rom as a network of three operators.
+fn bicubic() -> Network {
+    network(bytes("tests/data/networks/bicubic_x2.onnx"), Element::F32, Channels::Luma, 2)
 }
 
 /// A network of the shared folder, or a printed reason to skip.
@@ -115,7 +120,7 @@ fn references() -> Vec<(Network, &'static str, [usize; 3], f32)> {
     let hurr = shared("HurrDeblur_SuperUltraCompact_x1_fp32.onnx", Element::F32, Channels::Rgb, 1);
     let bench = shared("bench_luma_x2_random_weights.onnx", Element::F32, Channels::Luma, 2);
     let all = [
-        (builtin::find("upscale-x2"), "upscale_x2", [2, 14, 9], 1e-5),
+        (Some(bicubic()), "bicubic_x2", [2, 14, 9], 1e-5),
         (Some(blur_u8()), "blur_u8_nhwc", [2, 13, 11], 1.0),
         (bench, "bench_luma_x2", [1, 28, 20], 1e-5),
         (shared(&flim("fp32"), Element::F32, Channels::Rgb, 2), "digitalflim_fp32", [1, 20, 24], 1e-4),
@@ -146,13 +151,13 @@ fn openvino_in_f32_gives_the_same_within_rounding() {
         return;
     }
     // OpenVINO leaves graphs of so few operators to ONNX Runtime; that is refused, not hidden.
-    let small = builtin::find("upscale-x2").unwrap();
+    let small = bicubic();
     let error = open(&small, &settings(EngineChoice::OpenVino)).err().unwrap();
     assert!(error.to_string().contains("use --engine ort"), "{error}");
     assert_eq!(choose(&small, &EngineSettings::default()).unwrap().choice, EngineChoice::Ort);
 
     let bf16 = EngineSettings { precision: Precision::Bf16, ..settings(EngineChoice::OpenVino) };
-    for (network, name, sizes, bound) in references().into_iter().filter(|reference| reference.1 != "upscale_x2") {
+    for (network, name, sizes, bound) in references().into_iter().filter(|reference| reference.1 != "bicubic_x2") {
         let difference = difference(&network, name, sizes, &settings(EngineChoice::OpenVino));
         let low = self::difference(&network, name, sizes, &bf16);
         let chosen = choose(&network, &EngineSettings::default()).unwrap();
@@ -173,7 +178,7 @@ fn openvino_in_f32_gives_the_same_within_rounding() {
 #[test]
 fn an_engine_that_the_library_lacks_is_refused_in_one_line() {
     let Some(library) = library_or_skip("refusals") else { return };
-    let network = builtin::find("upscale-x2").unwrap();
+    let network = bicubic();
     if !library.openvino {
         let error = open(&network, &settings(EngineChoice::OpenVino)).err().unwrap();
         assert_eq!(error.kind(), Kind::Library);
@@ -188,7 +193,7 @@ fn the_library_and_the_engine_are_named_for_the_report() {
     let Some(library) = library_or_skip("facts") else { return };
     assert!(library.path.is_absolute());
     assert!(library.version.starts_with("1."), "{}", library.version);
-    let facts = facts(&builtin::find("upscale-x2").unwrap(), &settings(EngineChoice::Ort)).unwrap();
+    let facts = facts(&bicubic(), &settings(EngineChoice::Ort)).unwrap();
     assert_eq!(facts.to_string(), format!("ort {} cpu", library.version));
     let test = super::super::facts(&builtin::find("identity").unwrap(), &EngineSettings::default()).unwrap();
     assert_eq!(test.to_string(), "test");
@@ -199,7 +204,7 @@ fn sessions_in_parallel_threads_give_the_same_bits() {
     if library_or_skip("parallel sessions").is_none() {
         return;
     }
-    let network = builtin::find("upscale-x2").unwrap();
+    let network = bicubic();
     let (mut input, mut expected) = tensors(&network.facts, 1, 161, 121);
     fill(&mut input);
     engine(&network).run(&input, &mut expected).unwrap();
@@ -247,7 +252,7 @@ fn the_probe_confirms_the_radius_of_plain_convolution_networks() {
     }
     for (mut network, name, _, _) in references() {
         let radius = match name {
-            "upscale_x2" => 2,
+            "bicubic_x2" => 2,
             "blur_u8_nhwc" => 1,
             "bench_luma_x2" => 6,
             "artcnn" => 27,
@@ -271,7 +276,7 @@ fn wrong_shapes_are_errors_that_name_both_and_the_session_stays_usable() {
     if library_or_skip("wrong shapes").is_none() {
         return;
     }
-    let network = builtin::find("upscale-x2").unwrap();
+    let network = bicubic();
     let mut engine = engine(&network);
     let input = Tensor::new(Element::F32, [1, 1, 8, 10]);
     for shape in [[1, 1, 8, 10], [1, 1, 20, 16], [1, 4, 16, 20], [2, 1, 16, 20], [1, 1, 0, 0]] {
@@ -303,7 +308,7 @@ fn facts_that_do_not_fit_the_graph_are_refused() {
     if library_or_skip("facts against graph").is_none() {
         return;
     }
-    let good = builtin::find("upscale-x2").unwrap();
+    let good = bicubic();
     let refused = |change: fn(&mut Network)| {
         let mut network = good.clone();
         change(&mut network);

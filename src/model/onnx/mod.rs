@@ -53,6 +53,12 @@ pub fn load(path: &Path) -> Result<LoadedGraph> {
     load_inner(path).context(|| path.display().to_string())
 }
 
+/// A network of the program's own, whose weights all lie in its bytes.
+pub fn from_bytes(bytes: Arc<[u8]>) -> Result<LoadedGraph> {
+    let model = parse(Arc::clone(&bytes))?;
+    Ok(LoadedGraph { facts: GraphFacts::new(&model), hash: xxh3_128(&bytes), bytes })
+}
+
 fn load_inner(path: &Path) -> Result<LoadedGraph> {
     let bytes: Arc<[u8]> = read(path)?.into();
     let mut model = parse(Arc::clone(&bytes))?;
