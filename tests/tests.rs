@@ -5,6 +5,7 @@
 mod cli;
 mod clips;
 mod hostile_networks;
+mod layering;
 mod networks;
 mod raw_video;
 mod sandbox;
