@@ -7,6 +7,7 @@ mod clips;
 mod hostile_networks;
 mod layering;
 mod networks;
+mod pictures;
 mod raw_video;
 mod sandbox;
 mod signals;
