@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod cli;
+mod compare;
+mod inspect;
 mod networks;
 mod raw_video;
 mod sandbox;

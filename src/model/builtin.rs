@@ -122,7 +122,12 @@ mod tests {
     fn what_a_graph_says_of_itself_is_what_its_card_says() {
         for builtin in list() {
             let facts = builtin.network().facts;
-            assert_eq!((&facts.input.channels, facts.input.layout), (&Channels::Luma, Layout::Nchw), "{}", builtin.name);
+            assert_eq!(
+                (&facts.input.channels, facts.input.layout),
+                (&Channels::Luma, Layout::Nchw),
+                "{}",
+                builtin.name
+            );
             assert_eq!((facts.multiple_of, facts.fixed_size, facts.fixed_batch), (1, None, None), "{}", builtin.name);
             assert_eq!((facts.input.black, facts.input.white), (0.0, 1.0), "{}", builtin.name);
             let Some(graph) = builtin.graph() else { continue };
