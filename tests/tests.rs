@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod cli;
+mod clips;
 mod compare;
+mod hostile_networks;
 mod inspect;
 mod networks;
 mod raw_video;
 mod sandbox;
 mod signals;
+mod support;

@@ -48,13 +48,17 @@ def main():
     ask.add_argument("--threads", type=int, default=1, help="two runs of one thread beat one run of two")
     ask.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     ask.add_argument("--full", action="store_true", help="f32 all through")
+    ask.add_argument("--whole-zone", action="store_true", help="restore: dead zone from the first step, to go on from a trained checkpoint")
     ask.add_argument("--seed", type=int, default=1)
     asked = ask.parse_args()
     torch.manual_seed(asked.seed)
     torch.set_num_threads(asked.threads)
     net = Stack(asked.net).to(asked.device, memory_format=torch.channels_last)
+    before = 0
     if asked.start:
-        net.load_state_dict(torch.load(asked.start, weights_only=True)["weights"])
+        held = torch.load(asked.start, weights_only=True)
+        before = held["steps"]
+        net.load_state_dict(held["weights"])
     teacher = None
     if asked.teacher:
         teacher = Stack("teacher-x2").to(asked.device, memory_format=torch.channels_last).eval()
@@ -71,7 +75,7 @@ def main():
     while True:
         done = (time.time() - begin) / (60 * asked.minutes) if asked.minutes else step / asked.steps
         if step % 500 == 0 or done >= 1:
-            torch.save({"net": asked.net, "weights": mean.state_dict(), "steps": step}, path)
+            torch.save({"net": asked.net, "weights": mean.state_dict(), "steps": before + step}, path)
             print(f"step {step} {done:.0%} {time.time() - begin:.0f} s, cpu {time.process_time():.0f} s, "
                   f"loss {total / max(1, step - shown):.6f}", flush=True)
             shown, total = step, 0.0
@@ -79,7 +83,7 @@ def main():
             break
         for group in adam.param_groups:
             group["lr"] = asked.rate * min(1, (step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * done))
-        net.zone = DEAD_ZONE * min(1, 2 * done)  # grows over the first half: a zone there from the start stops learning
+        net.zone = DEAD_ZONE * (1 if asked.whole_zone else min(1, 2 * done))  # grows over the first half: a zone there from the start stops learning
         low, high = (torch.from_numpy(a).to(asked.device) for a in patches.batch(asked.batch, asked.patch))
         with torch.autocast(asked.device, torch.bfloat16, enabled=not asked.full):
             answer = net(low)

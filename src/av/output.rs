@@ -146,7 +146,10 @@ impl Output {
 
     /// Adds a stream for an encoder's packets; its index.
     pub fn add_encoded(&mut self, encoder: &Encoder, about: &OutputStream) -> Result<usize> {
-        let parameters = encoder.parameters()?;
+        let mut parameters = encoder.parameters()?;
+        if self.wants_global_header() && parameters.leaves_range_out() {
+            parameters = parameters.with_range_stated()?;
+        }
         self.add(&parameters, 0, about)
     }
 

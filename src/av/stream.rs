@@ -296,6 +296,41 @@ impl Parameters {
         unsafe { &*self.0 }
     }
 
+    /// libx264 writes the limited range into its header only together with another tag.
+    pub(super) fn leaves_range_out(&self) -> bool {
+        let raw = self.get();
+        raw.codec_id == ffi::AVCodecID::AV_CODEC_ID_H264
+            && raw.color_range == ffi::AVColorRange::AVCOL_RANGE_MPEG
+            && raw.color_space == ffi::AVColorSpace::AVCOL_SPC_UNSPECIFIED
+            && raw.color_primaries == ffi::AVColorPrimaries::AVCOL_PRI_UNSPECIFIED
+            && raw.color_trc == ffi::AVColorTransferCharacteristic::AVCOL_TRC_UNSPECIFIED
+            && raw.extradata_size > 0
+    }
+
+    /// The same with the limited range written into the H.264 header, by FFmpeg's own filter for headers.
+    pub(super) fn with_range_stated(&self) -> Result<Self> {
+        let mut filter = std::ptr::null_mut();
+        // SAFETY: the filter is made from a constant description, gets a copy of valid parameters, and is freed on
+        // every way; initialising it rewrites the header, packets need not pass.
+        unsafe {
+            let code = ffi::av_bsf_list_parse_str(c"h264_metadata=video_full_range_flag=0".as_ptr(), &mut filter);
+            if code < 0 {
+                return Err(super::error(Kind::Encode, "make the header filter", code));
+            }
+            let mut code = ffi::avcodec_parameters_copy((*filter).par_in, self.0);
+            if code >= 0 {
+                code = ffi::av_bsf_init(filter);
+            }
+            let result = if code < 0 {
+                Err(super::error(Kind::Encode, "write the colour range into the header", code))
+            } else {
+                Parameters::copy_of((*filter).par_out)
+            };
+            ffi::av_bsf_free(&mut filter);
+            result
+        }
+    }
+
     fn extradata(&self) -> &[u8] {
         let parameters = self.get();
         match usize::try_from(parameters.extradata_size) {

@@ -171,6 +171,17 @@ impl Overrides {
         })
     }
 
+    /// The batch size to use where the graph takes only `computed`.
+    pub fn batch_over(&self, computed: Option<usize>) -> Result<Option<usize>> {
+        match (self.batch, computed) {
+            (Some(batch), Some(computed)) if batch != computed && !self.trust => Err(Error::new(
+                Kind::Usage,
+                format!("batch {batch} is set, the graph takes {computed}; remove it or set trust = true"),
+            )),
+            (batch, computed) => Ok(batch.or(computed)),
+        }
+    }
+
     /// What is set, as conclusions with `source` as their reason.
     pub fn conclusions(&self, source: &str) -> Vec<Conclusion> {
         let number = |value: Option<usize>| value.map(|value| value.to_string());

@@ -129,7 +129,9 @@ fn is_stale(key: &str, value: &str, is_reencoded: bool) -> bool {
     }
     let container = ["major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id"];
     let statistics = ["bps", "number_of_frames", "number_of_bytes", "_statistics_"];
-    container.iter().any(|name| key == *name || key.starts_with(&format!("{name}-")))
+    container.contains(&key.as_str())
+        || key.starts_with("duration-")
+        || key.starts_with("encoder-")
         || is_reencoded && statistics.iter().any(|name| key.starts_with(name))
 }
 

@@ -164,6 +164,15 @@ def edge_asymmetric():
     return net.model()
 
 
+def nearest_edge():
+    """Reads behind, then one ahead by a nearest resize, which the far edge moves back: the reach doubles there."""
+    net = Net()
+    net.conv(3, 3, pads=[2, 2, 0, 0])
+    net.then("Resize", "", net.const(np.array([1, 1, 2, 2], np.float32)), mode="nearest", nearest_mode="ceil")
+    net.then("Slice", net.ints(1, 1), net.ints(2**62, 2**62), net.ints(2, 3), net.ints(2, 2))
+    return net.model()
+
+
 def dilated():
     net = Net()
     net.conv(3, 4), net.conv(4, 4, dilation=2), net.conv(4, 3, dilation=4)
@@ -455,7 +464,7 @@ def custom():
 EXACT = [nhwc, nhwc_matmul, u8, f16, fixed, half_fixed, multiple4, reflect, dilated, unet, pool_unet, transposed_x2,
          shuffle_by_reshape, nearest_x2, bilinear_x4, cubic_by_size, constant_nodes, weights_as_inputs, negative_dims,
          nameless_dims, prelu_depthwise, qdq, focus, batch_of_one, window_attention]
-BOUND = [reflect_unet, edge_asymmetric, half_and_back]
+BOUND = [nearest_edge, reflect_unet, edge_asymmetric, half_and_back]
 WHOLE = [global_pool, reduce_mean, instance_norm, whole_attention, align_corners, position_constant]
 REFUSED = {two_inputs: "2 inputs", four_channels: "4 channels", shrinks: "loses 2 rows", mask: "3 channels in, 1 out",
            two_outputs: "2 outputs", classifier: "not a picture", float64: "float64", random_noise: "changes from run to run",

@@ -13,6 +13,8 @@ use crate::error::{Context, Error, Kind, Result};
 const MAX_NODES: usize = 20_000;
 /// Levels of graphs in graphs.
 const MAX_LEVELS: usize = 6;
+/// Graphs in graphs; each is judged with all names around it.
+const MAX_GRAPHS: usize = 256;
 /// Bytes of a name.
 const MAX_NAME: usize = 4096;
 /// Dimensions of a tensor.
@@ -64,13 +66,14 @@ pub fn check(model: &ModelProto) -> Result<i64> {
         return Err(refuse(format!("opset {opset}, vproc reads {OPSETS:?}; convert it with onnx.version_converter")));
     }
     let graph = model.graph.as_ref().ok_or_else(|| refuse("the file holds no graph".into()))?;
-    let mut judge = Judge { n_nodes: 0 };
+    let mut judge = Judge { n_nodes: 0, n_graphs: 0 };
     judge.graph(graph, &HashSet::new(), 0)?;
     Ok(opset)
 }
 
 struct Judge {
     n_nodes: usize,
+    n_graphs: usize,
 }
 
 impl Judge {
@@ -79,6 +82,12 @@ impl Judge {
             return Err(refuse(format!("graphs lie over {MAX_LEVELS} deep in graphs (Loop, If, Scan)")));
         }
         self.n_nodes += graph.node.len();
+        self.n_graphs += 1;
+        if self.n_graphs > MAX_GRAPHS {
+            return Err(refuse(format!(
+                "over {MAX_GRAPHS} graphs in graphs (Loop, If, Scan); simplify it with onnxsim"
+            )));
+        }
         if self.n_nodes > MAX_NODES {
             return Err(refuse(format!("over {MAX_NODES} nodes; simplify it, for example with onnxsim")));
         }
@@ -90,22 +99,22 @@ impl Judge {
             let name = tensor.name.as_deref().unwrap_or("");
             check_tensor(tensor, level).context(|| format!("weights `{}`", short(name)))?;
             named(name)?;
-            given.insert(name);
+            if !given.insert(name) {
+                return Err(refuse(format!("the weights `{}` are given twice", short(name))));
+            }
         }
         for input in &graph.input {
             let name = input.name.as_deref().unwrap_or("");
             named(name)?;
             given.insert(name);
         }
-        let mut own = HashSet::new();
         for node in &graph.node {
             self.node(node, &given, level).context(|| node.label())?;
             for output in node.output.iter().filter(|output| !output.is_empty()) {
                 named(output)?;
-                if !own.insert(output.as_str()) {
+                if !given.insert(output) {
                     return Err(refuse(format!("{}: `{}` is given twice", node.label(), short(output))));
                 }
-                given.insert(output);
             }
         }
         for output in &graph.output {
@@ -152,11 +161,9 @@ impl Judge {
         {
             return Err(refuse("it has an attribute that is sparse or belongs to a function; inline functions".into()));
         }
-        for tensor in attribute.t.iter().chain(&attribute.tensors) {
-            // Only the main graph's own constants may lie outside the file: the rest is never looked for.
-            let level = if attribute.t.is_some() { level } else { level + 1 };
-            check_tensor(tensor, level)?;
-        }
+        // Only the main graph's own constants may lie outside the file: others are never looked for.
+        attribute.t.iter().try_for_each(|tensor| check_tensor(tensor, level))?;
+        attribute.tensors.iter().try_for_each(|tensor| check_tensor(tensor, level + 1))?;
         attribute.g.iter().chain(&attribute.graphs).try_for_each(|graph| self.graph(graph, given, level + 1))
     }
 }

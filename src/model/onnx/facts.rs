@@ -8,24 +8,18 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::model::overrides::Overrides;
-use crate::model::radius::map::lcm;
-use crate::model::radius::value::{Axis, Place, Value};
-use crate::model::radius::{Assumption, Traced, trace};
 use crate::model::{Channels, Element, Layout, NetworkFacts, Port};
 
 use super::Model;
 pub use super::ports::PortFacts;
 use super::ports::{self, Dim};
-use super::proto::{NodeProto, TensorProto, data_type, short};
+use super::proto::{NodeProto, data_type, short};
+use super::seen::{Picture, Seen, candidates, channel_axis, picture, row_axis};
 
-/// The size of free traces: a multiple of all numbers that networks are likely to divide by.
-const LARGE: i64 = 7_096_320;
-/// The least size of the trace that cost is taken from.
-const USUAL: i64 = 256;
-/// Sides and pixels of a fixed size.
-const MAX_PIXELS: i64 = 1 << 28;
 /// Bytes of activations an input pixel.
 const MAX_BYTES_PER_PIXEL: f64 = (1u64 << 20) as f64;
+/// Multiply-adds an input pixel; the largest known upscalers take 20 million.
+const MAX_MULTIPLY_ADDS: f64 = 1e9;
 /// Output pixels per input pixel along a side.
 const MAX_SCALE: i64 = 16;
 
@@ -60,7 +54,7 @@ pub struct GraphFacts {
     pub parameters: u64,
     /// Operators with how often they occur, the most frequent first.
     pub operators: Vec<(String, usize)>,
-    /// Multiply-adds of convolutions and matrix products for each input pixel.
+    /// Multiply-adds of convolutions and matrix products, and what pooling looks at, for each input pixel.
     pub multiply_adds_per_pixel: Option<f64>,
     /// The most bytes of tensors alive at once for each input pixel, without engines' own scratch: rough.
     pub activation_bytes_per_pixel: Option<f64>,
@@ -86,22 +80,6 @@ pub struct GraphFacts {
     refusal: Option<String>,
     /// Whether `refusal` is only that the scale cannot be told, so that an override may give it.
     wants_scale: bool,
-}
-
-/// An output that was found to be a picture.
-#[derive(Clone, Debug, PartialEq)]
-struct Picture {
-    layout: Layout,
-    channels: i64,
-    scale: i64,
-    radius: std::result::Result<usize, String>,
-}
-
-/// Whether a constant is of the kind that is trained.
-fn is_weight(tensor: &TensorProto) -> bool {
-    use data_type::*;
-    let kind = tensor.data_type.unwrap_or(0);
-    !tensor.dims.is_empty() && matches!(kind, FLOAT | FLOAT16 | BFLOAT16 | DOUBLE | INT8 | UINT8)
 }
 
 /// An element type a picture can be given in.
@@ -135,7 +113,7 @@ impl GraphFacts {
                 .initializer
                 .iter()
                 .chain(tensors)
-                .filter(|tensor| is_weight(tensor))
+                .filter(|tensor| tensor.is_weight())
                 .map(|tensor| tensor.count() as u64)
                 .sum(),
             operators: census(&graph.node),
@@ -228,7 +206,7 @@ impl GraphFacts {
             radius: overrides.radius_over(self.radius)?,
             multiple_of: overrides.multiple_over(self.multiple_of)?,
             fixed_size: self.fixed_size,
-            fixed_batch: overrides.batch.or(self.fixed_batch),
+            fixed_batch: overrides.batch_over(self.fixed_batch)?,
         })
     }
 
@@ -328,6 +306,12 @@ impl GraphFacts {
                 "it needs {bytes:.0} bytes for each input pixel, at most {MAX_BYTES_PER_PIXEL:.0} are allowed"
             ));
         }
+        let work = seen.cost.multiply_adds / pixels;
+        if work > MAX_MULTIPLY_ADDS {
+            self.refuse(format!(
+                "it takes {work:.0} multiply-adds for each input pixel, at most {MAX_MULTIPLY_ADDS:.0} are allowed"
+            ));
+        }
         self.pictures(&seen)
     }
 
@@ -392,106 +376,16 @@ impl GraphFacts {
                 self.say("radius", radius, reason);
                 self.radius = Some(radius);
             }
-            Err(reason) => self.say("radius", "whole picture", reason),
+            Err(reason) => {
+                self.say("radius", "whole picture", reason);
+                // What mixes a picture might mix a batch too, and whole frames gain nothing from being batched.
+                if self.fixed_batch.is_none() {
+                    self.fixed_batch = Some(1);
+                    self.say("fixed batch", 1, "a network that looks at whole pictures gets one at a time");
+                }
+            }
         }
         Ok(())
-    }
-}
-
-/// A graph traced at the sizes that conclusions need.
-struct Seen {
-    layout: Layout,
-    channels: i64,
-    /// Rows and columns.
-    fixed: Option<(i64, i64)>,
-    batch: i64,
-    fixed_batch: Option<i64>,
-    batch_reason: &'static str,
-    sizes: Vec<(i64, i64)>,
-    runs: Vec<Traced>,
-    usual: (i64, i64),
-    cost: Traced,
-    multiple_of: i64,
-}
-
-impl Seen {
-    fn new(
-        model: &Model,
-        input: &PortFacts,
-        dims: &[Dim],
-        layout: Layout,
-        channels: i64,
-    ) -> std::result::Result<Seen, String> {
-        let declared = |axis: usize| if let Dim::Fixed(size) = dims[axis] { Some(size) } else { None };
-        let (rows, columns) = (declared(row_axis(layout)), declared(row_axis(layout) + 1));
-        let fixed = rows.or(columns).map(|side| (rows.unwrap_or(side), columns.unwrap_or(side)));
-        if let Some((rows, columns)) = fixed
-            && rows.checked_mul(columns).is_none_or(|pixels| pixels > MAX_PIXELS)
-        {
-            return Err(format!("input {input} is too large, at most {MAX_PIXELS} pixels are allowed"));
-        }
-        let batch = declared(0).unwrap_or(1);
-        if batch > 256 {
-            return Err(format!("input {input} takes {batch} pictures at once, at most 256 are allowed"));
-        }
-        let at = |batch: i64, (rows, columns): (i64, i64)| {
-            let assumption = Assumption { batch, channels, rows, columns, layout, free: fixed.is_none() };
-            trace(model, &input.name, input.element, assumption)
-        };
-        let sizes = match fixed {
-            Some(size) => vec![size],
-            None => vec![(LARGE, 3 * LARGE), (2 * LARGE, LARGE)],
-        };
-        let runs = sizes.iter().map(|&size| at(batch, size)).collect::<std::result::Result<Vec<_>, _>>()?;
-        let multiple_of = runs.iter().try_fold(1, |all, run| lcm(all, run.multiple_of)).unwrap_or(1);
-        let (fixed_batch, batch_reason) = match declared(0) {
-            Some(batch) => (Some(batch), "declared"),
-            None if at(3, sizes[0]).is_ok_and(|three| alike(&runs[0], &three)) => (None, ""),
-            None => (Some(1), "free as declared, but the graph does not treat three pictures like one"),
-        };
-        let side = (USUAL + multiple_of - 1) / multiple_of * multiple_of;
-        let usual = fixed.unwrap_or((side, side));
-        let cost = at(batch, usual)?;
-        Ok(Seen { layout, channels, fixed, batch, fixed_batch, batch_reason, sizes, runs, usual, cost, multiple_of })
-    }
-}
-
-/// Whether a trace with several pictures treats each as the trace with one does.
-fn alike(one: &Traced, three: &Traced) -> bool {
-    one.outputs.iter().zip(&three.outputs).all(|(one, three)| {
-        let (Some(left), Some(right)) = (&one.axes, &three.axes) else { return false };
-        let batch = |axis: &Axis| axis.factors().len() == 1 && axis.factors()[0].place == Place::Batch;
-        one.whole == three.whole
-            && left.len() == right.len()
-            && right.first().is_some_and(batch)
-            && left.iter().zip(right).skip(1).all(|(left, right)| left == right)
-    })
-}
-
-/// Where the channels of a layout are.
-fn channel_axis(layout: Layout) -> usize {
-    if layout == Layout::Nchw { 1 } else { 3 }
-}
-
-/// Where the rows of a layout are; the columns follow.
-fn row_axis(layout: Layout) -> usize {
-    if layout == Layout::Nchw { 2 } else { 1 }
-}
-
-/// Layouts and channel counts that the declared dimensions allow, the likeliest first.
-fn candidates(dims: &[Dim]) -> Vec<(Layout, i64)> {
-    let size = |layout: Layout| if let Dim::Fixed(size) = dims[channel_axis(layout)] { Some(size) } else { None };
-    let picture = |size: Option<i64>| size.filter(|size| matches!(size, 1 | 3));
-    match (size(Layout::Nchw), size(Layout::Nhwc)) {
-        (first, _) if picture(first).is_some() => vec![(Layout::Nchw, first.unwrap_or(3))],
-        (None, None) => {
-            [Layout::Nchw, Layout::Nhwc].into_iter().flat_map(|layout| [(layout, 3), (layout, 1)]).collect()
-        }
-        (None, last) if picture(last).is_none() => vec![(Layout::Nchw, 3), (Layout::Nchw, 1)],
-        (_, last) if picture(last).is_some() => vec![(Layout::Nhwc, last.unwrap_or(3))],
-        (Some(first), Some(last)) if last < first => vec![(Layout::Nhwc, last)],
-        (Some(first), _) => vec![(Layout::Nchw, first)],
-        (None, _) => Vec::new(),
     }
 }
 
@@ -502,55 +396,4 @@ fn census(nodes: &[NodeProto]) -> Vec<(String, usize)> {
     let mut operators: Vec<(String, usize)> = counts.into_iter().collect();
     operators.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     operators
-}
-
-/// The output as a picture of the input's proportions, or why it is none.
-fn picture(
-    value: &Value,
-    axes: &[Axis],
-    size: (i64, i64),
-    likely: Layout,
-    shown: &str,
-) -> std::result::Result<Picture, String> {
-    let other = if likely == Layout::Nchw { Layout::Nhwc } else { Layout::Nchw };
-    let not = || format!("output {shown} is not a picture, vproc runs picture-to-picture networks");
-    if axes.len() != 4 {
-        return Err(not());
-    }
-    let along = |axis: &Axis, wanted: fn(&Place) -> bool| match axis.as_spatial() {
-        Some(factor) => wanted(&factor.place),
-        None => value.whole.is_some() && axis.is_plain(),
-    };
-    let fits = |layout: &Layout| {
-        let at = row_axis(*layout);
-        along(&axes[at], |place| matches!(place, Place::Rows(_)))
-            && along(&axes[at + 1], |place| matches!(place, Place::Columns(_)))
-            && axes[channel_axis(*layout)].is_plain()
-    };
-    let layout = [likely, other].into_iter().find(fits).ok_or_else(not)?;
-    let at = row_axis(layout);
-    let (rows, columns) = (axes[at].size(), axes[at + 1].size());
-    let scale = rows / size.0;
-    if scale < 1 || rows != scale * size.0 || columns != scale * size.1 {
-        let (missing, parts) = (size.0 - rows, size.0 as f64 / rows.max(1) as f64);
-        let how = match missing {
-            1..=4096 => format!("loses {missing} rows; pad inside the network"),
-            _ if rows < size.0 => format!("is {parts:.3} times smaller than the input"),
-            _ => format!(
-                "is {:.3} times as high and {:.3} times as wide as the input",
-                1.0 / parts,
-                columns as f64 / size.1 as f64
-            ),
-        };
-        return Err(format!(
-            "output {shown} {how}, vproc runs networks that keep the size or multiply it by a whole number"
-        ));
-    }
-    let reach = |axis: &Axis| axis.as_spatial().and_then(|factor| factor.map()?.radius(scale));
-    let radius = match (&value.whole, reach(&axes[at]), reach(&axes[at + 1])) {
-        (None, Some(down), Some(across)) => Ok(down.max(across)),
-        (Some(whole), ..) => Err(whole.to_string()),
-        _ => Err("output pixels do not keep step with the input's".to_owned()),
-    };
-    Ok(Picture { layout, channels: axes[channel_axis(layout)].size(), scale, radius })
 }

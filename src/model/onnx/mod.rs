@@ -12,6 +12,7 @@ pub mod facts;
 mod ports;
 pub mod proto;
 mod scan;
+mod seen;
 
 use std::io::Read;
 use std::path::Path;

@@ -44,8 +44,8 @@ impl fmt::Display for PortFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` {} ", short(&self.name), self.element_name())?;
         let Some(dims) = &self.dims else { return f.write_str("of any shape") };
-        let dims: Vec<String> = dims.iter().map(Dim::to_string).collect();
-        write!(f, "[{}]", dims.join(", "))
+        let shown: Vec<String> = dims.iter().take(8).map(Dim::to_string).collect();
+        write!(f, "[{}{}]", shown.join(", "), if dims.len() > 8 { ", ..." } else { "" })
     }
 }
 

@@ -278,6 +278,13 @@ impl TensorProto {
         self.dims.iter().map(|&dim| dim as usize).product()
     }
 
+    /// Whether it is of the kind that is trained: floats or bytes, no scalar.
+    pub fn is_weight(&self) -> bool {
+        use data_type::*;
+        let kind = self.data_type.unwrap_or(0);
+        !self.dims.is_empty() && matches!(kind, FLOAT | FLOAT16 | BFLOAT16 | DOUBLE | INT8 | UINT8)
+    }
+
     /// The elements as numbers, for the small tensors that decide shapes; `None` for types that cannot.
     pub fn numbers(&self) -> Option<Vec<f64>> {
         use data_type::*;

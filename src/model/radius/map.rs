@@ -122,17 +122,24 @@ impl Map {
         Some(Map { up, down: up / self.up * self.down, reach }.reduced())
     }
 
-    /// Widens the reach so that it still holds when reads beyond the edge are folded back inside (reflection,
-    /// replication, repetition of the edge): a reach to one side then appears on the other.
-    pub fn folded(&self) -> Map {
-        if let (1, 1, [Some((first, last))]) = (self.up, self.down, self.reach.as_slice())
-            && first + last == 0
-        {
-            return self.clone();
-        }
-        let extent = self.reach.iter().flatten().map(|(first, last)| first.abs().max(last.abs())).max().unwrap_or(0);
-        let extent = extent + 2 * (self.down / self.up + 1);
-        Map { reach: vec![Some((-extent, extent + self.down - 1)); self.up as usize], ..self.clone() }
+    /// Widens the reach so that it still holds when reads beyond the edge of this axis of `size` elements are folded
+    /// back inside (reflection, replication), in a picture of `rows`: a reach to one side then appears on the other.
+    ///
+    /// With `e` the place of an element in the picture and `lo`, `hi` its reach around it: seen from any pixel, what
+    /// element `k` reaches must be no farther than what element `-k` is said to reach, which takes `lo <= -hi`; at the
+    /// far edge, whose last element begins `down / up` before the end, it takes `hi >= -lo + 2 (down / up - 1)`.
+    pub fn folded(&self, size: i64, rows: i64) -> Map {
+        let (up, down) = (self.up, self.down);
+        // In parts of 1/up of a row, relative to each element's own place.
+        let around = (0..).zip(&self.reach).filter_map(|(phase, reach)| {
+            reach.map(|(first, last)| (first * up - phase * down, last * up - phase * down))
+        });
+        let Some((lo, hi)) = around.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else { return self.clone() };
+        // Elements that an earlier crop took away move the far edge inwards.
+        let missing = (rows.saturating_mul(up).saturating_sub(size.saturating_mul(down))).clamp(0, 1 << 20);
+        let (lo, hi) = (lo.min(-hi), hi.max(2 * (down - up) + 2 * missing - lo));
+        let reach = |phase: i64| Some(((lo + phase * down).div_euclid(up), -(-hi - phase * down).div_euclid(up)));
+        Map { up, down, reach: (0..up).map(reach).collect() }.reduced()
     }
 
     /// The radius, when this is the axis of an output with `scale` elements for every input row.
@@ -212,6 +219,53 @@ mod tests {
         ] {
             let expected = (0..64).map(|j| walk(&chain, j).iter().map(|row| (row - j).abs()).max().unwrap()).max();
             assert_eq!(radius(&chain, 1), expected.map(|r| r as usize), "{chain:?}");
+        }
+    }
+
+    /// The farthest row from `index` that a chain reaches on `rows` rows when reads beyond an edge are reflected.
+    fn walk_reflected(steps: &[Step], rows: i64, index: i64) -> i64 {
+        let sizes: Vec<i64> = steps
+            .iter()
+            .scan(rows, |size, step| {
+                let before = *size;
+                *size = *size * step.up / step.down;
+                Some(before)
+            })
+            .collect();
+        let set = steps.iter().zip(sizes).rev().fold(vec![index], |set, (step, size)| {
+            let read = |j: i64| {
+                let (q, phase) = (j.div_euclid(step.up), j.rem_euclid(step.up));
+                step.taps[phase as usize].iter().map(move |tap| {
+                    let at = (q * step.down + tap).abs();
+                    if at >= size { 2 * (size - 1) - at } else { at }
+                })
+            };
+            let mut all: Vec<i64> = set.into_iter().flat_map(read).collect();
+            all.sort_unstable();
+            all.dedup();
+            all
+        });
+        set.iter().map(|row| (row - index).abs()).max().unwrap_or(0)
+    }
+
+    #[test]
+    fn reflection_at_the_edges_stays_within_the_radius() {
+        let (conv, down, up) = (Step::kernel(1, 3, 1, 1), Step::kernel(2, 3, 1, 1), Step::repeat(2));
+        let (ahead, behind) = (Step::window(1, vec![0, 1, 2]), Step::window(1, vec![-1, 0]));
+        for (chain, slack) in [
+            (vec![conv.clone(), conv.clone()], 0),
+            (vec![down.clone(), conv.clone(), up.clone(), conv.clone()], 3),
+            (vec![down.clone(), down.clone(), conv.clone(), up.clone(), up.clone(), conv.clone()], 8),
+            (vec![ahead.clone(), behind.clone()], 1),
+            (vec![ahead.clone(), down, behind, up, ahead], 8),
+        ] {
+            let rows = 32;
+            let truth = (0..rows).map(|row| walk_reflected(&chain, rows, row)).max().unwrap();
+            let fold = |(map, size): (Map, i64), step: &Step| {
+                Some((map.folded(size, rows).after(step)?, size * step.up / step.down))
+            };
+            let radius = chain.iter().try_fold((Map::identity(), rows), fold).unwrap().0.radius(1).unwrap() as i64;
+            assert!((truth..=truth + slack).contains(&radius), "{radius}, true {truth}: {chain:?}");
         }
     }
 

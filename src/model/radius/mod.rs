@@ -53,7 +53,7 @@ pub struct Traced {
     pub multiple_of: i64,
     /// Which operators ask for it.
     pub multiple_reasons: Vec<String>,
-    /// Multiply-adds of convolutions and matrix products for the whole input.
+    /// Multiply-adds of convolutions and matrix products, and what pooling looks at, for the whole input.
     pub multiply_adds: f64,
     /// The most bytes that tensors between operators take at once, for the whole input.
     pub peak_bytes: f64,
@@ -184,7 +184,8 @@ impl<'a> Trace<'a> {
         let inputs: Vec<Option<&Value>> = read.iter().map(Option::as_ref).collect();
         let mut given = match self.rule(node, &inputs) {
             Ok(given) => given,
-            Err(Stop::Impossible(what)) => return Err(format!("{}: {what}", node.label())),
+            // A list from the file may be of any length.
+            Err(Stop::Impossible(what)) => return Err(format!("{}: {what:.300}", node.label())),
             Err(Stop::Opaque) => Vec::new(),
         };
         let origin = inputs.iter().flatten().map(|value| value.origin).max().unwrap_or(Origin::Constant);
@@ -236,10 +237,7 @@ impl<'a> Trace<'a> {
         let rows = factors().filter(|factor| matches!(factor.place, Place::Rows(_))).count();
         let columns = factors().filter(|factor| matches!(factor.place, Place::Columns(_))).count();
         let proportional = factors().all(|factor| {
-            let picture = match factor.place {
-                Place::Rows(_) => self.assumption.rows,
-                _ => self.assumption.columns,
-            };
+            let picture = self.side(factor);
             factor.map().is_none_or(|map| {
                 let (expected, size) = (picture as f64 * map.up() as f64, factor.size as f64 * map.down() as f64);
                 (expected - size).abs() <= expected / 4.0 + (4 * map.down()) as f64
@@ -249,6 +247,11 @@ impl<'a> Trace<'a> {
             value.whole = Some(format!("{} looks at the whole picture", node.label()).into());
         }
         Ok(())
+    }
+
+    /// The picture's size along a factor.
+    fn side(&self, factor: &Factor) -> i64 {
+        if matches!(factor.place, Place::Rows(_)) { self.assumption.rows } else { self.assumption.columns }
     }
 
     /// Records that rows and columns must be multiples of `multiple`.

@@ -25,19 +25,20 @@ struct Kind<'a> {
 fn fraction(scale: f64) -> Option<(i64, i64)> {
     (1..=MAX_PART).find_map(|q| {
         let p = (scale * q as f64).round();
-        ((p - scale * q as f64).abs() < 1e-5 * q as f64 && p >= 1.0 && p <= MAX_PART as f64).then_some((p as i64, q))
+        let near = (p / q as f64 - scale).abs() <= 2e-7 * scale;
+        (near && p >= 1.0 && p <= MAX_PART as f64).then_some((p as i64, q))
     })
 }
 
 /// The taps of a scale `p/q`, `None` for kinds whose places drift over the picture.
-fn step(kind: &Kind, p: i64, q: i64) -> Option<Step> {
+fn step(kind: &Kind, p: i64, q: i64, scale: f64) -> Option<Step> {
     // Places in units of 1/(2p): exact integers. `shift` and `back` are the half pixels.
     let half = match kind.coordinates {
         "half_pixel" | "pytorch_half_pixel" | "half_pixel_symmetric" => 1,
         "asymmetric" => 0,
         _ => return None,
     };
-    let exact = q == 1 || (p == 1 && q.count_ones() == 1);
+    let exact = scale == p as f64 / q as f64 && (q == 1 || (p == 1 && q.count_ones() == 1));
     let spread = if kind.antialias && q > p { (q + p - 1) / p } else { 1 };
     let taps = |phase: i64| {
         let place = (2 * phase + half) * q - half * p;
@@ -113,8 +114,15 @@ impl Trace<'_> {
                 continue;
             }
             let stepped = match axes[axis].as_spatial() {
-                Some(factor) => match fraction(scale).and_then(|(p, q)| step(&kind, p, q)) {
-                    Some(step) => self.step(node, &factor, &step, size)?,
+                Some(mut factor) => match fraction(scale).and_then(|(p, q)| step(&kind, p, q, scale)) {
+                    Some(step) => {
+                        // Linear and cubic taps hold the edge that a tap beyond it is moved to; a nearest one is alone.
+                        let beyond = step.taps.iter().flatten().any(|tap| !(0..step.down).contains(tap));
+                        if let Some(map) = factor.map().filter(|_| beyond && kind.mode == "nearest") {
+                            factor = factor.moved(factor.size, map.folded(factor.size, self.side(&factor)));
+                        }
+                        self.step(node, &factor, &step, size)?
+                    }
                     None => None,
                 },
                 None => axes[axis].is_plain().then(|| Axis::plain(size)),
@@ -143,11 +151,11 @@ mod tests {
     #[test]
     fn taps_are_those_of_the_definition() {
         let kind = |mode, coordinates| Kind { mode, coordinates, nearest: "floor", antialias: false };
-        let taps = |kind: &Kind, p, q| step(kind, p, q).unwrap().taps;
+        let taps = |kind: &Kind, p, q| step(kind, p, q, p as f64 / q as f64).unwrap().taps;
         assert_eq!(taps(&kind("nearest", "asymmetric"), 2, 1), [[0], [0]]);
         assert_eq!(taps(&kind("linear", "half_pixel"), 2, 1), [[-1, 0], [0, 1]]);
         assert_eq!(taps(&kind("linear", "half_pixel"), 1, 2), [[0, 1]]);
         assert_eq!(taps(&kind("cubic", "asymmetric"), 2, 1), [vec![0], vec![-1, 0, 1, 2]]);
-        assert!(step(&kind("linear", "align_corners"), 2, 1).is_none());
+        assert!(step(&kind("linear", "align_corners"), 2, 1, 2.0).is_none());
     }
 }

@@ -204,7 +204,11 @@ impl Trace<'_> {
             let (size, used) = slide(node, axis.size(), window)?;
             Ok((Step::kernel(used.stride, used.kernel, used.dilation, used.pads.0), size))
         });
-        Ok(vec![self.along(node, data, axes[..2].to_vec(), steps)?])
+        let value = self.along(node, data, axes[..2].to_vec(), steps)?;
+        if value.origin == Origin::Picture {
+            self.multiply_adds += value.count() * kernel.iter().map(|&size| size as f64).product::<f64>();
+        }
+        Ok(vec![value])
     }
 
     /// DepthToSpace: each element becomes a block of them.
@@ -263,7 +267,7 @@ impl Trace<'_> {
                 Some(_) if mode == "wrap" => None,
                 Some(mut factor) => {
                     if let Some(map) = factor.map().filter(|_| folded) {
-                        factor = factor.moved(factor.size, map.folded());
+                        factor = factor.moved(factor.size, map.folded(factor.size, self.side(&factor)));
                     }
                     self.step(node, &factor, &Step::window(1, vec![-before]), size)?
                 }

@@ -1,0 +1,39 @@
+//! Running the program and finding what it is tested on.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What a run of the program gave.
+pub struct Ran {
+    /// The exit status; -1 when a signal ended it.
+    pub status: i32,
+    /// What it said.
+    pub stderr: String,
+}
+
+/// `vproc INPUT -o OUTPUT ARGUMENTS`.
+pub fn run(input: &Path, output: &Path, arguments: &[&str]) -> Ran {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_vproc")).arg(input).arg("-o").arg(output).args(arguments).output().unwrap();
+    Ran { status: output.status.code().unwrap_or(-1), stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
+}
+
+/// The folder of shared clips and networks; `None` with a printed reason where it is absent.
+pub fn shared() -> Option<PathBuf> {
+    let named = std::env::var_os("VPROC_SHARED").map(PathBuf::from);
+    let folder = named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"));
+    if folder.join("data/clips").is_dir() {
+        return Some(folder);
+    }
+    eprintln!("skipped: no shared clips at {}", folder.display());
+    None
+}
+
+/// Whether all these programs are there; prints which one is not.
+pub fn has_tools(names: &[&str]) -> bool {
+    let missing = names.iter().find(|name| Command::new(name).arg("-version").output().is_err());
+    if let Some(name) = missing {
+        eprintln!("skipped: {name} is not installed");
+    }
+    missing.is_none()
+}
