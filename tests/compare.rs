@@ -5,14 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// Whether FFmpeg's program is here; else a printed reason.
-fn has_ffmpeg(test: &str) -> bool {
-    let found = Command::new("ffmpeg").arg("-version").output().is_ok_and(|output| output.status.success());
-    if !found {
-        println!("skipped {test}: ffmpeg is not here");
-    }
-    found
-}
+use crate::support::has_tools;
 
 fn ffmpeg(folder: &Path, arguments: &str) -> String {
     let mut command = Command::new("ffmpeg");
@@ -54,7 +47,7 @@ fn figure(line: &str, name: &str) -> f64 {
 
 #[test]
 fn psnr_and_ssim_are_those_of_ffmpegs_filters() {
-    if !has_ffmpeg("the filters") {
+    if !has_tools(&["ffmpeg"]) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -110,33 +103,33 @@ fn psnr_and_ssim_are_those_of_ffmpegs_filters() {
 
 #[test]
 fn what_differs_is_told_and_what_is_the_same_is_not() {
-    if !has_ffmpeg("differences") {
+    if !has_tools(&["ffmpeg"]) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let source = "-f lavfi -i testsrc2=size=160x120:rate=25:duration=1 -f lavfi -i sine=duration=1 -pix_fmt yuv420p";
-    ffmpeg(folder, &format!("{source} -c:v libx264 -preset ultrafast -qp 0 -c:a aac -metadata title=one a.mp4"));
-    ffmpeg(folder, "-i a.mp4 -c copy -metadata title=two same.mkv");
-    ffmpeg(folder, "-i a.mp4 -an -c:v libx264 -preset ultrafast -crf 30 lossy.mp4");
-    ffmpeg(folder, "-i a.mp4 -c copy -frames:v 20 short.mkv");
-    ffmpeg(folder, "-i a.mp4 -an -vf setpts=N/20/TB -fps_mode passthrough -c:v ffv1 slow.mkv");
-    ffmpeg(folder, "-i a.mp4 -an -vf scale=80:60 -c:v ffv1 small.mkv");
-    ffmpeg(folder, "-i a.mp4 -an -vf format=yuv444p -c:v ffv1 full.mkv");
-    ffmpeg(folder, "-i a.mp4 -an -vf setsar=4/3 -c:v ffv1 wide.mkv");
-    ffmpeg(folder, "-i a.mp4 -an -pix_fmt yuv420p -f yuv4mpegpipe raw.y4m");
+    ffmpeg(folder, &format!("{source} -c:v libx264 -preset ultrafast -qp 0 -c:a pcm_s16le -metadata title=one a.mov"));
+    ffmpeg(folder, "-i a.mov -c copy -metadata title=two same.mkv");
+    ffmpeg(folder, "-i a.mov -an -c:v libx264 -preset ultrafast -crf 30 lossy.mp4");
+    ffmpeg(folder, "-i a.mov -c copy -frames:v 20 short.mkv");
+    ffmpeg(folder, "-i a.mov -an -vf setpts=N/20/TB -fps_mode passthrough -c:v ffv1 slow.mkv");
+    ffmpeg(folder, "-i a.mov -an -vf scale=80:60 -c:v ffv1 small.mkv");
+    ffmpeg(folder, "-i a.mov -an -vf format=yuv444p -c:v ffv1 full.mkv");
+    ffmpeg(folder, "-i a.mov -an -vf setsar=4/3 -c:v ffv1 wide.mkv");
+    ffmpeg(folder, "-i a.mov -an -pix_fmt yuv420p -f yuv4mpegpipe raw.y4m");
     let told = |arguments: &[&str]| {
         let output = compare(folder, arguments);
         assert!(output.stderr.is_empty(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         (output.status.code().unwrap(), lines(&output.stdout, "different"), lines(&output.stdout, "note"))
     };
-    assert_eq!(told(&["a.mp4", "a.mp4"]), (0, vec![], vec![]));
-    let (status, different, notes) = told(&["a.mp4", "same.mkv"]);
+    assert_eq!(told(&["a.mov", "a.mov"]), (0, vec![], vec![]));
+    let (status, different, notes) = told(&["a.mov", "same.mkv"]);
     assert_eq!((status, different.len()), (0, 0), "{different:?}");
     for what in ["container: mov,mp4", "title 'one' and 'two'"] {
         assert!(notes.iter().any(|note| note.contains(what)), "{what}: {notes:?}");
     }
-    assert_eq!(told(&["a.mp4", "raw.y4m"]).0, 0);
+    assert_eq!(told(&["a.mov", "raw.y4m"]).0, 0);
     for (other, what) in [
         ("lossy.mp4", "samples: in"),
         ("short.mkv", "frames: 25 and"),
@@ -145,26 +138,26 @@ fn what_differs_is_told_and_what_is_the_same_is_not() {
         ("full.mkv", "pixel format: yuv420p and yuv444p"),
         ("wide.mkv", "sample aspect ratio: 1/1 and 4/3"),
     ] {
-        let (status, different, _) = told(&["a.mp4", other]);
+        let (status, different, _) = told(&["a.mov", other]);
         assert_eq!(status, 1, "{other}");
         assert!(different.iter().any(|line| line.contains(what)), "{other}: {different:?}");
     }
-    assert!(told(&["a.mp4", "lossy.mp4"]).2.iter().any(|note| note.contains("audio streams: 1 and 0")));
-    assert_eq!(told(&["a.mp4", "lossy.mp4", "--min-psnr", "15"]).0, 0);
-    let (status, different, _) = told(&["a.mp4", "lossy.mp4", "--min-psnr", "60"]);
+    assert!(told(&["a.mov", "lossy.mp4"]).2.iter().any(|note| note.contains("audio streams: 1 and 0")));
+    assert_eq!(told(&["a.mov", "lossy.mp4", "--min-psnr", "15"]).0, 0);
+    let (status, different, _) = told(&["a.mov", "lossy.mp4", "--min-psnr", "60"]);
     assert_eq!(status, 1);
     assert!(different[0].contains("less than 60"), "{different:?}");
-    assert_eq!(told(&["a.mp4", "short.mkv", "--min-psnr", "15"]).0, 1);
-    let (_, small) = json(folder, "a.mp4", "small.mkv");
+    assert_eq!(told(&["a.mov", "short.mkv", "--min-psnr", "15"]).0, 1);
+    let (_, small) = json(folder, "a.mov", "small.mkv");
     assert_eq!(small["pooled_metrics"], serde_json::json!({}));
-    let (status, same) = json(folder, "a.mp4", "same.mkv");
+    let (status, same) = json(folder, "a.mov", "same.mkv");
     assert_eq!((status, same["different"].as_bool(), same["a"]["frames"].as_u64()), (0, Some(false), Some(25)));
-    assert_eq!(compare(folder, &["a.mp4", "missing.mkv"]).status.code(), Some(4));
+    assert_eq!(compare(folder, &["a.mov", "missing.mkv"]).status.code(), Some(4));
 }
 
 #[test]
 fn times_that_only_round_differently_are_equal_with_a_bound_and_different_without() {
-    if !has_ffmpeg("rounding") {
+    if !has_tools(&["ffmpeg"]) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

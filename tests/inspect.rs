@@ -1,9 +1,10 @@
 //! `vproc inspect` on videos and networks, and `vproc models`.
 
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
+
+use crate::support;
 
 fn vproc(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vproc"));
@@ -24,13 +25,7 @@ fn text_of(arguments: &[&str]) -> String {
 
 /// A shared file, or `None` with a printed reason.
 fn shared(name: &str) -> Option<String> {
-    let given = std::env::var_os("VPROC_SHARED").map(PathBuf::from);
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let found = given.into_iter().chain([beside]).map(|place| place.join("data").join(name)).find(|path| path.exists());
-    if found.is_none() {
-        println!("skipped: {name} is not here; set VPROC_SHARED to the folder that holds data/");
-    }
-    found.map(|path| path.to_str().unwrap().to_owned())
+    Some(support::shared()?.join("data").join(name).to_str().unwrap().to_owned())
 }
 
 #[test]
@@ -56,7 +51,7 @@ fn what_the_shared_clips_hold_is_told() {
     };
     // Frames, variable rate, and a field of the video with its value.
     let table = [
-        ("awesome movie.mov", 269, true, "field_order", json!("progressive")),
+        ("awesome movie.mov", 123, true, "field_order", json!("progressive")),
         ("talking_head_176x144_sar.mp4", 120, false, "sample_aspect_ratio", json!("128:117")),
         ("rotated_90.mov", 0, false, "rotation", json!(90)),
         ("rotated_270_3frames.mov", 3, false, "rotation", json!(270)),
@@ -156,7 +151,7 @@ fn the_built_in_networks_are_listed() {
     let models = json_of(&["models"]);
     let models = models["models"].as_array().unwrap();
     let text = text_of(&["models"]);
-    for name in ["identity", "nearest-x2", "upscale-x2", "upscale-x2-fast"] {
+    for name in ["identity", "nearest-x2", "upscale-x2", "upscale-x2-fast", "restore"] {
         let model = models.iter().find(|model| model["name"] == name).unwrap();
         assert!(model["scale"].as_u64().is_some_and(|scale| scale >= 1), "{model}");
         assert!(text.lines().any(|line| line.split_whitespace().next() == Some(name)), "{text}");

@@ -41,6 +41,11 @@ const BUILTINS: &[Builtin] = &[
         about: "twice the width and height, for slow machines",
         code: Code::Onnx(include_bytes!("../../models/upscale-x2-fast.onnx")),
     },
+    Builtin {
+        name: "restore",
+        about: "the same size, less noise and fewer marks of compression",
+        code: Code::Onnx(include_bytes!("../../models/restore.onnx")),
+    },
 ];
 
 /// All of them, in the order to list them.
