@@ -7,6 +7,7 @@ mod clips;
 mod compare;
 mod hostile_networks;
 mod inspect;
+mod layering;
 mod networks;
 mod raw_video;
 mod sandbox;
