@@ -1,8 +1,8 @@
 //! vproc runs a neural network over every frame of a video and writes the video back with everything else untouched.
 //!
 //! The rooms, from the ground up: `error` and `time`; `frame`; `av` (FFmpeg), `model` (networks) and `simd` (kernels);
-//! `source`, `sink`, `infer` (engines), `head` (pictures to tensors and back), `plan`; `pipeline` (the chain) and
-//! `report`; `command` and `cli`. Imports run down only.
+//! `source`, `sink`, `infer` (engines), `head` (pictures to tensors and back), `quality` (how alike pictures are),
+//! `plan`; `pipeline` (the chain) and `report`; `command` and `cli`. Imports run down only.
 
 pub mod av;
 pub mod cli;
@@ -17,6 +17,7 @@ pub mod measure;
 pub mod model;
 pub mod pipeline;
 pub mod plan;
+pub mod quality;
 pub mod report;
 pub mod sandbox;
 pub mod sequence;

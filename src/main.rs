@@ -37,9 +37,9 @@ fn start() -> Result<u8> {
             interrupt::watch(|| log::line("stopping after the frames under way; once more stops at once"))?;
             command::run(&config)
         }
-        Invocation::Inspect { file } => {
-            confine(&command::input_grants(&file));
-            command::inspect(&file)
+        Invocation::Inspect { file, json } => {
+            confine(&command::inspect_grants(&file));
+            command::inspect(&file, json)
         }
         Invocation::Compare { a, b, min_psnr, json } => {
             let mut grants = command::input_grants(&a);

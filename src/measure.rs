@@ -3,6 +3,9 @@
 //!
 //! Everything here opens things and concludes nothing; the conclusions are the plan's.
 
+pub mod network;
+pub mod packets;
+
 use std::path::{Path, PathBuf};
 
 use crate::av::{self, Chapter, EncoderCodec, Input, InputOptions, OutputStream, Stream, Writer};

@@ -4,7 +4,9 @@
 
 mod cli;
 mod clips;
+mod compare;
 mod hostile_networks;
+mod inspect;
 mod layering;
 mod networks;
 mod pictures;

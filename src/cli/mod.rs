@@ -25,6 +25,8 @@ pub enum Invocation {
     Inspect {
         /// A video or a network.
         file: OsString,
+        /// The result is one JSON object.
+        json: bool,
     },
     /// Compares two videos.
     Compare {
@@ -77,7 +79,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed> {
     };
     let (mut quiet, mut verbose) = (cli.say.quiet, cli.say.verbose);
     let invocation = match (cli.command, cli.run.generate) {
-        (Some(Command::Inspect { file }), _) => Invocation::Inspect { file },
+        (Some(Command::Inspect { file, json }), _) => Invocation::Inspect { file, json },
         (Some(Command::Compare { a, b, min_psnr, json }), _) => {
             let min_psnr = min_psnr.as_deref().map(number).transpose().context(|| "--min-psnr")?;
             Invocation::Compare { a, b, min_psnr, json }
@@ -179,7 +181,9 @@ mod tests {
         assert_eq!(run("./inspect -o null:").input, "./inspect");
         assert_eq!(run("-o - -n -").output, Output::Stdout);
         assert_eq!(run("a -o md5: -n").overwrite, Overwrite::Never);
-        assert!(matches!(parsed("inspect a.mp4").unwrap().invocation, Invocation::Inspect { file } if file == "a.mp4"));
+        assert!(
+            matches!(parsed("inspect a.mp4").unwrap().invocation, Invocation::Inspect { file, json: false } if file == "a.mp4")
+        );
         assert!(matches!(parsed("models --json").unwrap().invocation, Invocation::Models { json: true }));
         let compare = parsed("compare a b --min-psnr 40.5 -v").unwrap();
         assert!(matches!(compare.invocation, Invocation::Compare { min_psnr: Some(40.5), json: false, .. }));

@@ -42,11 +42,18 @@ pub struct Cli {
 pub enum Command {
     /// Tell what is in a video or a network
     Inspect {
-        /// A video or an ONNX file
+        /// A video, an ONNX file, or the name of a built-in network
         #[arg(value_hint = ValueHint::FilePath)]
         file: OsString,
+        /// Write one JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// Compare two videos: frames, pts, streams, tags, PSNR and SSIM
+    ///
+    /// The exit status is 1 when the two do not show the same pictures at the same time: number of frames, pts, size,
+    /// pixel format, samples, and the tags that decide how samples are shown where both have them. Other differences in
+    /// streams, tags and metadata are listed.
     Compare {
         /// The one video
         #[arg(value_hint = ValueHint::FilePath)]
@@ -54,7 +61,9 @@ pub enum Command {
         /// The other video
         #[arg(value_hint = ValueHint::FilePath)]
         b: OsString,
-        /// The least PSNR for which they count as equal
+        /// The least PSNR of any plane of any frame for which they count as equal
+        ///
+        /// Times may then differ by what the two files' time bases round.
         #[arg(long, value_name = "DB", allow_hyphen_values = true)]
         min_psnr: Option<String>,
         /// Write one JSON object

@@ -1,10 +1,127 @@
-//! What is in a file.
+//! What is in a file: a video with what would be done with it, or a network with what it does.
 
 use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Kind, Result};
+use crate::av::{Input, InputOptions};
+use crate::config::{Output, RunConfig};
+use crate::error::{Context, Error, Kind, Result};
+use crate::measure;
+use crate::measure::packets;
+use crate::model::overrides::Overrides;
+use crate::model::{Network, NetworkCode, builtin, onnx};
+use crate::plan::Threads;
+use crate::plan::container::Container;
+use crate::plan::encoding::{Wishes, default_encoder, plan_encoding};
+use crate::report::inspect::{Found, Planned};
+use crate::report::media::Media;
+use crate::report::network::Card;
 
-/// Tells what is in a video or a network; the exit status.
-pub fn inspect(file: &OsStr) -> Result<u8> {
-    Err(Error::new(Kind::Internal, format!("not built yet: inspect {}", file.to_string_lossy())))
+/// Packets of the source are damaged.
+const STATUS_DAMAGED: u8 = 3;
+
+/// Tells what is in a video or a network, as JSON or for people; the exit status.
+pub fn inspect(file: &OsStr, json: bool) -> Result<u8> {
+    let path = Path::new(file);
+    let name = file.to_string_lossy();
+    let builtin = builtin::list().iter().find(|builtin| builtin.name == name).filter(|_| !path.exists());
+    let card = if let Some(builtin) = builtin {
+        Some(of_network(name.into_owned(), builtin.graph(), &Overrides::default(), Some(builtin.network()))?)
+    } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx")) {
+        let graph = onnx::load(path)?;
+        Some(of_network(name.into_owned(), Some(graph), &measure::network_overrides(path, None)?, None)?)
+    } else {
+        None
+    };
+    match card {
+        Some(card) if json => super::print_json(&card.json()).map(|()| 0),
+        Some(card) => super::print(card.text().as_bytes()).map(|()| 0),
+        None => of_video(file, json).context(|| file.to_string_lossy()),
+    }
+}
+
+/// What a network's graph says, and what it does when it is run.
+fn of_network(
+    name: String,
+    graph: Option<onnx::LoadedGraph>,
+    overrides: &Overrides,
+    in_code: Option<Network>,
+) -> Result<Card> {
+    let mut said = overrides.conclusions("said in the TOML beside the file");
+    let (mut cost, mut network) = (0.0, Err("it could not be read".to_owned()));
+    if let Some(graph) = &graph {
+        let of_file = Overrides::from_metadata(&graph.facts.metadata).conclusions("said in the file's metadata");
+        // The scale stands among the graph's own facts.
+        let known = |fact: &str| fact == "scale" || said.iter().any(|conclusion| conclusion.fact == fact);
+        let of_file: Vec<_> = of_file.into_iter().filter(|conclusion| !known(conclusion.fact)).collect();
+        said.extend(of_file);
+        cost = graph.facts.multiply_adds_per_pixel.unwrap_or(0.0);
+        network = match graph.facts.picture_facts(overrides) {
+            Ok(facts) => Ok(Network {
+                name: name.clone(),
+                hash: graph.hash,
+                facts,
+                code: NetworkCode::Onnx(graph.bytes.clone()),
+            }),
+            // A mistake in the TOML is the person's, a network that gives no picture is a finding.
+            Err(error) if error.kind() == Kind::Usage => return Err(error.context(name)),
+            Err(error) => Err(error.to_string()),
+        };
+    }
+    let network = in_code.map_or(network, Ok);
+    let trial = match &network {
+        Ok(network) => measure::network::trial(network, cost).map_err(|error| error.to_string()),
+        Err(_) => Err("it gives no picture from a picture".to_owned()),
+    };
+    Ok(Card { name, graph: graph.map(|graph| graph.facts), said, facts: network.map(|network| network.facts), trial })
+}
+
+/// What a container holds, what its packets say, and what would be done by default.
+fn of_video(file: &OsStr, json: bool) -> Result<u8> {
+    let path = Path::new(file);
+    let mut input = Input::open(path, &InputOptions::default())?;
+    let media = Media::of(&input);
+    let packets = packets::read(&mut input)?;
+    let video = input.best_video();
+    drop(input);
+    let container = match Container::of(path) {
+        Container::Other => Container::Matroska,
+        known => known,
+    };
+    let planned = planned(file, container).map_err(|error| error.to_string());
+    let status = if packets.damage.is_empty() { 0 } else { STATUS_DAMAGED };
+    let found = Found { name: file.to_string_lossy().into_owned(), media, packets, video, planned };
+    if json {
+        super::print_json(&found.json())?
+    } else {
+        super::print(found.text().as_bytes())?
+    }
+    Ok(status)
+}
+
+/// What a run without options would do with the file, for an output in `container`.
+fn planned(file: &OsStr, container: Container) -> Result<Planned> {
+    let muxer = container.muxer().ok_or_else(|| Error::new(Kind::Internal, "a container without a muxer"))?;
+    let extension = if container == Container::Matroska { "mkv" } else { muxer };
+    let output = PathBuf::from(format!("output.{extension}"));
+    let config = RunConfig { input: file.to_owned(), output: Output::File(output), ..RunConfig::default() };
+    let threads = Threads::new(&config, measure::hardware());
+    let opened = measure::open_source(&config, threads.decoder)?;
+    let rest = measure::rest(&config, &opened, container, muxer)?;
+    let source = opened.source.facts();
+    let network = measure::open_network(&config)?;
+    let size = (source.width * network.facts.scale, source.height * network.facts.scale);
+    let facts = measure::encoder(default_encoder(container, source.format.bit_depth))?;
+    let format = source.format.planar();
+    let hdr = &source.side_data;
+    let encoding =
+        plan_encoding(&facts, &Wishes::default(), container, format, size, source.field_order, threads.encoder, hdr)?;
+    Ok(Planned {
+        output: format!(".{extension}"),
+        network: network.name,
+        size,
+        encoding,
+        streams: rest.streams,
+        warnings: opened.source.warnings(),
+    })
 }

@@ -26,7 +26,7 @@ pub fn run_grants(config: &RunConfig) -> Grants {
     let mut grants = input_grants(&config.input);
     grants.network = !config.protocols.is_empty();
     if let Some(model) = config.model_file() {
-        grants.read.extend(input_grants(model.as_os_str()).read);
+        grants.read.extend(model_grants(model));
     }
     grants.read.extend(config.model_config.clone());
     if !config.dry_run {
@@ -42,12 +42,29 @@ pub fn run_grants(config: &RunConfig) -> Grants {
     grants
 }
 
+/// What inspecting `file` touches, a network's TOML included.
+pub fn inspect_grants(file: &OsStr) -> Grants {
+    Grants { read: model_grants(Path::new(file)), ..Grants::default() }
+}
+
+/// A network's file, with weights in other files its folder, and the TOML that may lie beside it.
+fn model_grants(model: &Path) -> Vec<PathBuf> {
+    let mut read = input_grants(model.as_os_str()).read;
+    read.extend(Some(model.with_extension("toml")).filter(|beside| beside.is_file()));
+    read
+}
+
 /// What reading `input` touches: the file, or the folder where it stands for several.
 pub fn input_grants(input: &OsStr) -> Grants {
     let path = Path::new(input);
     let several = path.file_name().is_some_and(|name| name.to_string_lossy().contains('%')) || holds_outside_data(path);
     let read = if several && !path.is_dir() { folder_of(path) } else { path.to_owned() };
     Grants { read: vec![read], ..Grants::default() }
+}
+
+/// Writes one JSON object to stdout.
+pub fn print_json(value: &serde_json::Value) -> Result<()> {
+    print(format!("{value:#}\n").as_bytes())
 }
 
 /// Writes `text` to stdout; a reader that has gone away has seen enough.
@@ -111,6 +128,17 @@ mod tests {
         assert_eq!(run_grants(&report).write, [PathBuf::from("/dev/full")]);
         let dry = RunConfig { output: Output::File("a/b.mkv".into()), dry_run: true, ..RunConfig::default() };
         assert!(run_grants(&dry).write.is_empty());
+    }
+
+    #[test]
+    fn a_network_brings_the_toml_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (network, beside) = (folder.path().join("a.onnx"), folder.path().join("a.toml"));
+        fs::write(&network, b"\x08\x07").unwrap();
+        let config = RunConfig { model: network.clone().into(), ..RunConfig::default() };
+        assert_eq!(run_grants(&config).read[1..], *std::slice::from_ref(&network));
+        fs::write(&beside, "scale = 2").unwrap();
+        assert_eq!(run_grants(&config).read[1..], [network, beside]);
     }
 
     #[test]

@@ -43,7 +43,7 @@ const BUILTINS: &[Builtin] = &[
     },
     Builtin {
         name: "restore",
-        about: "the same size, without compression artefacts and noise",
+        about: "the same size, less noise and fewer marks of compression",
         code: Code::Onnx(include_bytes!("../../models/restore.onnx")),
     },
 ];

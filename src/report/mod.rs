@@ -2,7 +2,12 @@
 //!
 //! The field names are a contract and only grow. A report is filled by the command; nothing here measures a stage.
 
+pub mod compare;
+pub mod inspect;
 pub mod json;
+pub mod media;
+pub mod names;
+pub mod network;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

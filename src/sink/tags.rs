@@ -168,7 +168,7 @@ fn compare_metadata(
     for (key, value) in want {
         let mut same_key = got.iter().filter(|(name, _)| name.eq_ignore_ascii_case(key)).peekable();
         if same_key.peek().is_none() {
-            if !(key == "language" && value == "und") && !value.is_empty() {
+            if !(value.is_empty() || key == "language" && value == "und") {
                 lost.push(key.as_str());
             }
         } else if key == "creation_time" && whose != "the file" {
