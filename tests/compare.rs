@@ -113,7 +113,7 @@ fn what_differs_is_told_and_what_is_the_same_is_not() {
     ffmpeg(folder, "-i a.mov -c copy -metadata title=two same.mkv");
     ffmpeg(folder, "-i a.mov -an -c:v libx264 -preset ultrafast -crf 30 lossy.mp4");
     ffmpeg(folder, "-i a.mov -c copy -frames:v 20 short.mkv");
-    ffmpeg(folder, "-i a.mov -an -vf setpts=N/20/TB -fps_mode passthrough -c:v ffv1 slow.mkv");
+    ffmpeg(folder, "-i a.mov -an -vf setpts=N/20/TB -fps_mode passthrough -enc_time_base 1:1000 -c:v ffv1 slow.mkv");
     ffmpeg(folder, "-i a.mov -an -vf scale=80:60 -c:v ffv1 small.mkv");
     ffmpeg(folder, "-i a.mov -an -vf format=yuv444p -c:v ffv1 full.mkv");
     ffmpeg(folder, "-i a.mov -an -vf setsar=4/3 -c:v ffv1 wide.mkv");
