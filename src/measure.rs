@@ -69,7 +69,7 @@ fn open_whole(config: &RunConfig, path: &Path, decoder_threads: usize) -> Result
     let alone = |source: Box<dyn Source>| Opened { source, container: None, video: 0, cut: None, has_input_pts: false };
     let text = config.input.to_string_lossy();
     if text == "-" {
-        return Ok(alone(Box::new(Y4mSource::open(path)?)));
+        return Ok(alone(Box::new(Y4mSource::open(path)?.strict(config.strict))));
     }
     if text.starts_with("pattern:") && !path.exists() {
         return Ok(alone(Box::new(PatternSource::new(PatternSpec::parse(&text)?)?)));
@@ -82,7 +82,7 @@ fn open_whole(config: &RunConfig, path: &Path, decoder_threads: usize) -> Result
         return Err(Error::new(Kind::Usage, "--fps is for pictures; a video keeps its own time stamps, leave it out"));
     }
     if is_y4m(path) {
-        return Ok(alone(Box::new(Y4mSource::open(path)?)));
+        return Ok(alone(Box::new(Y4mSource::open(path)?.strict(config.strict))));
     }
     let options = FfmpegOptions {
         video_stream: config.video_stream,

@@ -2,15 +2,23 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod absurd;
 mod cli;
 mod clips;
+mod clobber;
 mod compare;
+mod damage;
 mod hostile_networks;
 mod inspect;
 mod layering;
+mod names;
 mod networks;
+mod outside;
 mod pictures;
+mod program;
 mod raw_video;
 mod sandbox;
 mod signals;
+mod steady;
 mod support;
+mod verifier;

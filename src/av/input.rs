@@ -23,8 +23,8 @@ const PLAYLISTS: [&str; 9] =
 const RAW_STREAMS: [&str; 12] =
     ["h264", "hevc", "m4v", "mpegvideo", "vc1", "dirac", "h261", "h263", "cavsvideo", "avs2", "avs3", "mjpeg"];
 
-/// Streams a container may have.
-const MAX_STREAMS: usize = 1000;
+/// Streams a container may have. Each is probed by a decoder, which takes a megabyte and a half for H.264.
+const MAX_STREAMS: usize = 256;
 
 /// A chapter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,10 +101,16 @@ impl Input {
         let mut input = Input { context, streams: Vec::new(), reader };
         let format = input.probe(&url, options)?;
         // SAFETY: the context is fresh and `input` owns it; a failing avformat_open_input frees it and leaves null.
-        let code = unsafe { ffi::avformat_open_input(&mut input.context, url.as_ptr(), format, settings.as_mut_ptr()) };
+        let (code, complaints) = super::log::listen(|| unsafe {
+            ffi::avformat_open_input(&mut input.context, url.as_ptr(), format, settings.as_mut_ptr())
+        });
         if code < 0 {
             if let Some(failure) = input.reader.as_mut().and_then(Reader::take_failure) {
                 return Err(Error::io("read", failure));
+            }
+            if complaints.iter().any(|line| line.contains("max_streams")) {
+                let message = format!("the file has more than {MAX_STREAMS} streams; take out those that matter");
+                return Err(Error::new(Kind::Input, message));
             }
             let what = "not a video that FFmpeg can open";
             let hint = "try `ffprobe` on it, or another copy of the file";

@@ -245,9 +245,7 @@ impl Output {
         let (code, complaints) =
             super::log::listen(|| unsafe { ffi::avformat_write_header(self.context, dictionary.as_mut_ptr()) });
         if code < 0 {
-            let why = complaints
-                .last()
-                .map_or_else(|| super::describe(code), |line| line.rsplit("] ").next().unwrap_or(line).to_lowercase());
+            let why = reason(complaints.last(), code);
             return Err(self.failure(
                 "start the output",
                 Error::new(Kind::Encode, format!("the container refuses the streams: {why}")),
@@ -271,13 +269,17 @@ impl Output {
     /// Queues a packet, whose times are in its stream's time base; the muxer interleaves by dts.
     pub fn write(&mut self, packet: Packet) -> Result<()> {
         // SAFETY: the header was written; the muxer takes the packet's reference.
-        match unsafe { ffi::av_interleaved_write_frame(self.context, packet.as_ptr()) } {
+        let write = || unsafe { ffi::av_interleaved_write_frame(self.context, packet.as_ptr()) };
+        let (code, complaints) = super::log::listen(write);
+        match code {
             0.. => match self.writer.take_failure() {
                 Some(failure) => Err(Error::io("write the output", failure)),
                 None => Ok(()),
             },
             code => {
-                Err(self.failure("write the output", super::error(Kind::Encode, "the muxer refuses a packet", code)))
+                let why = reason(complaints.last(), code);
+                let message = format!("the container refuses a packet: {why}; another one, such as .mkv, may take it");
+                Err(self.failure("write the output", Error::new(Kind::Encode, message)))
             }
         }
     }
@@ -318,6 +320,11 @@ impl Output {
             _ => MediaKind::Data,
         }
     }
+}
+
+/// What FFmpeg said last, without who said it, or the words for its error code.
+fn reason(complaint: Option<&String>, code: i32) -> String {
+    complaint.map_or_else(|| super::describe(code), |line| line.rsplit("] ").next().unwrap_or(line).to_lowercase())
 }
 
 impl Drop for Output {

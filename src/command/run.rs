@@ -17,7 +17,7 @@ use crate::pipeline::stage::Width;
 use crate::pipeline::worker::Workshop;
 use crate::pipeline::{self, Outcome};
 use crate::plan::container::Container;
-use crate::plan::encoding::{Wishes, default_encoder, plan_encoding};
+use crate::plan::encoding::{EncodingPlan, Wishes, default_encoder, plan_encoding};
 use crate::plan::{Facts, Plan, Threads};
 use crate::report::{self, Action, Latency, Report};
 use crate::sink::ffmpeg::{FfmpegSink, FileJob};
@@ -57,18 +57,26 @@ pub fn run(config: &RunConfig) -> Result<u8> {
     execute(config, prepared)
 }
 
+/// Refuses a file to be written, called `what`, that is one to be read, by whatever name.
+fn check_not_input(config: &RunConfig, path: &Path, what: &str) -> Result<()> {
+    let inputs = [Some(Path::new(&config.input)), config.model_file(), config.model_config.as_deref()];
+    let identity = |path: &Path| std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
+    if identity(path).is_some_and(|written| inputs.into_iter().flatten().any(|input| identity(input) == Some(written)))
+    {
+        let message = format!("{}: the {what} is the input itself; choose another name", path.display());
+        return Err(Error::new(Kind::Usage, message));
+    }
+    Ok(())
+}
+
 /// An output that exists, is the input, or has no folder is refused before any work is done.
 fn check_output(config: &RunConfig) -> Result<()> {
+    if let Some(path) = &config.report {
+        check_not_input(config, path, "report")?;
+    }
     let Some(path) = config.output.path() else { return Ok(()) };
     let usage = |message: String| Err(Error::new(Kind::Usage, format!("{}: {message}", path.display())));
-    for input in
-        [Some(Path::new(&config.input)), config.model_file(), config.model_config.as_deref()].into_iter().flatten()
-    {
-        let identity = |path: &Path| std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
-        if identity(path).is_some_and(|output| identity(input) == Some(output)) {
-            return usage("the output is the input itself; choose another name".to_owned());
-        }
-    }
+    check_not_input(config, path, "output")?;
     if path.is_dir() {
         return usage("the output is a folder; add a file name".to_owned());
     }
@@ -76,6 +84,10 @@ fn check_output(config: &RunConfig) -> Result<()> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !folder.is_dir() {
             return usage(format!("the folder {} is not there; make it first", folder.display()));
+        }
+        let is_stream = std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
+        if is_stream && matches!(config.output, Output::File(_)) {
+            return usage("a container cannot be written to a pipe or a device; '-' and .y4m can".to_owned());
         }
         let is_regular =
             std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file() || metadata.is_symlink());
@@ -184,24 +196,39 @@ fn describe(output: &Output) -> String {
     }
 }
 
+/// Everything that a run would decide about its output file; for those who write or check one without the chain.
+pub fn file_job(config: &RunConfig) -> Result<FileJob> {
+    let prepared = prepare(config)?;
+    match (&config.output, &prepared.plan.encoding) {
+        (Output::File(path), Some(encoding)) => job_of(config, &prepared, path, encoding),
+        _ => Err(Error::new(Kind::Usage, format!("{} is no file of a container", config.output))),
+    }
+}
+
+fn job_of(config: &RunConfig, prepared: &Prepared, path: &Path, encoding: &EncodingPlan) -> Result<FileJob> {
+    let (opened, rest) = (&prepared.opened, &prepared.rest);
+    Ok(FileJob {
+        input: opened.container.clone(),
+        input_options: crate::av::InputOptions { protocols: config.protocols.clone() },
+        output: path.to_owned(),
+        container: Container::of(path),
+        muxer: muxer(path)?,
+        streams: rest.streams.clone(),
+        metadata: rest.metadata.clone(),
+        chapters: rest.chapters.clone(),
+        video: prepared.video.clone(),
+        encoding: encoding.clone(),
+        cut: opened.cut,
+        has_input_pts: opened.has_input_pts,
+    })
+}
+
 fn open_sink(config: &RunConfig, prepared: &Prepared) -> Result<Box<dyn Sink>> {
     let video = &prepared.video;
-    let (opened, rest) = (&prepared.opened, &prepared.rest);
     Ok(match (&config.output, &prepared.plan.encoding) {
-        (Output::File(path), Some(encoding)) => Box::new(FfmpegSink::create(FileJob {
-            input: opened.container.clone(),
-            input_options: crate::av::InputOptions { protocols: config.protocols.clone() },
-            output: path.clone(),
-            container: Container::of(path),
-            muxer: muxer(path)?,
-            streams: rest.streams.clone(),
-            metadata: rest.metadata.clone(),
-            chapters: rest.chapters.clone(),
-            video: video.clone(),
-            encoding: encoding.clone(),
-            cut: opened.cut,
-            has_input_pts: opened.has_input_pts,
-        })?),
+        (Output::File(path), Some(encoding)) => {
+            Box::new(FfmpegSink::create(job_of(config, prepared, path, encoding)?)?)
+        }
         (Output::Y4m(path), _) => Box::new(Y4mSink::create(path, video)?),
         (Output::Stdout, _) => Box::new(Y4mSink::create(Path::new("-"), video)?),
         (Output::Images(pattern), _) => Box::new(ImagesSink::create(pattern, video)?),

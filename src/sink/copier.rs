@@ -59,18 +59,19 @@ impl Copier {
             let index = plan.input_index;
             let Some(stream) = input.stream(index) else { continue };
             let mut converter = None;
+            let what = || format!("stream {index} ({} {})", plan.codec, plan.kind.name());
             let added = match &plan.treatment {
                 Treatment::AttachCover => {
                     output.add_attachment(stream, stream.cover.as_deref().unwrap_or_default(), &plan.about)
                 }
                 Treatment::Subtitles { encoder, .. } => {
-                    let transcoder = SubtitleTranscoder::new(stream, encoder)?;
+                    let transcoder = SubtitleTranscoder::new(stream, encoder).context(what)?;
                     let added = transcoder.add_to(output, &plan.about);
                     converter = Some(Converter::Subtitles(transcoder));
                     added
                 }
                 Treatment::Sound { encoder } => {
-                    let transcoder = AudioTranscoder::new(stream, encoder)?;
+                    let transcoder = AudioTranscoder::new(stream, encoder).context(what)?;
                     let mut about = plan.about.clone();
                     about.time_base = Some(transcoder.time_base());
                     let added = transcoder.add_to(output, &about);
@@ -79,7 +80,7 @@ impl Copier {
                 }
                 _ => output.add_copy(stream, &plan.about),
             };
-            let added = added.context(|| format!("stream {index} ({} {})", plan.codec, plan.kind.name()))?;
+            let added = added.context(what)?;
             if routes.len() <= index {
                 routes.resize_with(index + 1, || None);
             }

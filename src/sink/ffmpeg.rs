@@ -3,12 +3,13 @@
 //! All is written to `OUTPUT.part`. What is decided beforehand comes in as a [`FileJob`]; nothing is decided here.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::copier::Copier;
 use super::cut::Cut;
 use super::part::PartFile;
-use super::verify::{self, Expectation, Written};
+use super::verify::{self, Expectation, Verdict, Written};
 use super::{Finished, Sink, VideoFacts};
 use crate::av::{
     AvFrame, Chapter, Converter, Encoder, EncoderCodec, EncoderSettings, InputOptions, Output, OutputStream, Packet,
@@ -49,6 +50,13 @@ pub struct FileJob {
     pub has_input_pts: bool,
 }
 
+/// How long the encoder may go on once the run was stopped.
+const STOP_WITHIN: Duration = Duration::from_millis(700);
+
+/// The longest a packet can last in an mp4 (a signed 32-bit count of ticks). One that claims more is left without a
+/// duration, and lasts until the next.
+const MAX_DURATION: i64 = i32::MAX as i64;
+
 /// An output file being written.
 pub struct FfmpegSink {
     job: FileJob,
@@ -67,6 +75,17 @@ pub struct FfmpegSink {
     n_frames: u64,
     /// Kinds of side data that the encoder does not take along.
     lost_side_data: Vec<i32>,
+}
+
+/// A complete output that is neither verified nor has its name.
+pub struct Sealed {
+    job: FileJob,
+    part: PartFile,
+    written: Vec<Written>,
+    /// What the processed video's times count in the output.
+    time_base: TimeBase,
+    n_frames: u64,
+    warnings: Vec<String>,
 }
 
 impl FfmpegSink {
@@ -125,8 +144,10 @@ impl FfmpegSink {
     }
 
     /// Writes the packets that the encoder has ready, each after the other streams' packets that come before it.
-    fn drain_encoder(&mut self) -> Result<()> {
-        while let Some(mut packet) = self.encoder.receive()? {
+    fn drain_encoder(&mut self, deadline: Option<Instant>) -> Result<()> {
+        while deadline.is_none_or(|deadline| Instant::now() < deadline)
+            && let Some(mut packet) = self.encoder.receive()?
+        {
             if let Some(duration) = packet.pts().and_then(|pts| self.durations.remove(&pts)) {
                 packet.set_duration(duration);
             }
@@ -135,6 +156,9 @@ impl FfmpegSink {
                 copier.pull(&mut self.output, Some(from.rescale(dts, TimeBase::MICROS)))?;
             }
             packet.rescale(from, self.output.time_base(self.video));
+            if packet.duration() > MAX_DURATION {
+                packet.set_duration(0);
+            }
             packet.set_stream_index(self.video);
             self.log(&packet);
             self.output.write(packet)?;
@@ -146,14 +170,17 @@ impl FfmpegSink {
         self.written.push(Written { pts: packet.pts().unwrap_or(0), hash: verify::hash(&self.codec, packet.data()) });
     }
 
-    /// Everything that was given is brought into the container, and the container is closed.
-    fn complete(&mut self) -> Result<()> {
+    /// Brings everything that was given into the container, and closes it.
+    pub fn seal(mut self) -> Result<Sealed> {
         self.encoder.send(None)?;
-        self.drain_encoder()?;
+        self.drain_encoder(None)?;
         if let Some(copier) = &mut self.copier {
             copier.pull(&mut self.output, None)?;
         }
-        self.output.finish()
+        self.output.finish()?;
+        let warnings = self.warnings();
+        let FfmpegSink { job, part, output, video, written, n_frames, .. } = self;
+        Ok(Sealed { job, part, written, time_base: output.time_base(video), n_frames, warnings })
     }
 
     fn note_lost(&mut self, data: &[SideData]) {
@@ -190,24 +217,36 @@ impl Sink for FfmpegSink {
             }
         }
         self.n_frames += 1;
-        self.drain_encoder()
+        self.drain_encoder(None)
     }
 
-    fn finish(mut self: Box<Self>) -> Result<Finished> {
-        self.complete()?;
-        let mut warnings = self.warnings();
-        let FfmpegSink { job, part, output, video, written, n_frames, .. } = *self;
-        let time_base = output.time_base(video);
-        drop(output);
-        let expectation = Expectation { job: &job, written: &written, time_base };
-        let verdict = verify::verify(part.part_path(), &expectation).context(|| "verifying the output")?;
-        warnings.extend(verdict.warnings);
-        part.commit()?;
-        Ok(Finished { n_frames, warnings, verified: true, missing: verdict.missing })
+    fn finish(self: Box<Self>) -> Result<Finished> {
+        let mut sealed = self.seal()?;
+        let verdict = sealed.verify(sealed.part.part_path()).context(|| "verifying the output")?;
+        sealed.warnings.extend(verdict.warnings);
+        sealed.part.commit()?;
+        Ok(Finished { n_frames: sealed.n_frames, warnings: sealed.warnings, verified: true, missing: verdict.missing })
     }
 
     fn stop(mut self: Box<Self>) -> Result<()> {
-        self.complete()
+        // Somebody waits: a slow encoder may hold a minute's work, which is then given up. The other streams end where
+        // the video does.
+        self.encoder.send(None)?;
+        self.drain_encoder(Some(Instant::now() + STOP_WITHIN))?;
+        self.output.finish()
+    }
+}
+
+impl Sealed {
+    /// Compares the file at `path` with what this output must be.
+    pub fn verify(&self, path: &Path) -> Result<Verdict> {
+        let expectation = Expectation { job: &self.job, written: &self.written, time_base: self.time_base };
+        verify::verify(path, &expectation)
+    }
+
+    /// Where the output lies until it has its name.
+    pub fn part_path(&self) -> &Path {
+        self.part.part_path()
     }
 }
 

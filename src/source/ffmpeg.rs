@@ -232,7 +232,10 @@ impl FfmpegSource {
         }
         if self.state == State::Draining {
             self.state = State::Done;
-            self.decoder.send(None)?;
+            // It drains either way; what it complains of is a packet it had before.
+            if let Err(error) = self.decoder.send(None) {
+                self.note_damage(1, format!("a packet {error}"))?;
+            }
         }
         Ok(())
     }

@@ -24,10 +24,11 @@ const MAX_LINE: usize = 4096;
 
 /// Frames of a y4m stream.
 pub struct Y4mSource {
-    name: String,
     reader: BufReader<File>,
     /// A regular file, whose frames are mapped.
     mapped: bool,
+    /// Damage is an error.
+    strict: bool,
     /// Bytes of the stream consumed, for a regular file the position in it.
     position: u64,
     facts: SourceFacts,
@@ -73,10 +74,16 @@ impl Y4mSource {
         }
         // Standard input may be a file that someone has begun to read.
         let position = if metadata.is_file() { file.stream_position().map_err(fail)? } else { 0 };
-        Y4mSource::begin(file, metadata.is_file(), position, &name).context(|| name)
+        Y4mSource::begin(file, metadata.is_file(), position).context(|| name)
     }
 
-    fn begin(file: File, mapped: bool, mut position: u64, name: &str) -> Result<Self> {
+    /// With `strict` the first damage is an error.
+    #[must_use]
+    pub fn strict(self, strict: bool) -> Self {
+        Y4mSource { strict, ..self }
+    }
+
+    fn begin(file: File, mapped: bool, mut position: u64) -> Result<Self> {
         let mut reader = BufReader::with_capacity(1 << 16, file);
         let mut line = Vec::new();
         position += read_line(&mut reader, &mut line)?;
@@ -118,9 +125,9 @@ impl Y4mSource {
             side_data: Vec::new(),
         };
         Ok(Y4mSource {
-            name: name.to_owned(),
             reader,
             mapped,
+            strict: false,
             position,
             facts,
             mixed: header.field_order.is_none(),
@@ -143,17 +150,17 @@ impl Y4mSource {
         let whole = line.pop_if(|last| *last == b'\n').is_some();
         let is_frame = line == b"FRAME" || line.starts_with(b"FRAME ");
         if !whole && line.len() < MAX_LINE && (is_frame || b"FRAME".starts_with(&line)) {
-            return Ok(self.truncated(start));
+            return self.truncated(start);
         }
         if !whole || !is_frame {
             let got = String::from_utf8_lossy(&line[..line.len().min(16)]).into_owned();
-            let message = format!("got {got:?} at byte {start}, expected a line that begins with FRAME");
-            return Err(Error::new(Kind::Decode, message));
+            let what = format!("got {got:?} at byte {start}, expected a line that begins with FRAME");
+            return self.lost(start, what);
         }
         let size = self.offsets[self.facts.format.n_planes()];
         let aligned = self.facts.format.bytes_per_sample() == 1 || self.position.is_multiple_of(2);
         let picture = if self.mapped && aligned { self.map(size)? } else { self.read()? };
-        let Some(picture) = picture else { return Ok(self.truncated(start)) };
+        let Some(picture) = picture else { return self.truncated(start) };
         self.position += size as u64;
         let index = self.n_frames;
         self.n_frames += 1;
@@ -212,10 +219,27 @@ impl Y4mSource {
     }
 
     /// Notes that the stream ends within the frame that began at byte `start`.
-    fn truncated(&mut self, start: u64) -> Option<Frame> {
-        self.damage.n_frames += 1;
-        self.damage.lines.push(format!("frame {} at byte {start} is cut short by the end", self.n_frames));
-        None
+    fn truncated(&mut self, start: u64) -> Result<Option<Frame>> {
+        self.note(1, format!("frame {} at byte {start} is cut short by the end", self.n_frames))
+    }
+
+    /// Notes that there is no frame at byte `start`: nothing says where the next one would begin, so this is the end.
+    fn lost(&mut self, start: u64, what: String) -> Result<Option<Frame>> {
+        if self.n_frames == 0 {
+            return Err(Error::new(Kind::Input, what));
+        }
+        let frame = b"FRAME\n".len() as u64 + self.offsets[self.facts.format.n_planes()] as u64;
+        let length = if self.mapped { self.reader.get_ref().metadata().map_or(0, |facts| facts.len()) } else { 0 };
+        self.note(length.saturating_sub(start).div_ceil(frame).max(1), format!("{what}; all behind it is lost"))
+    }
+
+    fn note(&mut self, n_frames: u64, line: String) -> Result<Option<Frame>> {
+        if self.strict {
+            return Err(Error::new(Kind::Decode, format!("{line}; without --strict the rest would be processed")));
+        }
+        self.damage.n_frames += n_frames;
+        self.damage.lines.push(line);
+        Ok(None)
     }
 }
 
@@ -229,7 +253,7 @@ impl Source for Y4mSource {
             return Ok(None);
         }
         let index = self.n_frames;
-        let frame = self.frame().map_err(|error| error.context(format!("{}: frame {index}", self.name)));
+        let frame = self.frame().map_err(|error| error.context(format!("frame {index}")));
         self.ended = !matches!(frame, Ok(Some(_)));
         frame
     }
