@@ -9,6 +9,7 @@ mod hostile_networks;
 mod inspect;
 mod layering;
 mod networks;
+mod pictures;
 mod raw_video;
 mod sandbox;
 mod signals;

@@ -245,7 +245,10 @@ fn windows(
                 "--tile needs a network of known reach, and this one looks at the whole picture; leave it out";
             return Err(Error::new(Kind::Usage, message));
         }
-        (None, Tile::Size(core), Some(halo)) => (side(core, halo), side(core, halo)),
+        (None, Tile::Size(core), Some(halo)) => {
+            // A window larger than the picture would show the network repeated pixels instead of the true edge.
+            (side(core, halo).min(padded.0), side(core, halo).min(padded.1))
+        }
         (None, Tile::Auto, Some(halo)) => {
             let budget = config.memory.map_or(DEFAULT_WINDOW_BYTES, |memory| memory / 3) / workers.max(1) as u64;
             let mut parts = 1;

@@ -17,6 +17,9 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::plan::container::{StreamPlan, Treatment};
 use crate::time::TimeBase;
 
+/// mp4 fills the time between subtitles with empty ones: two bytes that say "no text".
+const EMPTY_TEXT: usize = 2;
+
 /// A packet of the processed video as it was handed to the muxer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
@@ -249,7 +252,7 @@ fn compare_with_input(
             }
             _ => {
                 tags::compare_copy(from, to, plan, &mut verdict.warnings)?;
-                if !original.is_empty() && seen[*index].is_empty() {
+                if original.iter().any(|packet| packet.size > EMPTY_TEXT) && seen[*index].is_empty() {
                     return Err(wrong(format!("the converted {} stream is empty", plan.kind.name())));
                 }
             }
@@ -268,11 +271,9 @@ fn compare_copy(original: &[Seen], copy: &[Seen], from: &Stream, to: &Stream, sh
             (want, got) => Err(wrong(format!("{got} bytes of sound, expected {want}"))),
         };
     }
-    // mp4 fills the time between subtitles with empty ones (two bytes that say "no text").
-    let is_text = from.codec == "mov_text";
-    let filled = |packets: &[Seen]| -> Vec<Seen> {
-        packets.iter().filter(|packet| packet.size > if is_text { 2 } else { 0 }).copied().collect()
-    };
+    let least = if from.codec == "mov_text" { EMPTY_TEXT } else { 0 };
+    let filled =
+        |packets: &[Seen]| -> Vec<Seen> { packets.iter().filter(|packet| packet.size > least).copied().collect() };
     let (original, copy) = (filled(original), filled(copy));
     if original.len() != copy.len() {
         return Err(wrong(format!("{} packets, expected {}", copy.len(), original.len())));
