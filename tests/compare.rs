@@ -113,7 +113,7 @@ fn what_differs_is_told_and_what_is_the_same_is_not() {
     ffmpeg(folder, "-i a.mov -c copy -metadata title=two same.mkv");
     ffmpeg(folder, "-i a.mov -an -c:v libx264 -preset ultrafast -crf 30 lossy.mp4");
     ffmpeg(folder, "-i a.mov -c copy -frames:v 20 short.mkv");
-    ffmpeg(folder, "-i a.mov -an -vf setpts=2*PTS -fps_mode passthrough -c:v ffv1 slow.mkv");
+    ffmpeg(folder, "-i a.mov -an -vf setpts=N/20/TB -fps_mode passthrough -enc_time_base 1:1000 -c:v ffv1 slow.mkv");
     ffmpeg(folder, "-i a.mov -an -vf scale=80:60 -c:v ffv1 small.mkv");
     ffmpeg(folder, "-i a.mov -an -vf format=yuv444p -c:v ffv1 full.mkv");
     ffmpeg(folder, "-i a.mov -an -vf setsar=4/3 -c:v ffv1 wide.mkv");
@@ -133,7 +133,7 @@ fn what_differs_is_told_and_what_is_the_same_is_not() {
     for (other, what) in [
         ("lossy.mp4", "samples: in"),
         ("short.mkv", "frames: 25 and"),
-        ("slow.mkv", "pts: of 24 frames, from frame 1 on, by +0.040000 to +0.960000 s"),
+        ("slow.mkv", "pts: of 24 frames, from frame 1 on, by +0.010000 to +0.240000 s"),
         ("small.mkv", "size: 160x120 and 80x60"),
         ("full.mkv", "pixel format: yuv420p and yuv444p"),
         ("wide.mkv", "sample aspect ratio: 1/1 and 4/3"),
