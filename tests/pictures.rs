@@ -131,6 +131,11 @@ fn identity_networks_change_no_bit_of_any_clip() {
     }
 }
 
+/// Whether the long forms of the tests were asked for.
+fn is_slow() -> bool {
+    std::env::var_os("VPROC_SLOW_TESTS").is_some()
+}
+
 fn clips(shared: &Path) -> Vec<PathBuf> {
     let mut clips: Vec<_> =
         std::fs::read_dir(shared.join("data/clips")).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -148,18 +153,40 @@ fn windows_give_the_bits_of_whole_frames() {
         (model(&shared, "DigitalFlim_SuperUltraCompact_x2_fp16.onnx"), 1),
         (model(&shared, "HurrDeblur_SuperUltraCompact_x1_fp32.onnx"), 1),
     ];
-    // 4:2:0, 4:2:2, odd sides, 10 bits; a size smaller than a window.
-    for clip in ["mov_text_subs.mp4", "yuv422p.mp4", "odd_161x121_vp9.webm", "hevc_10bit_200x200.mp4", "small.y4m"] {
-        let clip = shared.join("data/clips").join(clip);
-        for (network, frames) in &networks {
+    let tiles: &[&str] = if is_slow() { &["64", "90"] } else { &["64"] };
+    let mut engines = vec![("ort", "f32")];
+    let luma = model(&shared, "identity_luma.onnx");
+    match hashes(Path::new("pattern:64x64,frames=1"), &["-m", &luma, "--engine", "openvino"]) {
+        Ok(_) => engines.extend([("openvino", "f32"), ("openvino", "bf16")]),
+        Err(error) => eprintln!("openvino skipped: {}", error.trim()),
+    }
+    // 4:2:0, 4:2:2, odd sides, 10 bits; a size smaller than a window; 4:4:4.
+    let clips = ["mov_text_subs.mp4", "yuv422p.mp4", "odd_161x121_vp9.webm", "hevc_10bit_200x200.mp4", "small.y4m"];
+    let clips = clips.iter().map(|clip| shared.join("data/clips").join(clip));
+    for clip in
+        clips.chain(["pattern:131x94,format=yuv444p,frames=2".into(), "pattern:90x70,format=gray,frames=2".into()])
+    {
+        for ((network, frames), (engine, precision)) in
+            networks.iter().flat_map(|network| engines.iter().map(move |engine| (network, *engine)))
+        {
             let frames = frames.to_string();
-            // One engine: the faster one is chosen by a trial, and two engines round differently.
             let with = |tile: &str| {
-                hashes(&clip, &["-m", network, "--frames", &frames, "--engine", "ort", "--tile", tile]).unwrap()
+                let how = ["--engine", engine, "--precision", precision, "--frames", &frames, "--tile", tile];
+                hashes(&clip, &[&["-m", network.as_str()], &how[..]].concat())
             };
-            let whole = with("off");
-            for tile in ["64", "90"] {
-                assert_eq!(whole, with(tile), "{network} on {} in windows of {tile}", clip.display());
+            // OpenVINO has no bfloat16 on older processors, and says so.
+            let Ok(whole) = with("off") else {
+                assert_eq!(precision, "bf16", "{network} on {}", clip.display());
+                continue;
+            };
+            for tile in tiles {
+                let tiled = with(tile).unwrap();
+                assert_eq!(
+                    whole,
+                    tiled,
+                    "{network} by {engine} {precision} on {} in windows of {tile}",
+                    clip.display()
+                );
             }
         }
     }
@@ -169,13 +196,12 @@ fn windows_give_the_bits_of_whole_frames() {
 fn the_default_network_doubles_every_clip_and_keeps_the_rest() {
     let (Some(shared), true, true) = (shared(), has_library(), has_tools(&["ffprobe"])) else { return };
     // All frames of all clips take ten minutes; a few of each show the same.
-    let is_slow = std::env::var_os("VPROC_SLOW_TESTS").is_some();
     let folder = tempfile::tempdir().unwrap();
     for clip in clips(&shared) {
         let (report, output) = (folder.path().join("report.json"), folder.path().join("out.mkv"));
         let report_name = report.to_string_lossy().into_owned();
         let mut arguments = vec!["-y", "--deinterlace", "off", "--preset", "ultrafast", "--report", &report_name];
-        if !is_slow {
+        if !is_slow() {
             arguments.extend(["--frames", "2"]);
         }
         let ran = run(&clip, &output, &arguments);
