@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(pace(rounded(500)), Some(Pace::Constant));
         let mut dropped = rounded(500);
         dropped.remove(250);
-        assert_eq!(pace(dropped), Some(Pace::Variable { shortest: 41, longest: 83 }));
+        assert_eq!(pace(dropped), Some(Pace::Variable { shortest: 41, longest: 84 }));
         assert_eq!(pace(vec![i64::MIN, i64::MAX]), Some(Pace::Constant));
         assert_eq!(pace(vec![7]), None);
     }
