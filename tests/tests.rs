@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod cli;
+mod film;
+mod matrix;
 mod networks;
 mod raw_video;
 mod sandbox;
