@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use vproc::cli::{self, Invocation, Parsed, log};
 use vproc::error::{Error, Kind, Result};
 use vproc::sandbox::{self, Grants};
-use vproc::{command, interrupt};
+use vproc::{av, command, interrupt};
 
 /// Whether a thread has panicked, and its line has been said.
 static PANICKED: AtomicBool = AtomicBool::new(false);
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
 fn start() -> Result<u8> {
     let Parsed { invocation, quiet, verbose } = cli::parse(std::env::args_os())?;
     log::start(quiet, verbose)?;
+    av::quiet_encoders();
     match invocation {
         Invocation::Print(text) => command::print(&text).map(|()| 0),
         Invocation::Run(config) => {

@@ -130,6 +130,8 @@ pub struct EncoderSettings {
 pub struct Encoder {
     context: *mut ffi::AVCodecContext,
     pixel_format: ffi::AVPixelFormat,
+    /// All that was given has come out.
+    ended: bool,
 }
 
 // SAFETY: the context belongs to this value alone; its own threads are FFmpeg's affair.
@@ -175,7 +177,7 @@ impl Encoder {
             }
             raw.flags |= ffi::AV_CODEC_FLAG_BITEXACT as i32;
             raw.thread_count = i32::try_from(settings.threads).unwrap_or(1);
-            Encoder { context, pixel_format: format }
+            Encoder { context, pixel_format: format, ended: false }
         };
         encoder.start(codec, settings)?;
         Ok(encoder)
@@ -291,7 +293,11 @@ impl Encoder {
         // SAFETY: the context is open and the packet empty.
         match unsafe { ffi::avcodec_receive_packet(self.context, packet.as_ptr()) } {
             0.. => Ok(Some(packet)),
-            super::AGAIN | ffi::AVERROR_EOF => Ok(None),
+            super::AGAIN => Ok(None),
+            ffi::AVERROR_EOF => {
+                self.ended = true;
+                Ok(None)
+            }
             code => Err(super::error(Kind::Encode, "the encoder fails", code)),
         }
     }
@@ -299,7 +305,14 @@ impl Encoder {
 
 impl Drop for Encoder {
     fn drop(&mut self) {
-        // SAFETY: owned by this value.
-        unsafe { ffi::avcodec_free_context(&mut self.context) }
+        // SAFETY: owned by this value; the codec of an open context is static and has a name.
+        unsafe {
+            let codec = (*self.context).codec.as_ref();
+            // SVT-AV1 waits for its own threads without end when it is closed before it was drained (seen with 1.4.1).
+            // Left open, it goes with the process, which has failed anyhow.
+            if self.ended || codec.is_none_or(|codec| text(codec.name) != "libsvtav1") {
+                ffi::avcodec_free_context(&mut self.context);
+            }
+        }
     }
 }

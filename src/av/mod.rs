@@ -45,6 +45,16 @@ fn prepare() {
     ONCE.call_once(log::install);
 }
 
+/// Keeps the encoders that print by themselves from it. To be called before any thread starts.
+pub fn quiet_encoders() {
+    // SVT-AV1's own name; 0 leaves what is fatal, which it returns as an error too.
+    const VARIABLE: &str = "SVT_LOG";
+    if std::env::var_os(VARIABLE).is_none() {
+        // SAFETY: no other thread is there yet that could read the environment.
+        unsafe { std::env::set_var(VARIABLE, "0") };
+    }
+}
+
 /// FFmpeg's version, as its library says.
 pub fn version() -> String {
     // SAFETY: returns a static string.

@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Instant;
 
+use crate::av::Encoder;
 use crate::config::{EngineChoice, Output, Overwrite, Precision, RunConfig};
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::{ColorTags, Pool};
@@ -20,7 +21,7 @@ use crate::plan::container::Container;
 use crate::plan::encoding::{EncodingPlan, Wishes, default_encoder, plan_encoding};
 use crate::plan::{Facts, Plan, Threads};
 use crate::report::{self, Action, Latency, Report};
-use crate::sink::ffmpeg::{FfmpegSink, FileJob};
+use crate::sink::ffmpeg::{self, FfmpegSink, FileJob};
 use crate::sink::hash::HashSink;
 use crate::sink::images::ImagesSink;
 use crate::sink::null::NullSink;
@@ -40,12 +41,18 @@ struct Prepared {
     opened: Opened,
     rest: Rest,
     video: VideoFacts,
+    /// Open already, for an output file.
+    encoder: Option<Encoder>,
 }
 
 /// Runs a network over a video; the exit status.
 pub fn run(config: &RunConfig) -> Result<u8> {
     check_output(config)?;
-    let prepared = prepare(config)?;
+    let mut prepared = prepare(config)?;
+    if let (Output::File(path), Some(encoding)) = (&config.output, &prepared.plan.encoding) {
+        let job = job_of(config, &prepared, path, encoding)?;
+        prepared.encoder = Some(ffmpeg::rehearse(&job).context(|| describe(&config.output))?);
+    }
     if config.dry_run {
         super::print(prepared.plan.to_string().as_bytes())?;
         return Ok(0);
@@ -120,8 +127,8 @@ fn prepare(config: &RunConfig) -> Result<Prepared> {
         time_base: source.time_base,
         frame_rate: source.frame_rate,
     };
-    if source.format.subsampling().is_none() {
-        // A gray picture has no matrix.
+    if source.format.subsampling().is_none() && source.color.matrix == 0 {
+        // That of R'G'B', which no encoder of gray pictures takes.
         video.color = ColorTags { matrix: 2, ..video.color };
     }
     let (mut encoding, mut rest) = (None, Rest::default());
@@ -159,7 +166,7 @@ fn prepare(config: &RunConfig) -> Result<Prepared> {
         hardware,
     };
     let plan = Plan::new(config, facts)?;
-    Ok(Prepared { plan, network, engine, head, opened, rest, video })
+    Ok(Prepared { plan, network, engine, head, opened, rest, video, encoder: None })
 }
 
 /// FFmpeg's name of the muxer for an output file.
@@ -223,24 +230,25 @@ fn job_of(config: &RunConfig, prepared: &Prepared, path: &Path, encoding: &Encod
     })
 }
 
-fn open_sink(config: &RunConfig, prepared: &Prepared) -> Result<Box<dyn Sink>> {
+fn open_sink(config: &RunConfig, prepared: &mut Prepared) -> Result<Box<dyn Sink>> {
+    let encoder = prepared.encoder.take();
     let video = &prepared.video;
-    Ok(match (&config.output, &prepared.plan.encoding) {
-        (Output::File(path), Some(encoding)) => {
-            Box::new(FfmpegSink::create(job_of(config, prepared, path, encoding)?)?)
+    Ok(match (&config.output, &prepared.plan.encoding, encoder) {
+        (Output::File(path), Some(encoding), Some(encoder)) => {
+            Box::new(FfmpegSink::with_encoder(job_of(config, prepared, path, encoding)?, encoder)?)
         }
-        (Output::Y4m(path), _) => Box::new(Y4mSink::create(path, video)?),
-        (Output::Stdout, _) => Box::new(Y4mSink::create(Path::new("-"), video)?),
-        (Output::Images(pattern), _) => Box::new(ImagesSink::create(pattern, video)?),
-        (Output::Md5(path), _) => Box::new(HashSink::create(path.as_deref().unwrap_or(Path::new("-")), video)?),
-        (Output::Null | Output::File(_), _) => Box::new(NullSink::default()),
+        (Output::Y4m(path), _, _) => Box::new(Y4mSink::create(path, video)?),
+        (Output::Stdout, _, _) => Box::new(Y4mSink::create(Path::new("-"), video)?),
+        (Output::Images(pattern), _, _) => Box::new(ImagesSink::create(pattern, video)?),
+        (Output::Md5(path), _, _) => Box::new(HashSink::create(path.as_deref().unwrap_or(Path::new("-")), video)?),
+        (Output::Null | Output::File(_), _, _) => Box::new(NullSink::default()),
     })
 }
 
 /// Runs the chain, finishes the output, reports.
 fn execute(config: &RunConfig, mut prepared: Prepared) -> Result<u8> {
     let begun = Instant::now();
-    let mut sink = open_sink(config, &prepared).context(|| describe(&config.output))?;
+    let mut sink = open_sink(config, &mut prepared).context(|| describe(&config.output))?;
     let Prepared { plan, network, engine, head, opened, .. } = &mut prepared;
     let shop = Workshop { network, engine: engine.clone(), head, tiles: plan.tiles.clone(), pool: Pool::new() };
     let width = Width { workers: plan.threads.workers, window: plan.window };

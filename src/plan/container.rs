@@ -46,6 +46,16 @@ impl Container {
         }
     }
 
+    /// Encoders, of those tabled, whose video it holds, where it does not hold that of all.
+    pub fn encoders(self) -> &'static [&'static str] {
+        match self {
+            Container::Mp4 => &["libx264", "libx265", "libsvtav1"],
+            Container::Mov => &["libx264", "libx265", "prores_ks", "ffv1"],
+            Container::Webm => &["libsvtav1", "libvpx-vp9"],
+            Container::Matroska | Container::Other => &[],
+        }
+    }
+
     /// An mp4 or a mov.
     pub fn is_isobmff(self) -> bool {
         matches!(self, Container::Mp4 | Container::Mov)

@@ -4,6 +4,7 @@
 //! encoder can do comes in as facts.
 
 use super::container::Container;
+use super::hdr::{content_light, mastering_display};
 use crate::error::{Error, Kind, Result};
 use crate::frame::{FieldOrder, PixelFormat, SideData};
 
@@ -111,6 +112,29 @@ const RULES: [Rule; 6] = [
 ];
 
 #[expect(clippy::too_many_arguments, reason = "each is one fact the decision needs")]
+/// An encoder for pictures of any size that `container` holds.
+fn for_any_size(container: Container) -> &'static str {
+    match container {
+        Container::Mp4 | Container::Webm => "libvpx-vp9",
+        Container::Mov | Container::Matroska | Container::Other => "ffv1",
+    }
+}
+
+/// Where to look for what `encoder` drops: encoders of deeper samples and finer chroma, or of opacity.
+fn richer(encoder: &str, container: Container, alpha: bool) -> String {
+    let others: &[&str] = match (container, alpha) {
+        (Container::Mp4, false) => &["libx265"],
+        (Container::Mov, true) => &["prores_ks"],
+        (Container::Webm, _) => &["libvpx-vp9"],
+        (Container::Mp4, true) => &[],
+        _ => &["ffv1"],
+    };
+    match others.iter().find(|other| **other != encoder) {
+        Some(other) => format!("--encoder {other} may"),
+        None => "ffv1 in an .mkv may".to_owned(),
+    }
+}
+
 /// Decides how to encode pictures of `format` and size `width` x `height`.
 pub fn plan_encoding(
     facts: &EncoderFacts,
@@ -124,16 +148,16 @@ pub fn plan_encoding(
 ) -> Result<EncodingPlan> {
     let rule = RULES.iter().find(|rule| rule.encoder == facts.name);
     let mut notes = Vec::new();
-    let (pixel_format, chosen) = choose_format(facts, wishes, format, &mut notes)?;
+    let (pixel_format, chosen) = choose_format(facts, wishes, container, format, &mut notes)?;
     if rule.is_some_and(|rule| rule.whole_chroma)
         && let Some(subsampling) = chosen.and_then(PixelFormat::subsampling)
         && (width % (1 << subsampling.x) != 0 || height % (1 << subsampling.y) != 0)
     {
-        let message = format!(
-            "{} does not take {width}x{height} in {pixel_format}: its sides must be even; try --pix-fmt yuv444p or \
-             --encoder ffv1",
-            facts.name
-        );
+        let full = PixelFormat::yuv(0, 0, chosen.map_or(8, |format| format.bit_depth)).to_string();
+        let other = format!("--encoder {}", for_any_size(container));
+        let hint = if facts.pixel_formats.contains(&full) { format!("--pix-fmt {full} or {other}") } else { other };
+        let size = format!("{width}x{height} in {pixel_format}");
+        let message = format!("{} does not take {size}: its sides must be even; try {hint}", facts.name);
         return Err(Error::new(Kind::Usage, message));
     }
     let mut options = Vec::new();
@@ -222,6 +246,7 @@ fn merge(options: &mut Vec<(String, String)>, key: &str, value: &str) {
 fn choose_format(
     facts: &EncoderFacts,
     wishes: &Wishes,
+    container: Container,
     format: PixelFormat,
     notes: &mut Vec<String>,
 ) -> Result<(String, Option<PixelFormat>)> {
@@ -233,7 +258,11 @@ fn choose_format(
                 format!("{} does not take --pix-fmt {name}; it takes {can}", facts.name),
             ));
         }
-        return Ok((name.clone(), PixelFormat::from_name(name)));
+        let Some(chosen) = PixelFormat::from_name(name) else {
+            let message = format!("--pix-fmt {name} is not Y'CbCr or gray; try yuv420p, yuv444p or yuv420p10le");
+            return Err(Error::new(Kind::Usage, message));
+        };
+        return Ok((name.clone(), Some(chosen)));
     }
     let source = format.planar();
     if facts.pixel_formats.is_empty() {
@@ -260,7 +289,8 @@ fn choose_format(
         (source.alpha && !chosen.alpha, "opacity is dropped".to_owned()),
     ] {
         if is_lost {
-            notes.push(format!("{what}: {} takes no more; another --encoder may (ffv1, prores_ks)", facts.name));
+            let hint = richer(&facts.name, container, what.starts_with("opacity"));
+            notes.push(format!("{what}: {} takes no more; {hint}", facts.name));
         }
     }
     Ok((name.clone(), Some(chosen)))
@@ -289,45 +319,6 @@ fn loss(source: PixelFormat, target: PixelFormat) -> u32 {
         + u32::from(!source.alpha && target.alpha) * 90
         + depth_spent * 10
         + chroma_spent * 20
-}
-
-/// FFmpeg's `AVFrameSideDataType` of mastering display and content light level.
-const MASTERING_DISPLAY: i32 = 11;
-const CONTENT_LIGHT: i32 = 14;
-
-fn words(bytes: &[u8]) -> Vec<i64> {
-    bytes.as_chunks::<4>().0.iter().map(|word| i64::from(i32::from_ne_bytes(*word))).collect()
-}
-
-/// SMPTE ST 2086 in the form that x264 and x265 take: chromaticities in 0.00002, luminance in 0.0001 cd/m2.
-///
-/// The bytes are FFmpeg's `AVMasteringDisplayMetadata`: red, green, blue as x and y, the white point, the least and
-/// greatest luminance as rationals, then two flags.
-pub fn mastering_display(hdr: &[SideData]) -> Option<String> {
-    let words = words(&hdr.iter().find(|data| data.kind == MASTERING_DISPLAY)?.bytes);
-    if words.len() < 22 || words[20] == 0 || words[21] == 0 {
-        return None;
-    }
-    let value = |i: usize, unit: i64| {
-        let (num, den) = (words[2 * i], words[2 * i + 1]);
-        (den > 0).then(|| (num * unit + den / 2) / den)
-    };
-    let [red, green, blue, white] = [0, 2, 4, 6].map(|i| Some((value(i, 50_000)?, value(i + 1, 50_000)?)));
-    let pair = |name: &str, (x, y): (i64, i64)| format!("{name}({x},{y})");
-    let (least, greatest) = (value(8, 10_000)?, value(9, 10_000)?);
-    Some(format!(
-        "{}{}{}{}L({greatest},{least})",
-        pair("G", green?),
-        pair("B", blue?),
-        pair("R", red?),
-        pair("WP", white?)
-    ))
-}
-
-/// CTA-861.3 content light level, `MaxCLL,MaxFALL` in cd/m2. The bytes are FFmpeg's `AVContentLightMetadata`.
-pub fn content_light(hdr: &[SideData]) -> Option<String> {
-    let words = words(&hdr.iter().find(|data| data.kind == CONTENT_LIGHT)?.bytes);
-    (words.len() >= 2).then(|| format!("{},{}", words[0], words[1]))
 }
 
 #[cfg(test)]
@@ -385,34 +376,7 @@ mod tests {
     #[test]
     fn odd_sizes_are_refused_by_name() {
         let error = plan(&Wishes::default(), "yuv420p", (161, 121)).unwrap_err().to_string();
-        assert!(error.contains("161x121") && error.contains("ffv1"), "{error}");
+        assert!(error.contains("161x121") && error.contains("--pix-fmt yuv444p or --encoder libvpx-vp9"), "{error}");
         assert!(plan(&Wishes::default(), "yuv444p", (161, 121)).is_ok());
-    }
-
-    #[test]
-    fn hdr_metadata_is_written_in_the_encoders_units() {
-        let rationals = [
-            (34_000, 50_000),
-            (16_000, 50_000),
-            (13_250, 50_000),
-            (34_500, 50_000),
-            (7_500, 50_000),
-            (3_000, 50_000),
-            (15_635, 50_000),
-            (16_450, 50_000),
-            (50, 10_000),
-            (10_000_000, 10_000),
-        ];
-        let mut words: Vec<i32> = rationals.iter().flat_map(|(num, den)| [*num, *den]).collect();
-        words.extend([1, 1]);
-        let bytes = |words: &[i32]| words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let hdr = [
-            SideData { kind: MASTERING_DISPLAY, bytes: bytes(&words) },
-            SideData { kind: CONTENT_LIGHT, bytes: bytes(&[1000, 400]) },
-        ];
-        let text = mastering_display(&hdr).unwrap();
-        assert_eq!(text, "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)");
-        assert_eq!(content_light(&hdr).as_deref(), Some("1000,400"));
-        assert_eq!(mastering_display(&[SideData { kind: MASTERING_DISPLAY, bytes: vec![0; 20] }]), None);
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod container;
 pub mod encoding;
+pub mod hdr;
 
 use std::fmt;
 

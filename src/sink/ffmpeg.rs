@@ -89,44 +89,27 @@ pub struct Sealed {
 }
 
 impl FfmpegSink {
-    /// Opens the `.part`, the encoder and the other streams, and writes the header.
+    /// Opens all that the output needs.
     pub fn create(job: FileJob) -> Result<FfmpegSink> {
+        let encoder = rehearse(&job)?;
+        FfmpegSink::with_encoder(job, encoder)
+    }
+
+    /// Opens the `.part` and the other streams, and writes the header. The encoder is that of [`rehearse`].
+    pub fn with_encoder(job: FileJob, encoder: Encoder) -> Result<FfmpegSink> {
         let part = PartFile::create(&job.output)?;
         let file = part.file().try_clone().map_err(|error| Error::io("open the output", error))?;
-        let mut output = Output::new(&job.muxer, part.part_path(), Writer::new(file)?)?;
+        let output = Output::new(&job.muxer, part.part_path(), Writer::new(file)?)?;
         let codec = EncoderCodec::find(&job.encoding.encoder)?;
-        let encoder = Encoder::open(codec, &encoder_settings(&job, output.wants_global_header()))?;
-        let mut video = 0;
-        let about = video_stream(&job);
-        let mut add_video = |output: &mut Output| {
-            video = output.add_encoded(&encoder, &about)?;
-            Ok(())
-        };
-        let mut copier = match &job.input {
-            Some(input) => {
-                let (options, streams) = (&job.input_options, &job.streams);
-                Some(Copier::open(input, options, streams, job.cut, &mut output, &mut add_video)?)
-            }
-            None => {
-                add_video(&mut output)?;
-                None
-            }
-        };
-        output.set_metadata(&job.metadata);
-        output.set_chapters(&job.chapters)?;
-        output.write_header(&muxer_options(&job))?;
-        if let Some(copier) = &mut copier {
-            copier.write_covers(&mut output)?;
+        let mut started = Started::new(&job, &encoder, output)?;
+        if let Some(copier) = &mut started.copier {
+            copier.write_covers(&mut started.output)?;
         }
-        let wanted = PixelFormat::from_name(&job.encoding.pixel_format);
-        let converter = match wanted {
-            Some(format) if format == job.video.format.planar() => None,
-            Some(format) => Some(Converter::new(format, job.video.width, job.video.height)),
-            None => {
-                let message = format!("--pix-fmt {} is not planar Y'CbCr or gray", job.encoding.pixel_format);
-                return Err(Error::new(Kind::Usage, message));
-            }
-        };
+        let Started { output, copier, video } = started;
+        let format = PixelFormat::from_name(&job.encoding.pixel_format);
+        let converter = format
+            .filter(|format| *format != job.video.format.planar())
+            .map(|format| Converter::new(format, job.video.width, job.video.height));
         Ok(FfmpegSink {
             part,
             output,
@@ -199,6 +182,58 @@ impl FfmpegSink {
         }
         warnings
     }
+}
+
+/// An output whose header is written.
+struct Started {
+    output: Output,
+    copier: Option<Copier>,
+    video: usize,
+}
+
+impl Started {
+    /// Adds the video and the other streams to `output` and writes its header.
+    fn new(job: &FileJob, encoder: &Encoder, mut output: Output) -> Result<Started> {
+        let mut video = 0;
+        let about = video_stream(job);
+        let mut add_video = |output: &mut Output| {
+            video = output.add_encoded(encoder, &about)?;
+            Ok(())
+        };
+        let copier = match &job.input {
+            Some(input) => {
+                let (options, streams) = (&job.input_options, &job.streams);
+                Some(Copier::open(input, options, streams, job.cut, &mut output, &mut add_video)?)
+            }
+            None => {
+                add_video(&mut output)?;
+                None
+            }
+        };
+        output.set_metadata(&job.metadata);
+        output.set_chapters(&job.chapters)?;
+        output.write_header(&muxer_options(job))?;
+        Ok(Started { output, copier, video })
+    }
+}
+
+/// Opens all that a run opens, with an output that goes nowhere: what the encoder or the container refuses is said
+/// before anything is made. What comes back is the encoder, for the run.
+pub fn rehearse(job: &FileJob) -> Result<Encoder> {
+    let nowhere = || Output::new(&job.muxer, Path::new("nowhere"), Writer::nowhere()?);
+    let refused = |error: Error| Error::new(Kind::Usage, error.to_string());
+    let codec = EncoderCodec::find(&job.encoding.encoder)?;
+    let mut alone = nowhere()?;
+    let encoder = Encoder::open(codec, &encoder_settings(job, alone.wants_global_header()))?;
+    alone.add_encoded(&encoder, &video_stream(job))?;
+    alone.write_header(&[]).map_err(|_| {
+        let (muxer, codec, made_by) = (&job.muxer, codec.codec_name(), &job.encoding.encoder);
+        let others = job.container.encoders();
+        let hint = if others.is_empty() { String::new() } else { format!("--encoder {} or ", others.join(", ")) };
+        Error::new(Kind::Usage, format!("{muxer} holds no {codec} ({made_by}); try {hint}an .mkv"))
+    })?;
+    Started::new(job, &encoder, nowhere()?).map_err(refused)?;
+    Ok(encoder)
 }
 
 impl Sink for FfmpegSink {
