@@ -12,7 +12,7 @@ use crate::model::overrides::Overrides;
 use crate::model::{Network, NetworkCode, builtin, onnx};
 use crate::plan::Threads;
 use crate::plan::container::Container;
-use crate::plan::encoding::{Wishes, default_encoder, plan_encoding};
+use crate::plan::encoding::{Pictures, Wishes, default_encoder, plan_encoding};
 use crate::report::inspect::{Found, Planned};
 use crate::report::media::Media;
 use crate::report::network::Card;
@@ -112,10 +112,9 @@ fn planned(file: &OsStr, container: Container) -> Result<Planned> {
     let network = measure::open_network(&config)?;
     let size = (source.width * network.facts.scale, source.height * network.facts.scale);
     let facts = measure::encoder(default_encoder(container, source.format.bit_depth))?;
-    let format = source.format.planar();
-    let hdr = &source.side_data;
-    let encoding =
-        plan_encoding(&facts, &Wishes::default(), container, format, size, source.field_order, threads.encoder, hdr)?;
+    let pictures =
+        Pictures { format: source.format.planar(), size, field_order: source.field_order, hdr: &source.side_data };
+    let encoding = plan_encoding(&facts, &Wishes::default(), container, pictures, threads.encoder)?;
     Ok(Planned {
         output: format!(".{extension}"),
         network: network.name,

@@ -18,7 +18,7 @@ use crate::pipeline::stage::Width;
 use crate::pipeline::worker::Workshop;
 use crate::pipeline::{self, Outcome};
 use crate::plan::container::Container;
-use crate::plan::encoding::{EncodingPlan, Wishes, default_encoder, plan_encoding};
+use crate::plan::encoding::{EncodingPlan, Pictures, Wishes, default_encoder, plan_encoding};
 use crate::plan::{Facts, Plan, Threads};
 use crate::report::{self, Action, Latency, Report};
 use crate::sink::ffmpeg::{self, FfmpegSink, FileJob};
@@ -142,17 +142,13 @@ fn prepare(config: &RunConfig) -> Result<Prepared> {
             pix_fmt: config.pix_fmt.clone(),
         };
         let facts = measure::encoder(name)?;
-        let size = (width, height);
-        encoding = Some(plan_encoding(
-            &facts,
-            &wishes,
-            container,
-            video.format,
-            size,
-            video.field_order,
-            threads.encoder,
-            &source.side_data,
-        )?);
+        let pictures = Pictures {
+            format: video.format,
+            size: (width, height),
+            field_order: video.field_order,
+            hdr: &source.side_data,
+        };
+        encoding = Some(plan_encoding(&facts, &wishes, container, pictures, threads.encoder)?);
         rest = measure::rest(config, &opened, container, &muxer(path)?)?;
     }
     let facts = Facts {

@@ -111,7 +111,6 @@ const RULES: [Rule; 6] = [
     Rule { encoder: "prores_ks", rate: &[], rate_options: &["profile"], whole_chroma: false },
 ];
 
-#[expect(clippy::too_many_arguments, reason = "each is one fact the decision needs")]
 /// An encoder for pictures of any size that `container` holds.
 fn for_any_size(container: Container) -> &'static str {
     match container {
@@ -135,17 +134,28 @@ fn richer(encoder: &str, container: Container, alpha: bool) -> String {
     }
 }
 
-/// Decides how to encode pictures of `format` and size `width` x `height`.
+/// The pictures to be encoded.
+#[derive(Clone, Copy, Debug)]
+pub struct Pictures<'a> {
+    /// Their pixel format.
+    pub format: PixelFormat,
+    /// Width and height in luma samples.
+    pub size: (usize, usize),
+    /// Whether, and how, they are interlaced.
+    pub field_order: FieldOrder,
+    /// What rides with the first of them: mastering display, content light level.
+    pub hdr: &'a [SideData],
+}
+
+/// Decides how to encode pictures with `threads` threads.
 pub fn plan_encoding(
     facts: &EncoderFacts,
     wishes: &Wishes,
     container: Container,
-    format: PixelFormat,
-    (width, height): (usize, usize),
-    field_order: FieldOrder,
+    pictures: Pictures,
     threads: usize,
-    hdr: &[SideData],
 ) -> Result<EncodingPlan> {
+    let Pictures { format, size: (width, height), field_order, hdr } = pictures;
     let rule = RULES.iter().find(|rule| rule.encoder == facts.name);
     let mut notes = Vec::new();
     let (pixel_format, chosen) = choose_format(facts, wishes, container, format, &mut notes)?;
@@ -338,7 +348,8 @@ mod tests {
 
     fn plan(wishes: &Wishes, format: &str, size: (usize, usize)) -> Result<EncodingPlan> {
         let format = PixelFormat::from_name(format).unwrap();
-        plan_encoding(&x264(), wishes, Container::Mp4, format, size, FieldOrder::Progressive, 2, &[])
+        let pictures = Pictures { format, size, field_order: FieldOrder::Progressive, hdr: &[] };
+        plan_encoding(&x264(), wishes, Container::Mp4, pictures, 2)
     }
 
     fn option<'a>(plan: &'a EncodingPlan, key: &str) -> Option<&'a str> {
