@@ -5,6 +5,7 @@
 pub mod container;
 pub mod encoding;
 pub mod hdr;
+pub mod memory;
 
 use std::fmt;
 
@@ -20,6 +21,7 @@ use crate::tile::grid::{Grid, Tile as Window};
 
 use container::StreamPlan;
 use encoding::EncodingPlan;
+use memory::Needs;
 
 /// What the machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,32 +113,24 @@ impl Plan {
         let (source, network) = (facts.source, &facts.network.facts);
         let mut warnings = Vec::new();
         let mut workers = threads.workers;
-        let picture_bytes = |size: (usize, usize), bytes: u64| (size.0 * size.1) as u64 * bytes;
-        let bytes_per_sample = source.format.bytes_per_sample() as u64;
         let size = (source.width, source.height);
         let output_size = facts.head.output_size();
-        // Pictures in 4:2:0 to 4:4:4 have 1.5 to 3 samples a pixel; 3 is the safe side.
-        let frame_bytes = picture_bytes(size, 3 * bytes_per_sample) + picture_bytes(output_size, 3 * bytes_per_sample);
         let tiles = windows(config, facts.head, network, size, workers)?;
-        let window_bytes = tiles.first().map_or(0, |tile| tensor_bytes(network, tile.window));
+        let needs = Needs::new(
+            source,
+            network,
+            &tiles,
+            (facts.head.output_format(), output_size),
+            &threads,
+            facts.encoding.as_ref(),
+        );
         // Enough frames that no worker waits while another is at work, and two at either end.
         let mut window = workers + 3;
-        let fixed = encoder_bytes(facts.encoding.as_ref(), output_size, bytes_per_sample)
-            + (source_frames(threads.decoder) as u64) * picture_bytes(size, 3 * bytes_per_sample)
-            + (128 << 20);
-        let estimate =
-            |workers: usize, window: usize| fixed + workers as u64 * window_bytes + (window as u64 + 2) * frame_bytes;
         if let Some(budget) = config.memory {
-            while estimate(workers, window) > budget && (workers > 1 || window > 2) {
+            while needs.total(workers, window) > budget && (workers > 1 || window > 2) {
                 if window > workers + 1 || workers == 1 { window -= 1 } else { workers -= 1 }
             }
-            if estimate(workers, window) > budget {
-                let needed = estimate(workers, window).div_ceil(1 << 20);
-                warnings.push(format!(
-                    "--memory {} MiB is less than the estimated {needed} MiB; smaller --tile or --threads help",
-                    budget >> 20
-                ));
-            }
+            needs.check(workers, window, budget)?;
         }
         let threads = Threads { workers, ..threads };
         if let Some(encoding) = &facts.encoding {
@@ -160,7 +154,7 @@ impl Plan {
             engine: facts.engine,
             output_size,
             tiles,
-            memory: estimate(workers, window),
+            memory: needs.total(workers, window),
             threads,
             window,
             output: facts.output,
@@ -190,31 +184,6 @@ impl Plan {
     pub fn pixels_computed(&self) -> u64 {
         self.tiles.iter().map(|tile| (tile.window.width * tile.window.height) as u64).sum()
     }
-}
-
-/// Frames a decoder holds: its references and one a thread.
-fn source_frames(threads: usize) -> usize {
-    16 + threads
-}
-
-/// What one run of a window takes: its tensors, and two activations of 32 channels, which covers the networks that
-/// run frame by frame.
-fn tensor_bytes(network: &NetworkFacts, window: Rect) -> u64 {
-    let pixels = (window.width * window.height) as u64;
-    let scale = (network.scale * network.scale) as u64;
-    let input = network.input.element.size() * network.input.channels.count();
-    let output = network.output.element.size() * network.output.channels.count();
-    pixels * (input as u64 + output as u64 * scale + 2 * 32 * 4)
-}
-
-/// What an encoder holds: lookahead and references of some codecs, by rule of thumb (x264 `fast` at 8K takes 5.3 GB).
-fn encoder_bytes(encoding: Option<&EncodingPlan>, size: (usize, usize), bytes_per_sample: u64) -> u64 {
-    let frames = match encoding.map(|encoding| encoding.encoder.as_str()) {
-        None => 0,
-        Some("libx264" | "libx265" | "libsvtav1") => 60,
-        Some(_) => 12,
-    };
-    frames * (size.0 * size.1) as u64 * 3 / 2 * bytes_per_sample
 }
 
 /// The windows that a frame is run in: the whole frame where the network and the memory allow it.
@@ -255,7 +224,9 @@ fn windows(
             let mut parts = 1;
             // Bands of full width: few halos, and rows lie together in memory.
             let mut window = padded;
-            while tensor_bytes(network, Rect::new(0, 0, window.0, window.1)) > budget && window.1 > 4 * halo.max(16) {
+            while memory::tensor_bytes(network, Rect::new(0, 0, window.0, window.1)) > budget
+                && window.1 > 4 * halo.max(16)
+            {
                 parts += 1;
                 window.1 = side(padded.1.div_ceil(parts), halo).min(padded.1);
             }
