@@ -259,8 +259,12 @@ pub fn rest(config: &RunConfig, opened: &Opened, container: Container, muxer: &s
 
 /// Whether a container takes a stream as it is, found by trying it on a container that is written to nowhere.
 fn holds(muxer: &str, stream: &Stream) -> bool {
-    let about =
-        OutputStream { disposition: stream.disposition, time_base: Some(stream.time_base), ..OutputStream::default() };
+    let about = OutputStream {
+        disposition: stream.disposition,
+        time_base: Some(stream.time_base),
+        metadata: stream.metadata.clone(),
+        ..OutputStream::default()
+    };
     let attempt = || -> Result<()> {
         let mut output = av::Output::new(muxer, Path::new("nowhere"), Writer::nowhere()?)?;
         output.add_copy(stream, &about)?;

@@ -15,6 +15,7 @@ mod layering;
 mod matrix;
 mod names;
 mod networks;
+mod options;
 mod outside;
 mod pictures;
 mod program;

@@ -81,7 +81,8 @@ impl Input {
         Input::start(&text, Some(Reader::new(file)?), options)
     }
 
-    fn start(name: &str, reader: Option<Reader>, options: &InputOptions) -> Result<Input> {
+    /// Opens what `reader` reads; `name` helps to recognise it.
+    pub(super) fn start(name: &str, reader: Option<Reader>, options: &InputOptions) -> Result<Input> {
         // SAFETY: allocates; null is checked.
         let context = unsafe { ffi::avformat_alloc_context() };
         if context.is_null() {

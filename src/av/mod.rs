@@ -7,6 +7,7 @@
 mod convert;
 mod decoder;
 mod deinterlace;
+mod delay;
 mod dictionary;
 mod encoder;
 mod input;

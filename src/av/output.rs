@@ -44,6 +44,8 @@ pub struct Output {
     /// Kept alive as long as the context writes to it.
     writer: Writer,
     header_written: bool,
+    /// By stream: microseconds that its packets are moved to come out at their times.
+    corrections: Vec<i64>,
 }
 
 // SAFETY: the context belongs to this value alone.
@@ -77,7 +79,7 @@ impl Output {
             // Packets come in dts order from us; a sparse subtitle stream must not make the muxer hold the rest back.
             (*context).max_interleave_delta = 10_000_000;
         }
-        Ok(Output { context, writer, header_written: false })
+        Ok(Output { context, writer, header_written: false, corrections: Vec::new() })
     }
 
     /// FFmpeg's name of the muxer for a file name, by its extension.
@@ -102,6 +104,12 @@ impl Output {
     pub fn takes(&self, codec: EncoderCodec) -> bool {
         // SAFETY: the context has a format; the query reads tables.
         unsafe { ffi::avformat_query_codec((*self.context).oformat, codec.id(), ffi::FF_COMPLIANCE_EXPERIMENTAL) == 1 }
+    }
+
+    /// Whether packets of a stream may follow each other at the same time.
+    pub fn takes_equal_times(&self) -> bool {
+        // SAFETY: the context has a format.
+        unsafe { (*(*self.context).oformat).flags & ffi::AVFMT_TS_NONSTRICT != 0 }
     }
 
     /// Sets the whole file's metadata.
@@ -191,6 +199,24 @@ impl Output {
 
     /// Adds a stream with these parameters.
     pub(super) fn add(&mut self, parameters: &Parameters, codec_tag: u32, about: &OutputStream) -> Result<usize> {
+        let index = self.add_uncorrected(parameters, codec_tag, about)?;
+        // SAFETY: the context has a format, whose name is static.
+        let format = unsafe { text((*(*self.context).oformat).name) };
+        let is_delayed = parameters.get().codec_id == ffi::AVCodecID::AV_CODEC_ID_OPUS;
+        let has_delays = matches!(format.as_str(), "matroska" | "webm");
+        let correction = if is_delayed && has_delays { super::delay::correction(&format, parameters)? } else { 0 };
+        self.corrections.resize(index, 0);
+        self.corrections.push(correction);
+        Ok(index)
+    }
+
+    /// Adds a stream whose packets are written at the times they have.
+    pub(super) fn add_uncorrected(
+        &mut self,
+        parameters: &Parameters,
+        codec_tag: u32,
+        about: &OutputStream,
+    ) -> Result<usize> {
         // SAFETY: the context owns the new stream; parameters are copied, dictionaries handed over.
         unsafe {
             let stream = ffi::avformat_new_stream(self.context, ptr::null());
@@ -267,7 +293,12 @@ impl Output {
     }
 
     /// Queues a packet, whose times are in its stream's time base; the muxer interleaves by dts.
-    pub fn write(&mut self, packet: Packet) -> Result<()> {
+    pub fn write(&mut self, mut packet: Packet) -> Result<()> {
+        if let Some(micros) = self.corrections.get(packet.stream_index()).filter(|micros| **micros != 0) {
+            let by = TimeBase::MICROS.rescale(*micros, self.time_base(packet.stream_index()));
+            let moved = |ticks: Option<i64>| ticks.map(|ticks| ticks.saturating_add(by));
+            packet.set_times(moved(packet.pts()), moved(packet.dts()));
+        }
         // SAFETY: the header was written; the muxer takes the packet's reference.
         let write = || unsafe { ffi::av_interleaved_write_frame(self.context, packet.as_ptr()) };
         let (code, complaints) = super::log::listen(write);

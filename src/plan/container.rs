@@ -204,9 +204,14 @@ fn treat(stream: &Stream, has_chapters: bool, container: Container, holds: &dyn 
         return match (container, stream.cover.is_some()) {
             (_, false) => Treatment::Dropped("the cover picture is empty".to_owned()),
             (Container::Matroska, true) => Treatment::AttachCover,
-            (_, true) if container.is_isobmff() && holds(stream) => Treatment::CopyCover,
-            _ => Treatment::Dropped(no_room(stream)),
+            (Container::Mp4, true) if holds(stream) => Treatment::CopyCover,
+            // The muxer for mov takes a cover and writes none.
+            _ => Treatment::Dropped("the output's container holds no cover picture; .mp4 and .mkv do".to_owned()),
         };
+    }
+    if stream.kind == MediaKind::Attachment && container != Container::Matroska {
+        // The muxer for webm takes attached files and writes none.
+        return Treatment::Dropped(no_room(stream));
     }
     if stream.kind == MediaKind::Data {
         if has_chapters && stream.is_left_out {
@@ -258,6 +263,9 @@ fn subtitles(stream: &Stream, container: Container) -> Treatment {
 }
 
 fn no_room(stream: &Stream) -> String {
+    if &stream.codec_tag.to_le_bytes() == b"tmcd" {
+        return "the output's container holds no time code track; the time code stays as metadata".to_owned();
+    }
     format!("the output's container holds no {} {}; an .mkv may", stream.codec, stream.kind.name())
 }
 

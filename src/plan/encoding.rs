@@ -5,6 +5,7 @@
 
 use super::container::Container;
 use super::hdr::{content_light, mastering_display};
+use super::rules::{COMMON_RATE, RULES};
 use crate::error::{Error, Kind, Result};
 use crate::frame::{FieldOrder, PixelFormat, SideData};
 
@@ -62,54 +63,6 @@ pub fn default_encoder(container: Container, bit_depth: u8) -> &'static str {
         _ => "libx264",
     }
 }
-
-/// What one encoder needs.
-struct Rule {
-    encoder: &'static str,
-    /// Quality when the user says nothing about the rate.
-    rate: &'static [(&'static str, &'static str)],
-    /// Options that decide the rate: any of them removes ours.
-    rate_options: &'static [&'static str],
-    /// Sizes must be multiples of the chroma subsampling.
-    whole_chroma: bool,
-}
-
-/// Options of FFmpeg's own that decide the rate in any encoder.
-const COMMON_RATE: [&str; 7] = ["b", "bitrate", "q", "qscale", "global_quality", "maxrate", "bufsize"];
-
-const RULES: [Rule; 6] = [
-    Rule {
-        encoder: "libx264",
-        rate: &[("crf", "18")],
-        rate_options: &["crf", "qp", "x264-params", "x264opts", "crf_max"],
-        whole_chroma: true,
-    },
-    Rule {
-        encoder: "libx265",
-        rate: &[("crf", "18")],
-        rate_options: &["crf", "qp", "x265-params"],
-        whole_chroma: true,
-    },
-    Rule {
-        encoder: "libsvtav1",
-        rate: &[("crf", "25")],
-        rate_options: &["crf", "qp", "rc", "svtav1-params"],
-        whole_chroma: true,
-    },
-    Rule {
-        encoder: "libvpx-vp9",
-        rate: &[("crf", "24"), ("b", "0")],
-        rate_options: &["crf", "lossless", "b", "minrate"],
-        whole_chroma: false,
-    },
-    Rule {
-        encoder: "ffv1",
-        rate: &[("level", "3"), ("slicecrc", "1"), ("g", "1")],
-        rate_options: &[],
-        whole_chroma: false,
-    },
-    Rule { encoder: "prores_ks", rate: &[], rate_options: &["profile"], whole_chroma: false },
-];
 
 /// An encoder for pictures of any size that `container` holds.
 fn for_any_size(container: Container) -> &'static str {
@@ -199,6 +152,14 @@ pub fn plan_encoding(
     own_parameters(&facts.name, threads, hdr, &mut options);
     for (key, value) in &wishes.options {
         merge(&mut options, key, value);
+    }
+    for (key, known) in rule.map_or(&[][..], |rule| rule.words) {
+        let Some((_, value)) = options.iter().find(|(name, _)| name == key) else { continue };
+        let is_known = |word: &str| known.contains(&word) || word.parse::<u8>().is_ok_and(|n| n < 10);
+        if let Some(word) = value.split([',', '+']).find(|word| !is_known(word)) {
+            let message = format!("{} has no {key} '{word}'; there are {}", facts.name, known.join(", "));
+            return Err(Error::new(Kind::Usage, message));
+        }
     }
     keep_lossless_interlaced(&mut options, facts, field_order, &mut notes);
     let codec_tag = (container.is_isobmff() && facts.codec == "hevc").then_some(*b"hvc1");

@@ -6,6 +6,7 @@ pub mod container;
 pub mod encoding;
 pub mod hdr;
 pub mod memory;
+mod rules;
 
 use std::fmt;
 

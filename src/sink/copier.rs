@@ -30,7 +30,12 @@ struct Route {
     kind: MediaKind,
     converter: Option<Converter>,
     last_dts: Option<i64>,
+    /// The first packets of a video whose container does not tell when they are decoded.
+    waiting: Vec<Packet>,
 }
+
+/// More packets than any codec reorders: a container that tells none by then tells none at all.
+const MAX_WAITING: usize = 32;
 
 /// What changes a stream's packets on the way.
 enum Converter {
@@ -91,6 +96,7 @@ impl Copier {
                 kind: stream.kind,
                 converter,
                 last_dts: None,
+                waiting: Vec::new(),
             });
         }
         let is_routed = |index: usize| routes.get(index).is_some_and(Option::is_some);
@@ -148,6 +154,7 @@ impl Copier {
     fn drain(&mut self, output: &mut Output) -> Result<()> {
         self.ended = true;
         for route in self.routes.iter_mut().flatten() {
+            route.put_waiting(None, output, &mut self.warnings)?;
             if let Some(Converter::Sound(transcoder)) = &mut route.converter {
                 let base = transcoder.time_base();
                 for packet in transcoder.convert(None)? {
@@ -181,7 +188,15 @@ pub fn trim(mut packet: Packet, kind: MediaKind, base: TimeBase, cut: Option<Cut
 impl Route {
     fn write(&mut self, packet: Packet, output: &mut Output, warnings: &mut Vec<String>) -> Result<()> {
         match &mut self.converter {
-            None => self.put(packet, self.from, output, warnings),
+            None => {
+                let is_undated = packet.dts().is_none() && self.last_dts.is_none() && self.kind == MediaKind::Video;
+                if is_undated && self.waiting.len() < MAX_WAITING {
+                    self.waiting.push(packet);
+                    return Ok(());
+                }
+                self.put_waiting(packet.dts(), output, warnings)?;
+                self.put(packet, self.from, output, warnings)
+            }
             Some(Converter::Subtitles(transcoder)) => match transcoder.convert(&packet) {
                 Ok(Some(converted)) => self.put(converted, self.from, output, warnings),
                 Ok(None) => Ok(()),
@@ -200,6 +215,21 @@ impl Route {
         }
     }
 
+    /// Writes what waits, each decoded as long before the next as it lasts, the last of them before `next`. (Matroska
+    /// tells no dts; FFmpeg derives them, but not for the packets before the first that it can be sure of.) Where equal
+    /// times are taken, all at once: a container may move everything to later for a dts below zero.
+    fn put_waiting(&mut self, next: Option<i64>, output: &mut Output, warnings: &mut Vec<String>) -> Result<()> {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let first = waiting.iter().filter_map(Packet::pts).min();
+        let Some(mut dts) = next.into_iter().chain(first).min() else { return Ok(()) };
+        for packet in waiting.iter_mut().rev() {
+            let step = if output.takes_equal_times() { 0 } else { packet.duration().max(1) };
+            dts = dts.saturating_sub(step);
+            packet.set_times(packet.pts(), Some(dts));
+        }
+        waiting.into_iter().try_for_each(|packet| self.put(packet, self.from, output, warnings))
+    }
+
     /// Hands a packet to the muxer in its stream's ticks, with a dts that rises.
     fn put(
         &mut self,
@@ -211,10 +241,19 @@ impl Route {
         packet.rescale(from, output.time_base(self.output));
         packet.set_stream_index(self.output);
         let dts = packet.dts().or(packet.pts()).or(self.last_dts.map(|last| last + 1)).unwrap_or(0);
-        let rising = self.last_dts.map_or(dts, |last| dts.max(last + i64::from(self.kind != MediaKind::Subtitle)));
+        let step = i64::from(self.kind != MediaKind::Subtitle && !output.takes_equal_times());
+        let rising = self.last_dts.map_or(dts, |last| dts.max(last + step));
         if rising != dts && !warnings.iter().any(|line| line.contains("do not rise")) {
             let what = self.kind.name();
             warnings.push(format!("time stamps of the {what} stream do not rise; the late ones were moved by a tick"));
+        }
+        if let (0, MediaKind::Audio, Some(last)) = (packet.duration(), self.kind, self.last_dts) {
+            // An mp4 whose last packet lasts no time is read as ending before it.
+            packet.set_duration(rising - last);
+        }
+        if self.kind == MediaKind::Subtitle && packet.duration() >= i64::from(u32::MAX) {
+            // FFmpeg's word for "until the next one", which not every container takes.
+            packet.set_duration(0);
         }
         self.last_dts = Some(rising);
         packet.set_times(packet.pts().map(|pts| pts.max(rising)).or(Some(rising)), Some(rising));

@@ -24,13 +24,16 @@ pub struct Times {
 
 impl Cut {
     /// The times of a packet after the cut, all in ticks of `base`; `None` if it is not kept. With `overlapping` what
-    /// began before the start and lasts into it is kept and shortened (subtitles).
+    /// began before the start and lasts into it is kept and shortened, and so is what lasts beyond the end (subtitles).
     pub fn apply(self, times: Times, base: TimeBase, overlapping: bool) -> Option<Times> {
         let ticks = |micros| TimeBase::MICROS.rescale(micros, base);
         let at = times.pts.or(times.dts)?;
         if self.end.is_some_and(|end| at >= ticks(end)) {
             return None;
         }
+        // What is shown at the end is taken from the screen there.
+        let left = self.end.filter(|_| overlapping).map_or(i64::MAX, |end| ticks(end) - at);
+        let times = Times { duration: times.duration.min(left), ..times };
         let Some(start) = self.start.map(ticks) else { return Some(times) };
         let lasts_into = overlapping && at < start && at.saturating_add(times.duration) > start;
         if at < start && !lasts_into {
@@ -56,5 +59,7 @@ mod tests {
         assert_eq!(cut.apply(times(500, 400), base, true), None);
         assert_eq!(cut.apply(times(1500, 20), base, false), Some(times(500, 20)));
         assert_eq!(cut.apply(times(3000, 20), base, true), None);
+        assert_eq!(cut.apply(times(2900, 700), base, true), Some(times(1900, 100)));
+        assert_eq!(cut.apply(times(2900, 700), base, false), Some(times(1900, 700)));
     }
 }
