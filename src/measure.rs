@@ -14,8 +14,9 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::model::overrides::Overrides;
 use crate::model::{Network, NetworkCode, builtin, onnx};
 use crate::plan::Hardware;
-use crate::plan::container::{Container, StreamPlan, kept_metadata, plan_streams};
+use crate::plan::container::{Container, StreamPlan, Treatment, kept_metadata, plan_streams};
 use crate::plan::encoding::{EncoderFacts, OPTIONS_OF_INTEREST};
+use crate::plan::hdr;
 use crate::sequence;
 use crate::sink::cut::Cut;
 use crate::source::ffmpeg::{FfmpegOptions, FfmpegSource};
@@ -250,8 +251,12 @@ pub fn rest(config: &RunConfig, opened: &Opened, container: Container, muxer: &s
     let input = Input::open(path, &input_options(config))?;
     let chapters = input.chapters();
     let holds = |stream: &Stream| holds(muxer, stream);
+    let mut streams = plan_streams(input.streams(), opened.video, !chapters.is_empty(), container, &holds);
+    if let Some(video) = streams.iter_mut().find(|plan| plan.treatment == Treatment::Process) {
+        hdr::complete(&mut video.about.side_data, &opened.source.facts().side_data);
+    }
     Ok(Rest {
-        streams: plan_streams(input.streams(), opened.video, !chapters.is_empty(), container, &holds),
+        streams,
         metadata: kept_metadata(&input.metadata(), false),
         chapters: chapters.into_iter().filter_map(|chapter| cut_chapter(chapter, opened.cut)).collect(),
     })

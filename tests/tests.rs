@@ -23,5 +23,6 @@ mod raw_video;
 mod sandbox;
 mod signals;
 mod steady;
+mod streams;
 mod support;
 mod verifier;

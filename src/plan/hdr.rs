@@ -1,5 +1,6 @@
-//! The side data of high dynamic range in the words of x264 and x265.
+//! The side data of high dynamic range, for containers and in the words of x264 and x265.
 
+use crate::av::StreamSideData;
 use crate::frame::SideData;
 
 /// FFmpeg's `AVFrameSideDataType` of mastering display and content light level.
@@ -39,6 +40,19 @@ pub fn mastering_display(hdr: &[SideData]) -> Option<String> {
 pub fn content_light(hdr: &[SideData]) -> Option<String> {
     let words = words(&hdr.iter().find(|data| data.kind == CONTENT_LIGHT)?.bytes);
     (words.len() >= 2).then(|| format!("{},{}", words[0], words[1]))
+}
+
+/// Adds to what a stream says of itself what only its frames say, for the containers that have a place for it.
+pub fn complete(stream: &mut Vec<StreamSideData>, frame: &[SideData]) {
+    // FFmpeg holds both in the same structures.
+    for (of_frame, kind) in
+        [(MASTERING_DISPLAY, StreamSideData::MASTERING_DISPLAY), (CONTENT_LIGHT, StreamSideData::CONTENT_LIGHT)]
+    {
+        let is_said = stream.iter().any(|data| data.kind == kind);
+        if let Some(data) = frame.iter().find(|data| data.kind == of_frame).filter(|_| !is_said) {
+            stream.push(StreamSideData { kind, bytes: data.bytes.clone() });
+        }
+    }
 }
 
 #[cfg(test)]
