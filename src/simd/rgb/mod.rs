@@ -13,7 +13,7 @@ mod scalar;
 
 use super::Kernels;
 use super::luma::{Addend, Codes, CodesMut, Samples, for_codes};
-use super::resize::{Sum, Sums, Taken};
+use super::resize::{RowSum, Sums, Taken};
 use crate::frame::{ColorMatrix, ColorRange};
 pub use scalar::{Change, Pixels, Whole};
 
@@ -137,7 +137,7 @@ impl Kernels {
         }
     }
 
-    fn to_rgb_of<const N: usize>(self, m: &ToRgb, luma: Codes, chroma: [Sum<N>; 2], rgb: [&mut [f32]; 3]) {
+    fn to_rgb_of(self, m: &ToRgb, luma: Codes, chroma: [impl RowSum; 2], rgb: [&mut [f32]; 3]) {
         match luma {
             Codes::U8(samples) => at_level!(self, to_rgb(m, Samples { samples, shift: 0 }, chroma, rgb)),
             Codes::U16 { samples, shift } => at_level!(self, to_rgb(m, Samples { samples, shift }, chroma, rgb)),
