@@ -5,6 +5,7 @@
 pub mod compare;
 pub mod inspect;
 pub mod models;
+pub mod prepare;
 pub mod run;
 
 use std::ffi::OsStr;
