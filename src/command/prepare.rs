@@ -58,8 +58,10 @@ fn check_not_input(config: &RunConfig, path: &Path, what: &str) -> Result<()> {
 
 /// An output that exists, is the input, or has no folder is refused before any work is done.
 pub fn check_output(config: &RunConfig) -> Result<()> {
-    if let Some(path) = &config.report {
-        check_not_input(config, path, "report")?;
+    for (path, what) in [(&config.report, "report"), (&config.trace, "trace")] {
+        if let Some(path) = path {
+            check_not_input(config, path, what)?;
+        }
     }
     let Some(path) = config.output.path() else { return Ok(()) };
     let usage = |message: String| Err(Error::new(Kind::Usage, format!("{}: {message}", path.display())));
