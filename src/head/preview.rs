@@ -56,7 +56,7 @@ mod tests {
                 plane.row_bytes(y).fill(code);
             }
         }
-        let color = ColorTags { matrix: 6, range: Some(ColorRange::Limited), ..ColorTags::default() };
+        let color = ColorTags { matrix: 6, range: Some(ColorRange::Limited), ..ColorTags::NONE };
         let pixels = rgb8(&picture.freeze(), color, Rect::new(3, 1, 5, 4)).unwrap();
         assert_eq!(pixels.len(), 5 * 4 * 3);
         for pixel in pixels.chunks(3) {

@@ -65,7 +65,7 @@ pub fn take(source: &Picture, frame: &Frame, seconds: f64) -> Result<Snapshot> {
     let scale = frame.picture.width() / source.width().max(1);
     let (width, height) = (source.width().min(MAX_CROP.0), source.height().min(MAX_CROP.1));
     // On even samples, so that chroma is cut where it lies.
-    let place = |all: usize, part: usize| (all - part) / 2 & !1;
+    let place = |all: usize, part: usize| ((all - part) / 2) & !1;
     let area = Rect::new(place(source.width(), width), place(source.height(), height), width, height);
     let scaled = Rect::new(area.x * scale, area.y * scale, width * scale, height * scale);
     let crop = |picture: &Picture, area: Rect| -> Result<Crop> {
