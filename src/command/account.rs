@@ -120,7 +120,7 @@ impl Account<'_> {
     }
 
     fn shares(&self) -> Shares<'_> {
-        let Outcome { tracks, cpu, wall, .. } = self.outcome;
+        let Outcome { tracks, cpu, wall, cpu_of_others, .. } = self.outcome;
         let wall = wall.as_secs_f64().max(1e-9);
         let share = |tracks: &[&Track], cpu: Duration| {
             let whole = wall * tracks.len().max(1) as f64;
@@ -141,6 +141,7 @@ impl Account<'_> {
             cores: self.plan.cores,
             window: self.plan.window,
             is_limited: self.plan.is_limited,
+            others: cpu_of_others.as_secs_f64() / (wall * self.plan.cores.max(1) as f64),
             engine: &self.plan.engine,
             encoder: self.plan.encoding.as_ref().map(|encoding| encoding.encoder.as_str()),
         }

@@ -66,6 +66,8 @@ pub struct Outcome {
     pub tracks: Tracks,
     /// What the CPUs did.
     pub cpu: CpuShares,
+    /// What the machine's CPUs did meanwhile for other programs.
+    pub cpu_of_others: Duration,
     /// How it went.
     pub samples: Vec<Sample>,
     /// Milliseconds from taking to putting, a sample.
@@ -124,6 +126,7 @@ pub fn run(
     };
     let origin = Instant::now();
     let (cpu_before, decoders_before) = (meter::process_cpu(), meter::cpu_of_threads(DECODERS));
+    let others_before = meter::machine_cpu().saturating_sub(cpu_before);
     let mut samples = Samples::begin(origin);
     let mut look = |depths| samples.take(depths);
     let watch = Watch { origin, traced: settings.traced, period: samples::PERIOD, look: Some(&mut look) };
@@ -135,6 +138,7 @@ pub fn run(
         wall: origin.elapsed(),
         tracks,
         cpu,
+        cpu_of_others: meter::machine_cpu().saturating_sub(meter::process_cpu()).saturating_sub(others_before),
         samples: samples.into_vec(),
         latencies: latencies.samples,
         snapshots,
