@@ -92,38 +92,40 @@ unsafe fn tile<const OUTPUTS: usize, const WIDE: usize>(
             }
         }
     }
-    for (output, sums) in sums.iter_mut().enumerate() {
-        let at = part.block.first + part.first + output;
-        if let Some(residual) = row.residual.get(at) {
+    // Each step a loop of its own over all registers, which then stay registers.
+    let first = part.block.first + part.first;
+    if !row.residual.is_empty() {
+        for (sums, residual) in sums.iter_mut().zip(&row.residual[first..]) {
             for (lane, sum) in sums.iter_mut().enumerate() {
                 // SAFETY: residual rows hold the padded width.
                 *sum = _mm256_add_ps(*sum, unsafe { _mm256_loadu_ps(memory.add(residual + x + lane * LANES)) });
             }
         }
-        activate(row, row.first_channel + at, sums);
-        for (lane, sum) in sums.iter().enumerate() {
-            // SAFETY: output rows hold the padded width.
-            unsafe { _mm256_storeu_ps(memory.add(row.outputs[at] + x + lane * LANES), *sum) };
-        }
     }
-}
-
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn activate<const WIDE: usize>(row: &ConvRow, channel: usize, sums: &mut [__m256; WIDE]) {
+    let (zero, first_channel) = (_mm256_setzero_ps(), row.first_channel + first);
     match row.activation {
         Activation::None => {}
-        Activation::Relu => sums.iter_mut().for_each(|sum| *sum = _mm256_max_ps(_mm256_setzero_ps(), *sum)),
+        Activation::Relu => sums.as_flattened_mut().iter_mut().for_each(|sum| *sum = _mm256_max_ps(zero, *sum)),
         Activation::Slope(slopes) => {
-            let slope = _mm256_set1_ps(slopes[channel]);
-            for sum in sums {
-                let below = _mm256_cmp_ps::<_CMP_LT_OQ>(*sum, _mm256_setzero_ps());
-                *sum = _mm256_blendv_ps(*sum, _mm256_mul_ps(*sum, slope), below);
+            for output in 0..OUTPUTS {
+                let slope = _mm256_set1_ps(slopes[first_channel + output]);
+                for sum in &mut sums[output] {
+                    let below = _mm256_cmp_ps::<_CMP_LT_OQ>(*sum, zero);
+                    *sum = _mm256_blendv_ps(*sum, _mm256_mul_ps(*sum, slope), below);
+                }
             }
         }
         Activation::Clip(low, high) => {
             let (low, high) = (_mm256_set1_ps(*low), _mm256_set1_ps(*high));
-            sums.iter_mut().for_each(|sum| *sum = _mm256_min_ps(high, _mm256_max_ps(low, *sum)));
+            for sum in sums.as_flattened_mut() {
+                *sum = _mm256_min_ps(high, _mm256_max_ps(low, *sum));
+            }
+        }
+    }
+    for (sums, output) in sums.iter().zip(&row.outputs[first..]) {
+        for (lane, sum) in sums.iter().enumerate() {
+            // SAFETY: output rows hold the padded width.
+            unsafe { _mm256_storeu_ps(memory.add(output + x + lane * LANES), *sum) };
         }
     }
 }
