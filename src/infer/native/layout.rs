@@ -147,7 +147,11 @@ impl Walk<'_> {
                 .iter()
                 .filter_map(|reading| {
                     let height = self.sizes[reading.node].1;
-                    let rows = if reading.same_row { Some((row, row)) } else { self.program.nodes[node].op.reads(row, height) };
+                    let rows = if reading.same_row {
+                        Some((row, row))
+                    } else {
+                        self.program.nodes[node].op.reads(row, height)
+                    };
                     rows.map(|(first, last)| (reading.node, first, last))
                 })
                 .collect();

@@ -25,6 +25,7 @@ use crate::error::{Error, Kind, Result};
 use crate::frame::pool::AlignedBytes;
 use crate::model::{Element, Network, NetworkFacts, Tensor};
 use crate::simd::cpu::Level;
+use kernel::Kernel;
 use layout::{Layout, Reading, readings};
 use program::Program;
 use run::Run;
@@ -40,7 +41,7 @@ pub struct NativeEngine {
     facts: NetworkFacts,
     program: Program,
     readings: Vec<Vec<Reading>>,
-    level: Level,
+    kernel: Kernel,
     /// By width and height, the last used first.
     layouts: Vec<((usize, usize), Layout)>,
     memory: AlignedBytes,
@@ -99,7 +100,7 @@ impl NativeEngine {
             readings: program.nodes.iter().map(readings).collect(),
             next: vec![0; program.nodes.len()],
             program,
-            level,
+            kernel: Kernel::at(level),
             layouts: Vec::new(),
             memory: AlignedBytes::new(0),
             places: Vec::new(),
@@ -131,6 +132,7 @@ impl NativeEngine {
             }
         }
         let bytes = self.layouts[0].1.length * size_of::<f32>();
+        tracing::debug!("{}: the rows of {}x{} take {} KiB", self.name, size.0, size.1, bytes >> 10);
         if bytes > self.memory.len() {
             self.memory = AlignedBytes::new(bytes);
         } else {
@@ -150,7 +152,7 @@ impl RowEngine for NativeEngine {
             memory: bytemuck::cast_slice_mut(&mut self.memory),
             next: &mut self.next,
             places: &mut self.places,
-            level: self.level,
+            kernel: self.kernel,
             read,
         };
         match run.all(write, &|| self.stopped.0.load(Ordering::Relaxed)) {

@@ -1,11 +1,10 @@
 //! Going through a picture: the output's rows are asked for one by one, and each node computes its next row when a
 //! reader first needs it.
 
-use super::kernel::{self, ConvRow, LANES};
+use super::kernel::{self, ConvRow, Kernel, LANES};
 use super::layout::{Layout, Reading};
 use super::program::{Conv, Op, Program};
 use super::rowwise;
-use crate::simd::cpu::Level;
 
 /// Fills row `y` of the picture, a slice a channel.
 pub type Read<'a> = &'a mut dyn FnMut(usize, &mut [&mut [f32]]);
@@ -26,8 +25,8 @@ pub struct Run<'a, 'b> {
     pub next: &'a mut [usize],
     /// Working memory for places.
     pub places: &'a mut Vec<usize>,
-    /// Which kernels.
-    pub level: Level,
+    /// What convolutions are computed with.
+    pub kernel: Kernel,
     /// Where the picture comes from.
     pub read: Read<'b>,
 }
@@ -119,7 +118,7 @@ impl Run<'_, '_> {
                 first_channel,
                 width: ring.width,
             };
-            kernel::conv_row(self.level, self.memory, &group.weights, &row);
+            kernel::conv_row(self.kernel, self.memory, &group.weights, &row);
             // What was written beyond the row is the next convolution's padding.
             if !ring.width.is_multiple_of(LANES) {
                 for place in outputs {

@@ -3,11 +3,12 @@
 use std::arch::x86_64::*;
 
 use super::{Activation, Block, ConvRow, Weights};
+use crate::simd::cpu::Avx2;
 
 const LANES: usize = 8;
 
-pub(super) fn conv_row(memory: &mut [f32], weights: &Weights, row: &ConvRow) {
-    // SAFETY: the level was detected on this CPU; the caller has checked that all rows lie in `memory`.
+pub(super) fn conv_row(_proof: Avx2, memory: &mut [f32], weights: &Weights, row: &ConvRow) {
+    // SAFETY: the proof says that this CPU has it; the caller has checked that all rows lie in `memory`.
     unsafe { whole_row(memory.as_mut_ptr(), weights, row) }
 }
 
@@ -58,6 +59,7 @@ struct Part<'a> {
 /// # Safety
 /// As `whole_row`; `x + 8 * WIDE` is inside the padded width; the part has at least `OUTPUTS` outputs.
 #[target_feature(enable = "avx2,fma")]
+#[expect(clippy::needless_range_loop, reason = "iterators keep the sums in memory")]
 unsafe fn tile<const OUTPUTS: usize, const WIDE: usize>(
     memory: *mut f32,
     part: Part,
@@ -65,9 +67,13 @@ unsafe fn tile<const OUTPUTS: usize, const WIDE: usize>(
     columns: usize,
     x: usize,
 ) {
+    let first = part.block.first + part.first;
+    let bias: &[f32; OUTPUTS] = chunk(&part.block.bias[part.first..]);
+    let outputs: &[usize; OUTPUTS] = chunk(&row.outputs[first..]);
+    // Loops over all registers count to constants and reach into arrays: only so do sums stay registers to the end.
     let mut sums = [[_mm256_setzero_ps(); WIDE]; OUTPUTS];
-    for (sums, bias) in sums.iter_mut().zip(&part.block.bias[part.first..]) {
-        *sums = [_mm256_set1_ps(*bias); WIDE];
+    for output in 0..OUTPUTS {
+        sums[output] = [_mm256_set1_ps(bias[output]); WIDE];
     }
     let mut weights = part.block.weights[part.first..].as_ptr();
     for input in row.inputs {
@@ -77,13 +83,13 @@ unsafe fn tile<const OUTPUTS: usize, const WIDE: usize>(
             let mut pixels = memory.add(input + x).cast_const();
             for _ in 0..columns {
                 let mut lanes = [_mm256_setzero_ps(); WIDE];
-                for (at, lanes) in lanes.iter_mut().enumerate() {
-                    *lanes = _mm256_loadu_ps(pixels.add(at * LANES));
+                for lane in 0..WIDE {
+                    lanes[lane] = _mm256_loadu_ps(pixels.add(lane * LANES));
                 }
-                for (output, sums) in sums.iter_mut().enumerate() {
+                for output in 0..OUTPUTS {
                     let weight = _mm256_set1_ps(*weights.add(output));
-                    for (sum, lanes) in sums.iter_mut().zip(&lanes) {
-                        *sum = _mm256_fmadd_ps(weight, *lanes, *sum);
+                    for lane in 0..WIDE {
+                        sums[output][lane] = _mm256_fmadd_ps(weight, lanes[lane], sums[output][lane]);
                     }
                 }
                 // Wrapping, because after the last step they may point beyond what they are of.
@@ -92,40 +98,60 @@ unsafe fn tile<const OUTPUTS: usize, const WIDE: usize>(
             }
         }
     }
-    // Each step a loop of its own over all registers, which then stay registers.
-    let first = part.block.first + part.first;
     if !row.residual.is_empty() {
-        for (sums, residual) in sums.iter_mut().zip(&row.residual[first..]) {
-            for (lane, sum) in sums.iter_mut().enumerate() {
+        let residual: &[usize; OUTPUTS] = chunk(&row.residual[first..]);
+        for output in 0..OUTPUTS {
+            for lane in 0..WIDE {
                 // SAFETY: residual rows hold the padded width.
-                *sum = _mm256_add_ps(*sum, unsafe { _mm256_loadu_ps(memory.add(residual + x + lane * LANES)) });
+                let other = unsafe { _mm256_loadu_ps(memory.add(residual[output] + x + lane * LANES)) };
+                sums[output][lane] = _mm256_add_ps(sums[output][lane], other);
             }
         }
     }
-    let (zero, first_channel) = (_mm256_setzero_ps(), row.first_channel + first);
+    let zero = _mm256_setzero_ps();
     match row.activation {
         Activation::None => {}
-        Activation::Relu => sums.as_flattened_mut().iter_mut().for_each(|sum| *sum = _mm256_max_ps(zero, *sum)),
-        Activation::Slope(slopes) => {
+        Activation::Relu => {
             for output in 0..OUTPUTS {
-                let slope = _mm256_set1_ps(slopes[first_channel + output]);
-                for sum in &mut sums[output] {
-                    let below = _mm256_cmp_ps::<_CMP_LT_OQ>(*sum, zero);
-                    *sum = _mm256_blendv_ps(*sum, _mm256_mul_ps(*sum, slope), below);
+                for lane in 0..WIDE {
+                    sums[output][lane] = _mm256_max_ps(zero, sums[output][lane]);
+                }
+            }
+        }
+        Activation::Slope(slopes) => {
+            let slopes: &[f32; OUTPUTS] = chunk(&slopes[row.first_channel + first..]);
+            for output in 0..OUTPUTS {
+                for lane in 0..WIDE {
+                    sums[output][lane] = sloped(sums[output][lane], slopes[output]);
                 }
             }
         }
         Activation::Clip(low, high) => {
             let (low, high) = (_mm256_set1_ps(*low), _mm256_set1_ps(*high));
-            for sum in sums.as_flattened_mut() {
-                *sum = _mm256_min_ps(high, _mm256_max_ps(low, *sum));
+            for output in 0..OUTPUTS {
+                for lane in 0..WIDE {
+                    sums[output][lane] = _mm256_min_ps(high, _mm256_max_ps(low, sums[output][lane]));
+                }
             }
         }
     }
-    for (sums, output) in sums.iter().zip(&row.outputs[first..]) {
-        for (lane, sum) in sums.iter().enumerate() {
+    for output in 0..OUTPUTS {
+        for lane in 0..WIDE {
             // SAFETY: output rows hold the padded width.
-            unsafe { _mm256_storeu_ps(memory.add(output + x + lane * LANES), *sum) };
+            unsafe { _mm256_storeu_ps(memory.add(outputs[output] + x + lane * LANES), sums[output][lane]) };
         }
     }
+}
+
+/// The first `N` of a slice that holds as many.
+#[inline(always)]
+fn chunk<T, const N: usize>(slice: &[T]) -> &[T; N] {
+    slice.first_chunk().expect("`conv_row` checked that there is one for each output")
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn sloped(x: __m256, slope: f32) -> __m256 {
+    let below = _mm256_cmp_ps::<_CMP_LT_OQ>(x, _mm256_setzero_ps());
+    _mm256_blendv_ps(x, _mm256_mul_ps(x, _mm256_set1_ps(slope)), below)
 }

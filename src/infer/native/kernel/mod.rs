@@ -13,12 +13,34 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 
-use crate::simd::cpu::Level;
+use crate::simd::cpu::{Avx2, Avx512, Level};
 
 /// Samples that a row is written in at once: rows need room up to a multiple of it.
 pub const LANES: usize = 16;
 /// Outputs of one block.
 const MAX_BLOCK: usize = 8;
+
+/// Which instructions convolutions use; holds the proof that the CPU has them.
+#[derive(Clone, Copy, Debug)]
+pub enum Kernel {
+    /// Plain code.
+    Scalar,
+    /// AVX2 with FMA.
+    Avx2(Avx2),
+    /// AVX-512.
+    Avx512(Avx512),
+}
+
+impl Kernel {
+    /// The best of `level` that this CPU has.
+    pub fn at(level: Level) -> Kernel {
+        match (level, Avx512::new(), Avx2::new()) {
+            (Level::Avx512, Some(proof), _) => Kernel::Avx512(proof),
+            (Level::Avx512 | Level::Avx2, _, Some(proof)) => Kernel::Avx2(proof),
+            _ => Kernel::Scalar,
+        }
+    }
+}
 
 /// What is applied to a sum at once.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +61,13 @@ impl Activation {
         match self {
             Activation::None => x,
             Activation::Relu => larger(0.0, x),
-            Activation::Slope(slopes) => if x < 0.0 { x * slopes[channel] } else { x },
+            Activation::Slope(slopes) => {
+                if x < 0.0 {
+                    x * slopes[channel]
+                } else {
+                    x
+                }
+            }
             Activation::Clip(low, high) => smaller(*high, larger(*low, x)),
         }
     }
@@ -140,7 +168,7 @@ pub struct ConvRow<'a> {
 }
 
 /// Computes one row of one group. Up to the next multiple of [`LANES`] samples of each output row are overwritten.
-pub fn conv_row(level: Level, memory: &mut [f32], weights: &Weights, row: &ConvRow) {
+pub fn conv_row(kernel: Kernel, memory: &mut [f32], weights: &Weights, row: &ConvRow) {
     let padded = row.width.next_multiple_of(LANES);
     let reach = padded + (weights.kernel[1] - 1) * row.dilation;
     assert_eq!(row.inputs.len(), weights.n_inputs * weights.kernel[0]);
@@ -152,11 +180,11 @@ pub fn conv_row(level: Level, memory: &mut [f32], weights: &Weights, row: &ConvR
     if let Activation::Slope(slopes) = row.activation {
         assert!(slopes.len() >= row.first_channel + row.outputs.len());
     }
-    match level {
+    match kernel {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => avx512::conv_row(memory, weights, row),
+        Kernel::Avx512(proof) => avx512::conv_row(proof, memory, weights, row),
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => avx2::conv_row(memory, weights, row),
+        Kernel::Avx2(proof) => avx2::conv_row(proof, memory, weights, row),
         _ => scalar::conv_row(memory, weights, row),
     }
 }

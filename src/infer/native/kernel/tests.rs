@@ -47,7 +47,7 @@ impl Case {
             first_channel: 0,
             width: self.width,
         };
-        conv_row(level, &mut memory, &weights, &row);
+        conv_row(Kernel::at(level), &mut memory, &weights, &row);
         // What is written beyond the row is nobody's.
         for place in outputs {
             memory[place + self.width..place + self.width.next_multiple_of(LANES)].fill(0.0);

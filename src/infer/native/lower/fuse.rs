@@ -94,7 +94,8 @@ fn swept(program: Program) -> Program {
         places.push(kept);
         kept += usize::from(*needed);
     }
-    let renamed = |channels: &mut Vec<Channel>| channels.iter_mut().for_each(|channel| channel.node = places[channel.node]);
+    let renamed =
+        |channels: &mut Vec<Channel>| channels.iter_mut().for_each(|channel| channel.node = places[channel.node]);
     let kept = nodes.into_iter().zip(&is_needed).filter(|(_, needed)| **needed).map(|(mut node, _)| {
         renamed(&mut node.inputs);
         if let Op::Conv(conv) = &mut node.op {

@@ -173,7 +173,8 @@ impl Lowering {
             return Err(format!("weights of shape {:?} are not those of a picture", weights.dims));
         };
         let n_groups = node.int("group").unwrap_or(1) as usize;
-        if n_inputs * n_groups != rows.len() || n_outputs % n_groups != 0 || n_outputs == 0 || n_outputs > MAX_CHANNELS {
+        if n_inputs * n_groups != rows.len() || n_outputs % n_groups != 0 || n_outputs == 0 || n_outputs > MAX_CHANNELS
+        {
             return Err(format!("weights of shape {:?} for {} channels", weights.dims, rows.len()));
         }
         if node.ints("strides").is_some_and(|strides| strides.iter().any(|&stride| stride != 1)) {
@@ -210,9 +211,8 @@ impl Lowering {
             ),
         };
         let extent = self.extent(&rows)?;
-        let grown = |axis: usize| {
-            extent[axis].grown(before[axis] as isize + after[axis] as isize - reach[axis] as isize)
-        };
+        let grown =
+            |axis: usize| extent[axis].grown(before[axis] as isize + after[axis] as isize - reach[axis] as isize);
         let conv = Conv {
             groups: (0..n_groups).map(group).collect(),
             kernel: [height, width],
@@ -254,7 +254,9 @@ impl Lowering {
             Value::Rows(part.to_vec())
         });
         let parts: Vec<Value> = parts.collect();
-        if !rest.is_empty() || parts.len() != n || parts.iter().any(|part| matches!(part, Value::Rows(r) if r.is_empty()))
+        if !rest.is_empty()
+            || parts.len() != n
+            || parts.iter().any(|part| matches!(part, Value::Rows(r) if r.is_empty()))
         {
             return Err(format!("{} channels do not part into what it says", rows.len()));
         }
