@@ -169,6 +169,7 @@ fn engine(config: &RunConfig, network: &Network) -> Result<EngineSettings> {
     let wanted = EngineSettings {
         choice: match config.engine {
             EngineChoice::Auto => infer::EngineChoice::Auto,
+            EngineChoice::Native => infer::EngineChoice::Native,
             EngineChoice::Ort => infer::EngineChoice::Ort,
             EngineChoice::OpenVino => infer::EngineChoice::OpenVino,
         },
