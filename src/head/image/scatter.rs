@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::frame::{Packing, Picture, PictureBuf};
 use crate::head::tensor_row::{self, RowIndex};
 use crate::model::{Port, Tensor};
-use crate::simd::luma::{self, Codes, CodesMut, Linear};
+use crate::simd::luma::{Codes, CodesMut, Linear};
 use crate::simd::rgb::{Change, Whole};
 use crate::tile::Rect;
 
@@ -44,7 +44,7 @@ impl ImageHead {
                 for y in core.y..core.bottom() {
                     let at = RowIndex { item: answer.item, y: y - window.y };
                     let row = tensor_row::read_luma(answer.output, port, at, columns.clone(), &mut scratch.output);
-                    luma::to_codes(row, *back, max, CodesMut::of(&mut plane, y, core.x..core.right()));
+                    self.kernels.to_codes(row, *back, max, CodesMut::of(&mut plane, y, core.x..core.right()));
                 }
             }
             Route::Rgb(route) => match &route.chroma {
@@ -91,16 +91,16 @@ impl ImageHead {
             let columns = area.x..area.right();
             if route.change_only {
                 let codes = Codes::of(&source_plane, source.format(), y, columns.clone());
-                luma::to_values(codes, Linear::IDENTITY, row);
+                self.kernels.to_values(codes, Linear::IDENTITY, row);
             } else {
                 row.fill(route.from_rgb.luma_base());
             }
             let (network, before) = self.rgb_rows(route, answer, y, columns.clone(), output, input);
             match before {
-                Some(before) => route.from_rgb.add_luma(Change(network, before), row),
-                None => route.from_rgb.add_luma(Whole(network), row),
+                Some(before) => self.kernels.add_luma(&route.from_rgb, Change(network, before), row),
+                None => self.kernels.add_luma(&route.from_rgb, Whole(network), row),
             }
-            luma::to_codes(row, Linear::IDENTITY, max, CodesMut::of(&mut plane, y, columns));
+            self.kernels.to_codes(row, Linear::IDENTITY, max, CodesMut::of(&mut plane, y, columns));
         }
     }
 
@@ -119,20 +119,20 @@ impl ImageHead {
         chroma.down.advance(lines, y, |luma_y, luma_columns, [cb, cr]: [&mut [f32]; 2]| {
             let (network, before) = self.rgb_rows(route, answer, luma_y, luma_columns, output, input);
             match before {
-                Some(before) => route.from_rgb.chroma(Change(network, before), cb, cr),
-                None => route.from_rgb.chroma(Whole(network), cb, cr),
+                Some(before) => self.kernels.chroma(&route.from_rgb, Change(network, before), cb, cr),
+                None => self.kernels.chroma(&route.from_rgb, Whole(network), cb, cr),
             }
         });
         if route.change_only {
             let base = base.each_mut().map(Vec::as_mut_slice);
-            read_chroma(answer.source, y, columns.clone(), Linear::IDENTITY, base);
+            read_chroma(self.kernels, answer.source, y, columns.clone(), Linear::IDENTITY, base);
         }
         let max = out.format().max_code();
         for (index, base) in base.iter().enumerate() {
             chroma.down.finish::<2>(lines, y, index, columns.clone(), row);
             row.iter_mut().zip(base).for_each(|(value, base)| *value += base);
             let mut plane = out.plane_mut(1 + index);
-            luma::to_codes(row, Linear::IDENTITY, max, CodesMut::of(&mut plane, y, columns.clone()));
+            self.kernels.to_codes(row, Linear::IDENTITY, max, CodesMut::of(&mut plane, y, columns.clone()));
         }
     }
 
@@ -186,10 +186,12 @@ impl ImageHead {
             copy_plane(source, out, 2);
             return;
         }
-        let fetch = |y, columns, planes: [&mut [f32]; 2]| read_chroma(source, y, columns, Linear::IDENTITY, planes);
+        let fetch = |y, columns, planes: [&mut [f32]; 2]| {
+            read_chroma(self.kernels, source, y, columns, Linear::IDENTITY, planes)
+        };
         let mut emit = |plane: usize, y: usize, row: &[f32]| {
             let mut plane = out.plane_mut(1 + plane);
-            luma::to_codes(row, Linear::IDENTITY, format.max_code(), CodesMut::of(&mut plane, y, 0..columns));
+            self.kernels.to_codes(row, Linear::IDENTITY, format.max_code(), CodesMut::of(&mut plane, y, 0..columns));
         };
         if let Some(resizer) = &self.chroma {
             resizer.rect(0..columns, 0..rows, &mut scratch.resize, fetch, emit);

@@ -11,31 +11,37 @@ pub(in crate::simd) trait Sample: Copy {
 }
 
 impl Sample for u8 {
+    #[inline(always)]
     fn code(self, _: u8) -> f32 {
         f32::from(self)
     }
 
+    #[inline(always)]
     fn from_bits(bits: u32) -> Self {
         bits as u8
     }
 }
 
 impl Sample for u16 {
+    #[inline(always)]
     fn code(self, shift: u8) -> f32 {
         f32::from(self >> shift)
     }
 
+    #[inline(always)]
     fn from_bits(bits: u32) -> Self {
         bits as u16
     }
 }
 
+#[inline(always)]
 pub(super) fn to_values<S: Sample>(samples: &[S], shift: u8, line: Linear, values: &mut [f32]) {
     for (value, sample) in values.iter_mut().zip(samples) {
         *value = (sample.code(shift) - line.from) * line.gain + line.to;
     }
 }
 
+#[inline(always)]
 pub(super) fn pairs_to_values<S: Sample>(samples: &[S], shift: u8, line: Linear, [first, second]: [&mut [f32]; 2]) {
     for ((pair, a), b) in samples.as_chunks::<2>().0.iter().zip(first).zip(second) {
         *a = (pair[0].code(shift) - line.from) * line.gain + line.to;
@@ -47,6 +53,7 @@ pub(super) fn pairs_to_values<S: Sample>(samples: &[S], shift: u8, line: Linear,
 /// integer stands in the low bits. Without SSE4.1 this is many times faster than `round` and a saturating cast.
 const ROUNDER: f32 = 12_582_912.0;
 
+#[inline(always)]
 pub(super) fn to_codes<S: Sample>(values: &[f32], line: Linear, max: f32, samples: &mut [S]) {
     for (sample, value) in samples.iter_mut().zip(values) {
         let code = (*value - line.from) * line.gain + line.to;

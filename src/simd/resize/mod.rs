@@ -5,6 +5,10 @@
 //! it any more; the vertical pass sums rows of the ring. Sums are in f32 in the order of the taps, with an error under
 //! 0.02 code values at 16 bits. An output sample depends on its own taps only, never on the rectangle asked for.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod scalar;
 mod taps;
 
@@ -14,7 +18,8 @@ use std::ops::Range;
 use taps::Taps;
 pub use taps::{Axis, Filter, Siting};
 
-use super::luma::{self, Codes, CodesMut, Linear};
+use super::Kernels;
+use super::luma::{Codes, CodesMut, Linear};
 use crate::frame::{PixelFormat, PlaneMut, PlaneView};
 
 /// With more phases than this, outputs are summed one by one instead of a phase at a time.
@@ -22,6 +27,7 @@ const MAX_ROW_PHASES: usize = 8;
 
 /// The taps of both axes.
 pub struct Resizer {
+    kernels: Kernels,
     horizontal: Taps,
     vertical: Taps,
 }
@@ -46,8 +52,8 @@ pub struct Lines {
 
 impl Resizer {
     /// A resizer with the taps of two axes.
-    pub fn new(horizontal: Axis, vertical: Axis, filter: Filter) -> Self {
-        Resizer { horizontal: Taps::new(horizontal, filter), vertical: Taps::new(vertical, filter) }
+    pub fn new(kernels: Kernels, horizontal: Axis, vertical: Axis, filter: Filter) -> Self {
+        Resizer { kernels, horizontal: Taps::new(horizontal, filter), vertical: Taps::new(vertical, filter) }
     }
 
     /// How far the taps of a sample reach outside the area it covers, in samples of the finer of both grids.
@@ -130,7 +136,10 @@ impl Resizer {
         let start = columns.start - lines.periods.start * self.horizontal.n_phases;
         let source_row = self.source_rows(y);
         let row = |k| &lines.ring[(source_row(k) % n_slots * P + plane) * width..][start..start + columns.len()];
-        scalar::combine(row, self.vertical.phase(y % self.vertical.n_phases), &mut out[..columns.len()]);
+        at_level!(
+            self.kernels,
+            combine(row, self.vertical.phase(y % self.vertical.n_phases), &mut out[..columns.len()])
+        );
     }
 
     /// A padded source row, resized horizontally to whole periods.
@@ -140,21 +149,24 @@ impl Resizer {
         let offset = |p: usize| (taps.first[p] - lowest) as usize;
         let n_periods = out.len() / taps.n_phases;
         match (taps.n_phases, taps.stride) {
-            (1, 1) => scalar::combine(|k| &raw[k..], taps.phase(0), out),
+            (1, 1) => at_level!(self.kernels, combine(|k| &raw[k..], taps.phase(0), out)),
             (1, stride) => {
-                scalar::split(raw, stride, &mut work[..raw.len()]);
+                at_level!(self.kernels, split(raw, stride, &mut work[..raw.len()]));
                 let length = raw.len() / stride;
-                scalar::combine(|k| &work[k % stride * length..][k / stride..length], taps.phase(0), out);
+                at_level!(
+                    self.kernels,
+                    combine(|k| &work[k % stride * length..][k / stride..length], taps.phase(0), out)
+                );
             }
             (n_phases @ ..=MAX_ROW_PHASES, 1) => {
                 for (p, out) in work.chunks_exact_mut(n_periods).take(n_phases).enumerate() {
-                    scalar::combine(|k| &raw[offset(p) + k..], taps.phase(p), out);
+                    at_level!(self.kernels, combine(|k| &raw[offset(p) + k..], taps.phase(p), out));
                 }
-                scalar::interleave(work, n_phases, out);
+                at_level!(self.kernels, interleave(work, n_phases, out));
             }
             (n_phases, stride) => {
                 let starts = (0..n_periods).flat_map(|i| (0..n_phases).map(move |p| i * stride + offset(p)));
-                scalar::gather(raw, starts, &taps.coefs, taps.n_taps, out);
+                at_level!(self.kernels, gather(raw, starts, &taps.coefs, taps.n_taps, out));
             }
         }
     }
@@ -183,10 +195,10 @@ impl Resizer {
     pub fn plane(&self, src: PlaneView, format: PixelFormat, mut dst: PlaneMut, scratch: &mut Scratch) {
         let (width, height) = (dst.width(), dst.height());
         let fetch = |y, columns, [row]: [&mut [f32]; 1]| {
-            luma::to_values(Codes::of(&src, format, y, columns), Linear::IDENTITY, row);
+            self.kernels.to_values(Codes::of(&src, format, y, columns), Linear::IDENTITY, row);
         };
         self.rect(0..width, 0..height, scratch, fetch, |_, y, row| {
-            luma::to_codes(row, Linear::IDENTITY, format.max_code(), CodesMut::of(&mut dst, y, 0..width));
+            self.kernels.to_codes(row, Linear::IDENTITY, format.max_code(), CodesMut::of(&mut dst, y, 0..width));
         });
     }
 }

@@ -6,6 +6,7 @@
 use std::array;
 
 /// `out[i] = coefs[0] * row(0)[i] + coefs[1] * row(1)[i] + ...`, summed in this order.
+#[inline(always)]
 pub(super) fn combine<'a>(row: impl Fn(usize) -> &'a [f32], coefs: &[f32], out: &mut [f32]) {
     match coefs.len() {
         1 => combine_n::<1>(row, coefs, out),
@@ -27,6 +28,7 @@ pub(super) fn combine<'a>(row: impl Fn(usize) -> &'a [f32], coefs: &[f32], out: 
     }
 }
 
+#[inline(always)]
 fn combine_n<'a, const N: usize>(row: impl Fn(usize) -> &'a [f32], coefs: &[f32], out: &mut [f32]) {
     let length = out.len();
     let rows: [&[f32]; N] = array::from_fn(|k| &row(k)[..length]);
@@ -41,6 +43,7 @@ fn combine_n<'a, const N: usize>(row: impl Fn(usize) -> &'a [f32], coefs: &[f32]
 }
 
 /// `out[i] = sum of coefs[i % n][k] * row[first[i % n] + i / n * stride + k]`, summed as [`combine`] does.
+#[inline(always)]
 pub(super) fn gather(row: &[f32], starts: impl Iterator<Item = usize>, coefs: &[f32], n_taps: usize, out: &mut [f32]) {
     for ((out, start), coefs) in out.iter_mut().zip(starts).zip(coefs.chunks_exact(n_taps).cycle()) {
         let row = &row[start..start + n_taps];
@@ -53,6 +56,7 @@ pub(super) fn gather(row: &[f32], starts: impl Iterator<Item = usize>, coefs: &[
 }
 
 /// `out[n * i + p] = rows[p * length + i]` for `n` rows.
+#[inline(always)]
 pub(super) fn interleave(rows: &[f32], n: usize, out: &mut [f32]) {
     let length = out.len() / n;
     if n == 2 {
@@ -70,6 +74,7 @@ pub(super) fn interleave(rows: &[f32], n: usize, out: &mut [f32]) {
 }
 
 /// `out[p * length + i] = row[n * i + p]`, `row` being `n * length` long.
+#[inline(always)]
 pub(super) fn split(row: &[f32], n: usize, out: &mut [f32]) {
     let length = row.len() / n;
     if n == 2 {

@@ -5,8 +5,15 @@
 //! there: black and neutral codes for a picture, the source's codes for a change; equal rows make a change of exactly
 //! zero. Equations: H.273, 8.3, by Kr and Kb. Errors are under 1e-6 of the range from black to white.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod scalar;
 
+use scalar::Luma;
+
+use super::Kernels;
 use super::luma::Codes;
 use crate::frame::{ColorMatrix, ColorRange};
 pub use scalar::{Change, Pixels, Whole};
@@ -83,14 +90,6 @@ impl ToRgb {
             b_cb: (2.0 * (1.0 - kb) * chroma) as f32,
         }
     }
-
-    /// A row: luma codes, and chroma codes less the neutral one.
-    pub fn row(&self, luma: Codes, cb: &[f32], cr: &[f32], rgb: [&mut [f32]; 3]) {
-        match luma {
-            Codes::U8(samples) => scalar::to_rgb(self, samples, 0, cb, cr, rgb),
-            Codes::U16 { samples, shift } => scalar::to_rgb(self, samples, shift, cb, cr, rgb),
-        }
-    }
 }
 
 /// RGB to codes.
@@ -126,14 +125,24 @@ impl FromRgb {
     pub fn luma_base(&self) -> f32 {
         self.luma_base
     }
+}
+
+impl Kernels {
+    /// A row to RGB: luma codes, and chroma codes less the neutral one.
+    pub fn to_rgb(self, m: &ToRgb, luma: Codes, chroma: [&[f32]; 2], rgb: [&mut [f32]; 3]) {
+        match luma {
+            Codes::U8(samples) => at_level!(self, to_rgb(m, Luma { samples, shift: 0 }, chroma, rgb)),
+            Codes::U16 { samples, shift } => at_level!(self, to_rgb(m, Luma { samples, shift }, chroma, rgb)),
+        }
+    }
 
     /// Adds the luma of a row of pixels, in codes, to `luma`.
-    pub fn add_luma(&self, pixels: impl Pixels, luma: &mut [f32]) {
-        scalar::add_luma(self, pixels, luma);
+    pub fn add_luma(self, m: &FromRgb, pixels: impl Pixels, luma: &mut [f32]) {
+        at_level!(self, add_luma(m, pixels, luma));
     }
 
     /// The chroma of a row of pixels, in codes less the neutral one.
-    pub fn chroma(&self, pixels: impl Pixels, cb: &mut [f32], cr: &mut [f32]) {
-        scalar::chroma(self, pixels, cb, cr);
+    pub fn chroma(self, m: &FromRgb, pixels: impl Pixels, cb: &mut [f32], cr: &mut [f32]) {
+        at_level!(self, chroma(m, pixels, cb, cr));
     }
 }

@@ -1,0 +1,8 @@
+//! The resize kernels for AVX2: the compiler vectorises the truth.
+
+compiled_for_avx2! {
+    fn combine['a, R: Fn(usize) -> &'a [f32]](row: R, coefs: &[f32], out: &mut [f32]);
+    fn gather[I: Iterator<Item = usize>](row: &[f32], starts: I, coefs: &[f32], n_taps: usize, out: &mut [f32]);
+    fn interleave(rows: &[f32], n: usize, out: &mut [f32]);
+    fn split(row: &[f32], n: usize, out: &mut [f32]);
+}
