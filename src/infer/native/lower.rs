@@ -82,6 +82,9 @@ fn lower_model(model: &Model, facts: &NetworkFacts) -> Refused<Program> {
         if lowering.nodes.len() > MAX_NODES {
             return Err(format!("over {MAX_NODES} operators"));
         }
+        if lowering.nodes.last().is_some_and(|node| node.extent.iter().any(Extent::is_absurd)) {
+            return Err(format!("{}: its output is far larger than the picture", node.label()));
+        }
     }
     let Some(Value::Rows(output)) = lowering.values.remove(&facts.output.name) else {
         return Err("its output does not depend on the picture".to_owned());

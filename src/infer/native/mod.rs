@@ -36,6 +36,9 @@ pub use run::{Read, Write};
 /// Layouts that are kept: a plan's shapes.
 const MAX_LAYOUTS: usize = 4;
 
+/// The most that the rows of a picture may take; plain networks take a thousandth of it.
+const MAX_BYTES: usize = 4 << 30;
+
 /// A network and the memory that its rows need.
 pub struct NativeEngine {
     name: String,
@@ -144,6 +147,13 @@ impl NativeEngine {
         }
         let bytes = self.layouts[0].1.length * size_of::<f32>();
         tracing::debug!("{}: the rows of {}x{} take {} KiB", self.name, size.0, size.1, bytes >> 10);
+        if bytes > MAX_BYTES {
+            self.layouts.remove(0);
+            let (name, mib) = (&self.name, bytes >> 20);
+            let message =
+                format!("{name}: the rows of {}x{} take {mib} MiB; use --engine ort or --tile", size.0, size.1);
+            return Err(Error::new(Kind::Network, message));
+        }
         if bytes > self.memory.len() {
             self.memory = AlignedBytes::new(bytes);
         } else {

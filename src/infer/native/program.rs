@@ -39,6 +39,11 @@ impl Extent {
         Extent { up: self.up * factor, extra: self.extra * factor as isize }
     }
 
+    /// Whether it leaves what a picture can be enlarged or continued to.
+    pub fn is_absurd(&self) -> bool {
+        self.up > 64 || self.extra.unsigned_abs() > 1 << 20
+    }
+
     /// The length for a picture of `length`; `None` if nothing is left.
     pub fn of(self, length: usize) -> Option<usize> {
         usize::try_from((length * self.up) as isize + self.extra).ok().filter(|&length| length > 0)

@@ -346,13 +346,13 @@ impl Lowering {
         let value = self.scalar(node, 2, "value")?.unwrap_or(0.0);
         let mut ends: Pair<Pair<usize>> = [[0; 2]; 2];
         for (at, axis) in axes.iter().map(|axis| axis.rem_euclid(4) as usize).enumerate() {
-            for end in 0..2 {
+            for (end, pads_of_end) in ends.iter_mut().enumerate() {
                 let pad = pads.get(at + end * axes.len()).copied().unwrap_or(-1);
                 let Some(pad) = usize::try_from(pad).ok().filter(|&pad| pad <= 4096 && (axis >= 2 || pad == 0)) else {
                     return Err(format!("pads {pads:?} do not only continue rows and columns"));
                 };
                 if axis >= 2 {
-                    ends[end][axis - 2] = pad;
+                    pads_of_end[axis - 2] = pad;
                 }
             }
         }
