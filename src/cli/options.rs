@@ -143,7 +143,7 @@ pub struct Run {
     #[arg(value_parser = one_of(DeviceChoice::NAMES), hide_possible_values = true)]
     device: Option<OsString>,
     /// What runs the network
-    #[arg(long, value_name = "auto|ort|openvino", help_heading = "Where")]
+    #[arg(long, value_name = "auto|native|ort|openvino", help_heading = "Where")]
     #[arg(value_parser = one_of(EngineChoice::NAMES), hide_possible_values = true)]
     engine: Option<OsString>,
     /// The network's arithmetic
