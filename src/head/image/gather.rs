@@ -9,6 +9,7 @@ use crate::head::tensor_row::{self, RowIndex};
 use crate::model::Tensor;
 use crate::simd::Kernels;
 use crate::simd::luma::{Codes, Linear};
+use crate::simd::resize::Sums;
 use crate::tile::Rect;
 
 impl ImageHead {
@@ -75,12 +76,14 @@ impl ImageHead {
                 chroma.up.advance(lines, source_y, |row, columns, planes| {
                     read_chroma(self.kernels, picture, row, columns, line, planes);
                 });
-                chroma.up.finish::<2>(lines, source_y, 0, columns.clone(), cb);
-                chroma.up.finish::<2>(lines, source_y, 1, columns.clone(), cr);
             }
+            let sums = match &route.chroma {
+                Some(chroma) => chroma.up.sums(lines, source_y, [0, 1], columns.clone(), [&mut *cb, &mut *cr]),
+                None => Sums::plain([cb, cr]),
+            };
             let codes = Codes::of(&plane, picture.format(), source_y, columns.clone());
             tensor_row::write_rgb(tensor, &self.network.input, RowIndex { item, y }, input, |mut rgb| {
-                self.kernels.to_rgb(&route.to_rgb, codes, [cb, cr], rgb.each_mut().map(|row| &mut row[..inside.width]));
+                self.kernels.to_rgb(&route.to_rgb, codes, sums, rgb.each_mut().map(|row| &mut row[..inside.width]));
                 for row in rgb {
                     repeat_last(row, inside.width);
                 }

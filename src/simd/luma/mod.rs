@@ -11,7 +11,7 @@ mod avx2;
 mod avx512;
 mod scalar;
 
-pub(super) use scalar::Sample;
+pub(super) use scalar::{Base, Sample, Samples, round};
 
 use std::ops::Range;
 
@@ -61,6 +61,50 @@ pub enum CodesMut<'a> {
     /// 9 to 16 bits each.
     U16(&'a mut [u16]),
 }
+
+/// What values are added to before they become codes.
+#[derive(Clone, Copy)]
+pub enum Addend<'a> {
+    /// The same for all.
+    Constant(f32),
+    /// A code for each.
+    Codes(Codes<'a>),
+    /// A value for each.
+    Values(&'a [f32]),
+}
+
+/// Evaluates `$call` with `$base` the addend, `$max` the largest code that is to be and fits, and `$out` the samples,
+/// whichever types they have.
+macro_rules! for_codes {
+    ($addend:expr, $codes:expr, $largest:expr, |$base:ident, $max:ident, $out:ident| $call:expr) => {{
+        use $crate::simd::luma::{Addend, Codes, CodesMut, Samples};
+        match $codes {
+            CodesMut::U8($out) => {
+                let $max = f32::from($largest.min(255));
+                for_codes!($addend, |$base| $call)
+            }
+            CodesMut::U16($out) => {
+                let $max = f32::from($largest);
+                for_codes!($addend, |$base| $call)
+            }
+        }
+    }};
+    ($addend:expr, |$base:ident| $call:expr) => {
+        match $addend {
+            Addend::Constant($base) => $call,
+            Addend::Values($base) => $call,
+            Addend::Codes(Codes::U8(samples)) => {
+                let $base = Samples { samples, shift: 0 };
+                $call
+            }
+            Addend::Codes(Codes::U16 { samples, shift }) => {
+                let $base = Samples { samples, shift };
+                $call
+            }
+        }
+    };
+}
+pub(super) use for_codes;
 
 impl<'a> Codes<'a> {
     /// Elements `columns` of row `y` of a plane of a picture of `format`.

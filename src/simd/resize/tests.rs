@@ -36,11 +36,18 @@ fn reference(row: &[f64], axis: Axis, filter: Filter, j: usize) -> f64 {
 }
 
 fn resized(resizer: &Resizer, source: &[Vec<f64>], columns: Range<usize>, rows: Range<usize>) -> Vec<f32> {
-    let mut out = Vec::new();
+    let (mut out, mut lines) = (Vec::new(), Lines::default());
     let fetch = |y: usize, columns: Range<usize>, [row]: [&mut [f32]; 1]| {
         row.iter_mut().zip(&source[y][columns]).for_each(|(to, from)| *to = *from as f32);
     };
-    resizer.rect(columns, rows, &mut Scratch::default(), fetch, |_, _, row| out.extend_from_slice(row));
+    let width = columns.len();
+    let mut row = vec![0.0; width];
+    resizer.begin::<1>(&mut lines, columns.clone());
+    for y in rows {
+        resizer.advance(&mut lines, y, fetch);
+        resizer.finish(&lines, y, 0, columns.clone(), &mut row);
+        out.extend_from_slice(&row);
+    }
     out
 }
 
