@@ -27,6 +27,20 @@ pub struct Ring {
     pub packed: Option<PackedRing>,
 }
 
+/// Where the channels of a row lie.
+#[derive(Clone, Copy, Debug)]
+pub struct RowPlace {
+    first: usize,
+    stride: usize,
+}
+
+impl RowPlace {
+    /// The first sample of a channel.
+    pub fn place(self, channel: usize) -> usize {
+        self.first + channel * self.stride
+    }
+}
+
 /// The memory of one node's packed rows, in elements of f32.
 #[derive(Clone, Debug)]
 pub struct PackedRing {
@@ -61,7 +75,12 @@ pub struct Layout {
 impl Ring {
     /// The first sample of a channel of row `y`.
     pub fn place(&self, channel: usize, y: usize) -> usize {
-        self.start + (y % self.slots * self.channels + channel) * self.stride + self.left
+        self.row(y).place(channel)
+    }
+
+    /// Row `y`, for the places of many channels at the cost of one division.
+    pub fn row(&self, y: usize) -> RowPlace {
+        RowPlace { first: self.start + y % self.slots * self.channels * self.stride + self.left, stride: self.stride }
     }
 
     /// All channels of row `y`, each in a chunk of the second number of samples, and begins at the third in it.

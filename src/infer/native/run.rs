@@ -93,7 +93,8 @@ impl Run<'_, '_> {
         }
         if let (true, Some(packed), Some(amx)) = (node.form.planes, &ring.packed, self.amx) {
             self.places.clear();
-            self.places.extend((0..node.channels).map(|channel| ring.place(channel, y)));
+            let row = ring.row(y);
+            self.places.extend((0..node.channels).map(|channel| row.place(channel)));
             tiles::pack_row(amx, self.memory, self.places, packed.place(y), packed.pixel, ring.width);
         }
     }
@@ -114,7 +115,8 @@ impl Run<'_, '_> {
         }));
         let n_steps = self.places.len();
         if node.form.planes {
-            self.places.extend((0..node.channels).map(|index| ring.place(index, y)));
+            let row = ring.row(y);
+            self.places.extend((0..node.channels).map(|index| row.place(index)));
         }
         let n_rows = self.places.len();
         self.places.extend(conv.residual.iter().map(|channel| self.layout.place(*channel, y)));
@@ -139,15 +141,18 @@ impl Run<'_, '_> {
             self.places.clear();
             for ky in 0..conv.kernel[0] {
                 let from = (y + ky * conv.dilation[0]).checked_sub(conv.before[0]);
-                self.places.extend(inputs.iter().map(|channel| match from {
-                    Some(y) if y < self.layout.rings[channel.node].height => {
-                        self.layout.place(*channel, y) - conv.before[1]
+                // Neighbours mostly are channels of one node.
+                for channels in inputs.chunk_by(|a, b| a.node == b.node) {
+                    let ring = &self.layout.rings[channels[0].node];
+                    match from.filter(|y| *y < ring.height).map(|y| ring.row(y)) {
+                        Some(row) => self.places.extend(channels.iter().map(|c| row.place(c.index) - conv.before[1])),
+                        None => self.places.extend(channels.iter().map(|_| self.layout.zeros)),
                     }
-                    _ => self.layout.zeros,
-                }));
+                }
             }
             let n_inputs = self.places.len();
-            self.places.extend((first_channel..first_channel + n_outputs).map(|index| ring.place(index, y)));
+            let to = ring.row(y);
+            self.places.extend((first_channel..first_channel + n_outputs).map(|index| to.place(index)));
             let residual = conv.residual.iter().skip(first_channel).take(n_outputs);
             self.places.extend(residual.map(|channel| self.layout.place(*channel, y)));
             let (inputs, rest) = self.places.split_at(n_inputs);
