@@ -7,13 +7,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::av::Encoder;
-use crate::config::{EngineChoice, Output, Overwrite, Precision, RunConfig};
+use crate::config::{EngineChoice, Output, Overwrite, Precision, RunConfig, Tuning};
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::ColorTags;
 use crate::head::image::{ImageHead, PictureFacts};
 use crate::infer::{self, EngineSettings};
-use crate::measure::{self, Opened, Rest};
-use crate::model::Network;
+use crate::measure::tuned::{self, Remembered, Situation};
+use crate::measure::{self, Opened, Rest, machine};
+use crate::model::{Network, NetworkCode};
 use crate::plan::container::Container;
 use crate::plan::encoding::{EncodingPlan, Pictures, Wishes, default_encoder, plan_encoding};
 use crate::plan::{Facts, Plan, Threads};
@@ -164,6 +165,8 @@ fn muxer(path: &Path) -> Result<String> {
     })
 }
 
+/// What runs the network. Which engine is the fastest is tried once and remembered, so that runs of one network do not
+/// differ by what else the machine did meanwhile.
 fn engine(config: &RunConfig, network: &Network) -> Result<EngineSettings> {
     let wanted = EngineSettings {
         choice: match config.engine {
@@ -178,7 +181,46 @@ fn engine(config: &RunConfig, network: &Network) -> Result<EngineSettings> {
         threads: 1,
         ..EngineSettings::default()
     };
-    infer::choose(network, &wanted)
+    let folder = tuned::folder().filter(|_| config.chooses_engine() && is_onnx(network));
+    let Some(folder) = folder else { return infer::choose(network, &wanted) };
+    let situation = Situation::of_network(network.hash, config.precision, measure::hardware());
+    if let Some(remembered) = tuned::recall(&folder, &situation)
+        && let Some(choice) = remembered.settings.engine.as_deref().and_then(named_engine)
+    {
+        tracing::debug!("engine remembered from {}: {choice:?}", remembered.date);
+        return infer::choose(network, &EngineSettings { choice, ..wanted });
+    }
+    let chosen = infer::choose(network, &wanted)?;
+    if !config.dry_run {
+        let settings = Tuning { engine: engine_name(&chosen).map(|name| name.to_string()), ..Tuning::default() };
+        let remembered = Remembered { situation, date: machine::now(), settings, gain: 1.0 };
+        if let Err(error) = tuned::remember(&folder, &remembered) {
+            tracing::debug!("the engine's trial is not remembered: {error}");
+        }
+    }
+    Ok(chosen)
+}
+
+fn is_onnx(network: &Network) -> bool {
+    matches!(network.code, NetworkCode::Onnx(_))
+}
+
+/// The engine of this name on the command line.
+fn named_engine(name: &str) -> Option<infer::EngineChoice> {
+    match EngineChoice::parse(name).ok()? {
+        EngineChoice::Auto => None,
+        EngineChoice::Ort => Some(infer::EngineChoice::Ort),
+        EngineChoice::OpenVino => Some(infer::EngineChoice::OpenVino),
+    }
+}
+
+/// The engine by its name on the command line, once it is decided.
+pub fn engine_name(engine: &EngineSettings) -> Option<EngineChoice> {
+    match engine.choice {
+        infer::EngineChoice::Auto => None,
+        infer::EngineChoice::Ort => Some(EngineChoice::Ort),
+        infer::EngineChoice::OpenVino => Some(EngineChoice::OpenVino),
+    }
 }
 
 /// An output for people.

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::account::Account;
 use super::prepare::{self, Prepared, describe, open_sink};
+use super::tune::recalled;
 use crate::config::RunConfig;
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::Pool;
@@ -18,6 +19,7 @@ use crate::source::Damage;
 /// Runs a network over a video; the exit status.
 pub fn run(config: &RunConfig) -> Result<u8> {
     prepare::check_output(config)?;
+    let config = &recalled(config)?;
     let mut prepared = prepare::prepare(config)?;
     prepare::rehearse(config, &mut prepared)?;
     if config.dry_run {
@@ -36,7 +38,8 @@ fn execute(config: &RunConfig, mut prepared: Prepared) -> Result<u8> {
     let begun = Instant::now();
     let mut sink = open_sink(config, &mut prepared).context(|| describe(&config.output))?;
     let Prepared { plan, network, engine, head, opened, .. } = &mut prepared;
-    let shop = Workshop { network, engine: engine.clone(), head, tiles: plan.tiles.clone(), pool: Pool::new() };
+    let shop =
+        Workshop { network, engine: engine.clone(), head, tiles: plan.tiles.clone(), pool: Pool::new(), ready: None };
     let width = Width { workers: plan.threads.workers, window: plan.window };
     let settings = Settings { width, traced: config.trace.is_some() };
     let mut progress = Progress::new(config.progress, config.quiet, plan.source.n_frames);

@@ -11,6 +11,9 @@ use crate::infer::{self, Engine, EngineSettings};
 use crate::model::{Network, Tensor};
 use crate::tile::grid::Tile;
 
+/// What is done with a worker that is there; nothing is there of one that could not be made.
+pub type Ready<'a> = dyn Fn(Option<&mut Worker>) + Sync + 'a;
+
 /// What all workers of a run share.
 pub struct Workshop<'a> {
     /// The network.
@@ -23,6 +26,8 @@ pub struct Workshop<'a> {
     pub tiles: Vec<Tile>,
     /// Memory for finished pictures.
     pub pool: Pool,
+    /// Told by each worker that it is there, or could not be made; only those who measure listen.
+    pub ready: Option<&'a Ready<'a>>,
 }
 
 /// One worker.
@@ -36,6 +41,14 @@ pub struct Worker {
 impl Worker {
     /// A worker with an engine of its own.
     pub fn new(shop: &Workshop) -> Result<Worker> {
+        let mut worker = Worker::make(shop);
+        if let Some(ready) = shop.ready {
+            ready(worker.as_mut().ok());
+        }
+        worker
+    }
+
+    fn make(shop: &Workshop) -> Result<Worker> {
         let facts = &shop.network.facts;
         let window = shop.tiles.first().map_or((0, 0), |tile| (tile.window.width, tile.window.height));
         let batch = facts.fixed_batch.unwrap_or(1);
@@ -48,6 +61,11 @@ impl Worker {
             output: Tensor::new(facts.output.element, shape(&facts.output, facts.scale)),
             scratch: Scratch::default(),
         })
+    }
+
+    /// Runs the network on whatever the tensors hold, so that the first frame finds the memory there.
+    pub fn warm_up(&mut self) -> Result<()> {
+        self.engine.run(&self.input, &mut self.output)
     }
 
     /// The frame with the network's picture in the place of its own.
