@@ -23,6 +23,8 @@ use crate::{av, measure};
 const PILOT_FRAMES: u64 = 8;
 /// Frames of a measurement at most; more tell nothing new.
 const MAX_FRAMES: u64 = 240;
+/// Frames of a measurement of what takes little time, at least.
+const MANY_FRAMES: u64 = 24;
 /// Repeats at most, and how many there should be at least.
 const MAX_REPEATS: u64 = 7;
 const GOOD_REPEATS: f64 = 3.0;
@@ -48,7 +50,7 @@ pub fn bench(config: &BenchConfig) -> Result<u8> {
         seconds: config.seconds,
         ..Results::default()
     };
-    let mut bench = Bench { config, runner, steps: Steps::new(config.run.quiet), pace: None, engine: None };
+    let mut bench = Bench { config, runner, steps: Steps::new(config.run.quiet), pace: None };
     let rows: Vec<Option<&Resolution>> = match config.input {
         Some(_) => vec![None],
         None => config.resolutions.iter().map(Some).collect(),
@@ -91,8 +93,6 @@ struct Bench<'a> {
     steps: Steps,
     /// Seconds that the chain takes for a megapixel of input, as last seen.
     pace: Option<f64>,
-    /// The engine, once it is decided, so that all processes use one.
-    engine: Option<String>,
 }
 
 impl Bench<'_> {
@@ -105,7 +105,7 @@ impl Bench<'_> {
             frames: PILOT_FRAMES,
             folder: self.runner.folder().to_owned(),
             clip,
-            tuning: Tuning { engine: self.engine.clone(), ..Tuning::default() },
+            tuning: Tuning::default(),
             warm: false,
         };
         self.steps.tell(&format!("{name}: looking"));
@@ -119,10 +119,6 @@ impl Bench<'_> {
         let Answer::Facts(facts) = self.runner.run(&spec)? else {
             return Err(Error::new(Kind::Internal, "a probe was answered with something else"));
         };
-        if self.config.run.engine == crate::config::EngineChoice::Auto && !facts.engine.is_empty() {
-            spec.tuning.engine = Some(facts.engine.clone());
-            self.engine.clone_from(&spec.tuning.engine);
-        }
         let mut row = row_of(name, &facts, resolution, &self.config.run);
         let megapixels = (facts.size.0 * facts.size.1) as f64 / 1e6;
         // Where that is cheap, rather look than conclude from another size.
@@ -144,8 +140,9 @@ impl Bench<'_> {
         let (frames, repeats) = self.budget(frame, &facts);
         spec.frames = frames;
         spec.warm = frame * (facts.threads.0 as f64) < SLOW;
-        self.steps.tell(&format!("{}: making a clip of {frames} frames", row.name));
-        make(self, &spec)?;
+        let clip = Spec { frames: frames.max(MANY_FRAMES), ..spec.clone() };
+        self.steps.tell(&format!("{}: making a clip of {} frames", row.name, clip.frames));
+        make(self, &clip)?;
         self.measure(&mut row, spec, repeats)?;
         if let Some(chain) = row.part(Part::Chain) {
             self.pace = Some(chain.wall().median / megapixels);
@@ -186,7 +183,9 @@ impl Bench<'_> {
                 let number = turn * parts.len() as u64 + index as u64 + 1;
                 self.steps.tell(&format!("{}: {number} of {n}, {}, {} frames", row.name, part.name(), spec.frames));
                 spec.work = Work::Measure(*part);
-                match self.runner.run(&spec)? {
+                let is_cheap = matches!(part, Part::Decode | Part::Preprocess | Part::Postprocess);
+                let frames = if is_cheap { spec.frames.max(MANY_FRAMES) } else { spec.frames };
+                match self.runner.run(&Spec { frames, ..spec.clone() })? {
                     Answer::Repeat(repeat) => measured.repeats.push(repeat),
                     Answer::Skipped(reason) => {
                         measured.skipped = Some(reason.clone());

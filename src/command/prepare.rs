@@ -188,6 +188,8 @@ fn engine(config: &RunConfig, network: &Network) -> Result<EngineSettings> {
         && let Some(choice) = remembered.settings.engine.as_deref().and_then(named_engine)
     {
         tracing::debug!("engine remembered from {}: {choice:?}", remembered.date);
+        // The trial's library, which is not the first choice of an engine that was asked for by name.
+        infer::ort::library(infer::EngineChoice::Auto)?;
         return infer::choose(network, &EngineSettings { choice, ..wanted });
     }
     let chosen = infer::choose(network, &wanted)?;

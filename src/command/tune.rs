@@ -122,7 +122,9 @@ fn works(config: &RunConfig, facts: &Facts, most: usize) -> Vec<Tuning> {
     let free = |tuning: &Tuning| tuning.clone().where_unsaid(config) == *tuning;
     let mut list = Vec::new();
     if !facts.engine.is_empty() && config.precision != Precision::Bf16 {
-        let named = EngineChoice::NAMES.iter().filter(|name| **name != EngineChoice::Auto.to_string());
+        // By its name, ort may be a newer library than the one that holds OpenVINO too.
+        let is_new = |name: &str| name != EngineChoice::Auto.to_string() && (name == "ort" || name != facts.engine);
+        let named = EngineChoice::NAMES.iter().filter(|name| is_new(name));
         list.extend(named.map(|name| Tuning { engine: Some((*name).to_owned()), ..Tuning::default() }));
     }
     if facts.may_tile {

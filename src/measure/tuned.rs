@@ -33,22 +33,18 @@ pub struct Situation {
     pub input: String,
     /// The encoder and its preset; empty for what holds of all.
     pub encoder: String,
-    /// The processor and how many there are, and the library that runs networks.
+    /// The processor, how many there are, and the libraries that run networks.
     pub machine: String,
 }
 
 impl Situation {
     /// The situation of a network on this machine, whatever the video.
     pub fn of_network(hash: u128, precision: impl ToString, hardware: Hardware) -> Situation {
-        let library = infer::ort::library(infer::EngineChoice::Auto);
-        let library = library.map_or_else(
-            |_| "no onnxruntime".to_owned(),
-            |facts| format!("onnxruntime {}{}", facts.version, if facts.openvino { " with OpenVINO" } else { "" }),
-        );
+        let libraries: Vec<_> = infer::ort::installed().iter().map(|path| path.display().to_string()).collect();
         Situation {
             network: format!("{hash:032x}"),
             precision: precision.to_string(),
-            machine: format!("{}, {} cores, {library}", machine::cpu_name(), hardware.cores),
+            machine: format!("{}, {} cores, {}", machine::cpu_name(), hardware.cores, libraries.join(", ")),
             ..Situation::default()
         }
     }

@@ -8,6 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::frame::{Frame, Picture, Pool};
 use crate::head::image::{Answer, Scratch};
 use crate::infer::{self, Engine};
+use crate::measure;
 use crate::model::{Port, Tensor};
 use crate::pipeline::stage::{self, Watch, Width};
 use crate::pipeline::track::Track;
@@ -20,12 +21,14 @@ use crate::tile::grid::Tile;
 const MAX_KEPT: usize = 16;
 const MAX_KEPT_BYTES: usize = 1 << 30;
 
-/// Takes every frame and lets it go.
-pub fn decode(mut prepared: Prepared) -> Result<Repeat> {
-    let source = prepared.opened.source.as_mut();
+/// Opens the input, for the first frames are decoded there, takes every frame and lets it go.
+pub fn decode(config: &RunConfig, prepared: Prepared) -> Result<Repeat> {
+    let threads = prepared.plan.threads.decoder;
+    drop(prepared);
     let start = Start::now();
+    let mut opened = measure::open_source(config, threads)?;
     let mut n_frames = 0;
-    while source.next_frame()?.is_some() {
+    while opened.source.next_frame()?.is_some() {
         n_frames += 1;
         check_interrupt()?;
     }

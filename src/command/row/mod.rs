@@ -141,7 +141,7 @@ impl Row {
                 config.output = Output::File(clip.clone());
                 config.model = "identity".into();
                 config.encoder = Some("libx264".to_owned());
-                (config.preset, config.crf, config.pix_fmt) = (Some("fast".to_owned()), Some(20.0), None);
+                (config.preset, config.crf, config.pix_fmt) = (Some("veryfast".to_owned()), Some(20.0), None);
                 config.encoder_options = Vec::new();
             }
             (Work::Measure(Part::Plain), _) => {
@@ -193,7 +193,7 @@ impl Row {
                 let repeat = match part {
                     Part::Chain => whole::chain(config, prepared, spec.warm)?,
                     Part::Plain => whole::plain(config, prepared, spec.warm)?,
-                    Part::Decode => alone::decode(prepared)?,
+                    Part::Decode => alone::decode(config, prepared)?,
                     Part::Encode => alone::encode(config, prepared)?,
                     Part::Preprocess | Part::Inference | Part::Postprocess => alone::in_workers(*part, prepared, spec)?,
                 };
