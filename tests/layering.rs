@@ -39,14 +39,15 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
-    ("image", &["source", "sink"]),
+    ("image", &["source", "sink", "report"]),
+    ("base64", &["report"]),
     ("landlock", &["sandbox"]),
     ("signal_hook", &["interrupt"]),
     ("half", &["model", "head", "simd", "infer"]),
 ];
 
 /// Files that may hold `unsafe`, as folders or files below `src`.
-const UNSAFE: &[&str] = &["av/", "frame/pool.rs", "source/y4m", "infer/ort"];
+const UNSAFE: &[&str] = &["av/", "frame/pool.rs", "source/y4m", "infer/ort", "infer/native/kernel/avx"];
 
 fn sources() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

@@ -14,6 +14,7 @@ mod inspect;
 mod layering;
 mod matrix;
 mod names;
+mod native;
 mod networks;
 mod options;
 mod outside;

@@ -80,7 +80,7 @@ pub struct Run {
     #[arg(long, value_name = "auto|json|none", help_heading = "Say")]
     #[arg(value_parser = one_of(ProgressMode::NAMES), hide_possible_values = true)]
     progress: Option<OsString>,
-    /// Write a report in JSON
+    /// Write a report: .json for programs, .html for people
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Say")]
     report: Option<OsString>,
     /// Write what every thread did when, for Perfetto or chrome://tracing

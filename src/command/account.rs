@@ -9,9 +9,11 @@ use crate::config::RunConfig;
 use crate::meter;
 use crate::pipeline::Outcome;
 use crate::pipeline::samples::{self, Sample};
+use crate::pipeline::snapshot::{Crop, Snapshot};
 use crate::pipeline::track::{Activity, Track};
 use crate::plan::Plan;
 use crate::plan::container::StreamPlan;
+use crate::report::html::{Pair, Shown};
 use crate::report::trace::{Moment, Row, Span};
 use crate::report::verdict::{self, Shares, StageShare};
 use crate::report::{Action, Latency, Report, Stage, Stream};
@@ -97,6 +99,11 @@ impl Account<'_> {
         self.tracks().map(row).collect()
     }
 
+    /// The frames to look at.
+    pub fn pairs(&self) -> Vec<Pair<'_>> {
+        self.outcome.snapshots.iter().map(pair).collect()
+    }
+
     fn tracks(&self) -> impl Iterator<Item = &Track> {
         let tracks = &self.outcome.tracks;
         tracks.take.iter().chain(&tracks.work).chain([&tracks.put])
@@ -113,7 +120,7 @@ impl Account<'_> {
     }
 
     fn shares(&self) -> Shares<'_> {
-        let Outcome { tracks, cpu, wall, .. } = self.outcome;
+        let Outcome { tracks, cpu, wall, cpu_of_others, .. } = self.outcome;
         let wall = wall.as_secs_f64().max(1e-9);
         let share = |tracks: &[&Track], cpu: Duration| {
             let whole = wall * tracks.len().max(1) as f64;
@@ -134,6 +141,7 @@ impl Account<'_> {
             cores: self.plan.cores,
             window: self.plan.window,
             is_limited: self.plan.is_limited,
+            others: cpu_of_others.as_secs_f64() / (wall * self.plan.cores.max(1) as f64),
             engine: &self.plan.engine,
             encoder: self.plan.encoding.as_ref().map(|encoding| encoding.encoder.as_str()),
         }
@@ -157,6 +165,19 @@ fn stage(tracks: &[&Track], cpu: Duration) -> Stage {
             .filter(|(_, seconds)| *seconds > 0.0)
             .collect(),
     }
+}
+
+fn pair(snapshot: &Snapshot) -> Pair<'_> {
+    Pair {
+        frame: snapshot.frame,
+        seconds: snapshot.seconds,
+        before: shown(&snapshot.before),
+        after: shown(&snapshot.after),
+    }
+}
+
+fn shown(crop: &Crop) -> Shown<'_> {
+    Shown { width: crop.width, height: crop.height, pixels: &crop.pixels }
 }
 
 fn span(span: &crate::pipeline::track::Span) -> Span {

@@ -18,9 +18,10 @@ use crate::model::{Network, NetworkCode};
 use crate::plan::container::Container;
 use crate::plan::encoding::{EncodingPlan, Pictures, Wishes, default_encoder, plan_encoding};
 use crate::plan::{Facts, Plan, Threads};
-use crate::sink::ffmpeg::{self, FfmpegSink, FileJob};
+use crate::sink::ffmpeg::{self, FfmpegSink};
 use crate::sink::hash::HashSink;
 use crate::sink::images::ImagesSink;
+use crate::sink::job::FileJob;
 use crate::sink::null::NullSink;
 use crate::sink::y4m::Y4mSink;
 use crate::sink::{Sink, VideoFacts};
@@ -171,6 +172,7 @@ fn engine(config: &RunConfig, network: &Network) -> Result<EngineSettings> {
     let wanted = EngineSettings {
         choice: match config.engine {
             EngineChoice::Auto => infer::EngineChoice::Auto,
+            EngineChoice::Native => infer::EngineChoice::Native,
             EngineChoice::Ort => infer::EngineChoice::Ort,
             EngineChoice::OpenVino => infer::EngineChoice::OpenVino,
         },

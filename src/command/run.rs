@@ -10,10 +10,11 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::frame::Pool;
 use crate::interrupt;
 use crate::pipeline::progress::Progress;
+use crate::pipeline::snapshot::Choice;
 use crate::pipeline::stage::Width;
 use crate::pipeline::worker::Workshop;
 use crate::pipeline::{self, Settings};
-use crate::report::{self, Report, trace};
+use crate::report::{self, Report, html, trace};
 use crate::source::Damage;
 
 /// Runs a network over a video; the exit status.
@@ -41,7 +42,8 @@ fn execute(config: &RunConfig, mut prepared: Prepared) -> Result<u8> {
     let shop =
         Workshop { network, engine: engine.clone(), head, tiles: plan.tiles.clone(), pool: Pool::new(), ready: None };
     let width = Width { workers: plan.threads.workers, window: plan.window };
-    let settings = Settings { width, traced: config.trace.is_some() };
+    let shown = if config.wants_page() { Choice::Spread(plan.source.n_frames) } else { Choice::None };
+    let settings = Settings { width, traced: config.trace.is_some(), shown };
     let mut progress = Progress::new(config.progress, config.quiet, plan.source.n_frames);
     let stop = || interrupt::requested().is_some();
     let source = opened.source.as_mut();
@@ -68,6 +70,11 @@ fn execute(config: &RunConfig, mut prepared: Prepared) -> Result<u8> {
         source_warnings: prepared.opened.source.warnings(),
     };
     let report = account.report(begun.elapsed());
+    match &config.report {
+        Some(path) if config.wants_page() => html::write_html(path, &report, &account.pairs())?,
+        Some(path) => report::write_json(path, &report)?,
+        None => {}
+    }
     if let Some(path) = &config.trace {
         trace::write_trace(path, &account.rows(), &report.timeline)?;
     }
@@ -83,9 +90,6 @@ fn conclude(config: &RunConfig, report: &Report, damage: &Damage, n_said: usize)
     }
     for line in &damage.lines {
         tracing::warn!("damaged source: {line}");
-    }
-    if let Some(path) = &config.report {
-        report::write_json(path, report)?;
     }
     if !config.quiet {
         eprint!("{}", report::summary(report));

@@ -100,6 +100,8 @@ choice! {
         /// Decided by the plan.
         #[default]
         Auto = "auto",
+        /// vproc's own, for plain convolution networks.
+        Native = "native",
         /// ONNX Runtime's own kernels.
         Ort = "ort",
         /// OpenVINO, through ONNX Runtime.

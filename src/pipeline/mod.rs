@@ -5,6 +5,7 @@
 
 pub mod progress;
 pub mod samples;
+pub mod snapshot;
 pub mod stage;
 pub mod track;
 pub mod worker;
@@ -12,13 +13,14 @@ pub mod worker;
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
-use crate::frame::Frame;
+use crate::frame::{Frame, Picture};
 use crate::meter;
 use crate::sink::{Finished, Sink};
 use crate::source::Source;
 
 use progress::Progress;
 use samples::{Sample, Samples};
+use snapshot::{Choice, Snapshot};
 use stage::{Tracks, Watch, Width};
 use track::{Activity, Track};
 use worker::{Worker, Workshop};
@@ -36,6 +38,8 @@ pub struct Settings {
     pub width: Width,
     /// Every span of every thread is kept.
     pub traced: bool,
+    /// Frames kept for people to look at.
+    pub shown: Choice,
 }
 
 /// CPU time by what it was for. Codecs' own threads count where they belong.
@@ -62,10 +66,14 @@ pub struct Outcome {
     pub tracks: Tracks,
     /// What the CPUs did.
     pub cpu: CpuShares,
+    /// What the machine's CPUs did meanwhile for other programs.
+    pub cpu_of_others: Duration,
     /// How it went.
     pub samples: Vec<Sample>,
     /// Milliseconds from taking to putting, a sample.
     pub latencies: Vec<f64>,
+    /// Frames before and after.
+    pub snapshots: Vec<Snapshot>,
     /// It was asked to stop before the end.
     pub stopped: bool,
 }
@@ -74,6 +82,8 @@ pub struct Outcome {
 struct Passing {
     frame: Frame,
     taken: Instant,
+    /// The picture before the network, for frames that are shown.
+    source: Option<Picture>,
 }
 
 /// Runs frames from `source` through the workers into `sink` until the source ends or `stop` says so; frames under
@@ -92,22 +102,31 @@ pub fn run(
         if stop() {
             return Ok(None);
         }
-        Ok(source.next_frame()?.map(|frame| Passing { frame, taken: Instant::now() }))
+        Ok(source.next_frame()?.map(|frame| {
+            let source = settings.shown.includes(frame.index).then(|| frame.picture.clone());
+            Passing { frame, taken: Instant::now(), source }
+        }))
     };
     let work = |worker: &mut Worker, track: &mut Track, passing: Passing| {
         let frame = worker.work(shop, track, passing.frame)?;
         Ok(Passing { frame, ..passing })
     };
     let mut n_frames = 0;
+    let mut snapshots = Vec::new();
     let put = |passing: Passing| {
         sink.write(&passing.frame)?;
+        let seconds = time_base.seconds(passing.frame.pts);
+        if let Some(source) = &passing.source {
+            snapshots.push(snapshot::take(source, &passing.frame, seconds)?);
+        }
         n_frames += 1;
         latencies.add(passing.taken.elapsed().as_secs_f64() * 1000.0);
-        progress.tick(n_frames, time_base.seconds(passing.frame.pts));
+        progress.tick(n_frames, seconds);
         Ok(())
     };
     let origin = Instant::now();
     let (cpu_before, decoders_before) = (meter::process_cpu(), meter::cpu_of_threads(DECODERS));
+    let others_before = meter::machine_cpu().saturating_sub(cpu_before);
     let mut samples = Samples::begin(origin);
     let mut look = |depths| samples.take(depths);
     let watch = Watch { origin, traced: settings.traced, period: samples::PERIOD, look: Some(&mut look) };
@@ -119,8 +138,10 @@ pub fn run(
         wall: origin.elapsed(),
         tracks,
         cpu,
+        cpu_of_others: meter::machine_cpu().saturating_sub(meter::process_cpu()).saturating_sub(others_before),
         samples: samples.into_vec(),
         latencies: latencies.samples,
+        snapshots,
         stopped: stop(),
     };
     (result, outcome)

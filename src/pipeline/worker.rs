@@ -1,11 +1,12 @@
-//! One worker's work on one frame: planes to tensor, the network, tensor to planes, window by window.
+//! One worker's work on one frame: planes to tensor, the network, tensor to planes, window by window. An engine that
+//! goes row by row takes the rows from the planes and gives them back there, with no tensor between.
 //!
 //! A worker owns its engine, tensors and scratch memory; a frame goes through it from beginning to end, so its data
 //! stays in the core's cache.
 
 use super::track::{Activity, Track};
-use crate::error::{Context, Result};
-use crate::frame::{Frame, Pool};
+use crate::error::{Context, Error, Kind, Result};
+use crate::frame::{Frame, Picture, PictureBuf, Pool};
 use crate::head::image::{Answer, ImageHead, Scratch};
 use crate::infer::{self, Engine, EngineSettings};
 use crate::model::{Network, Tensor};
@@ -33,8 +34,8 @@ pub struct Workshop<'a> {
 /// One worker.
 pub struct Worker {
     engine: Box<dyn Engine>,
-    input: Tensor,
-    output: Tensor,
+    /// Input and output, where windows go through tensors.
+    tensors: Option<[Tensor; 2]>,
     scratch: Scratch,
 }
 
@@ -55,12 +56,15 @@ impl Worker {
         let shape = |port: &crate::model::Port, scale: usize| {
             port.layout.shape(batch, port.channels.count(), window.1 * scale, window.0 * scale)
         };
-        Ok(Worker {
-            engine: infer::open(shop.network, &shop.engine)?,
-            input: Tensor::new(facts.input.element, shape(&facts.input, 1)),
-            output: Tensor::new(facts.output.element, shape(&facts.output, facts.scale)),
-            scratch: Scratch::default(),
-        })
+        let mut engine = infer::open(shop.network, &shop.engine)?;
+        let by_rows = shop.head.has_rows() && engine.rows().is_some();
+        let tensors = || {
+            [
+                Tensor::new(facts.input.element, shape(&facts.input, 1)),
+                Tensor::new(facts.output.element, shape(&facts.output, facts.scale)),
+            ]
+        };
+        Ok(Worker { engine, tensors: (!by_rows).then(tensors), scratch: Scratch::default() })
     }
 
     /// Runs the network on whatever the tensors hold, so that the first frame finds the memory there.
@@ -74,18 +78,17 @@ impl Worker {
         let (width, height) = shop.head.output_size();
         let mut out = shop.pool.picture(shop.head.output_format(), width, height)?;
         for tile in &shop.tiles {
-            shop.head.gather(source, tile.window, &mut self.input, 0, &mut self.scratch)?;
-            track.lap(Activity::Gather, frame.index);
-            self.engine.run(&self.input, &mut self.output).context(|| format!("frame {}", frame.index))?;
-            track.lap(Activity::Network, frame.index);
-            let answer = Answer {
-                source,
-                input: &self.input,
-                output: &self.output,
-                item: 0,
-                window: tile.window,
-                core: tile.core,
+            let Some([input, output]) = &mut self.tensors else {
+                by_rows(self.engine.as_mut(), shop.head, source, &mut out, tile)
+                    .context(|| format!("frame {}", frame.index))?;
+                track.lap(Activity::Network, frame.index);
+                continue;
             };
+            shop.head.gather(source, tile.window, input, 0, &mut self.scratch)?;
+            track.lap(Activity::Gather, frame.index);
+            self.engine.run(input, output).context(|| format!("frame {}", frame.index))?;
+            track.lap(Activity::Network, frame.index);
+            let answer = Answer { source, input, output, item: 0, window: tile.window, core: tile.core };
             shop.head.scatter(answer, &mut out, &mut self.scratch)?;
             track.lap(Activity::Scatter, frame.index);
         }
@@ -93,4 +96,20 @@ impl Worker {
         track.lap(Activity::Planes, frame.index);
         Ok(Frame { picture: out.freeze(), ..frame })
     }
+}
+
+/// One window without tensors; head and engine have that way.
+fn by_rows(
+    engine: &mut dyn Engine,
+    head: &ImageHead,
+    source: &Picture,
+    out: &mut PictureBuf,
+    tile: &Tile,
+) -> Result<()> {
+    let (Some(rows), Some(engine)) = (head.rows(source, out, tile.window, tile.core)?, engine.rows()) else {
+        return Err(Error::new(Kind::Internal, "the way without tensors has gone"));
+    };
+    let mut read = |y: usize, channels: &mut [&mut [f32]]| rows.read(source, y, channels[0]);
+    let mut write = |y: usize, channels: &[&[f32]]| rows.write(out, y, channels[0]);
+    engine.run_rows(rows.size(), &mut read, &mut write)
 }

@@ -78,7 +78,7 @@ pub struct Plan {
     pub threads: Threads,
     /// Frames under way at most.
     pub window: usize,
-    /// The memory allowed fewer workers than there would be.
+    /// Memory or latency allowed fewer workers or frames under way than there would be.
     pub is_limited: bool,
     /// What a run will take, in bytes, by estimate.
     pub memory: u64,
@@ -145,7 +145,7 @@ impl Plan {
             }
             needs.check(workers, window, budget)?;
         }
-        let is_limited = workers < threads.workers;
+        let is_limited = workers < threads.workers || window < enough_frames(workers);
         let threads = Threads { workers, ..threads };
         if let Some(encoding) = &facts.encoding {
             warnings.extend(encoding.notes.clone());
@@ -203,10 +203,14 @@ impl Plan {
     }
 }
 
-/// How many frames may be under way: enough that no worker waits while another is at work, and two at either end, but
-/// not more than come in the time a frame may take.
+/// Frames under way with which no worker waits while another is at work, and two at either end.
+fn enough_frames(workers: usize) -> usize {
+    workers + 5
+}
+
+/// How many frames may be under way: enough, but not more than come in the time a frame may take.
 fn window(config: &RunConfig, source: &SourceFacts, workers: usize) -> usize {
-    let enough = workers + 5;
+    let enough = enough_frames(workers);
     let Some(latency) = config.latency else { return enough };
     let rate = if source.frame_rate.is_known() { source.frame_rate.as_f64() } else { 25.0 };
     ((latency * rate).ceil() as usize).clamp(1, enough)

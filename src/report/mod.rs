@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod compare;
+pub mod html;
 pub mod inspect;
 pub mod json;
 pub mod media;

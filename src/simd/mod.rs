@@ -5,6 +5,7 @@
 //! every output sample is computed from its own inputs in one fixed order, and nothing depends on where a row or a
 //! window starts; so a picture cut into windows gives the same bits as the whole.
 
+pub mod cpu;
 pub mod luma;
 pub mod resize;
 pub mod rgb;

@@ -8,10 +8,12 @@
 //! picture ends. So a window gives the same bits as the same area of a whole frame.
 
 mod gather;
+mod rows;
 mod scatter;
 #[cfg(test)]
 mod tests;
 
+pub use rows::Rows;
 pub use scatter::Answer;
 
 use crate::error::{Error, Kind, Result};

@@ -213,7 +213,7 @@ impl ImageHead {
         Err(misuse(format!("a picture of {got}, expected {}x{} {}", expected.width, expected.height, expected.format)))
     }
 
-    fn check_output(&self, out: &PictureBuf) -> Result<()> {
+    pub(super) fn check_output(&self, out: &PictureBuf) -> Result<()> {
         let (width, height) = self.output_size();
         if (out.format(), out.width(), out.height()) == (self.output_format(), width, height) {
             return Ok(());

@@ -99,7 +99,7 @@ impl Places {
         let openvino = self.folders.iter().map(|folder| folder.join("openvino"));
         let plain = self.folders.iter().cloned();
         let folders: Vec<PathBuf> = match wanted {
-            EngineChoice::Ort => plain.chain(openvino).collect(),
+            EngineChoice::Native | EngineChoice::Ort => plain.chain(openvino).collect(),
             EngineChoice::Auto | EngineChoice::OpenVino => openvino.chain(plain).collect(),
         };
         folders.iter().find_map(|folder| newest_in(folder)).ok_or_else(|| {
