@@ -3,8 +3,10 @@
 //!
 //! Everything here opens things and concludes nothing; the conclusions are the plan's.
 
+pub mod machine;
 pub mod network;
 pub mod packets;
+pub mod tuned;
 
 use std::path::{Path, PathBuf};
 

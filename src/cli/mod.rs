@@ -3,18 +3,23 @@
 //! Options are passed on as text to `config`, which alone knows what they mean; the parser checks names and
 //! choices, so that `--help`, the man page and the completions know them. Nothing here opens an input.
 
+mod commands;
+mod groups;
 pub mod log;
 mod options;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 
 use crate::config::value::number;
-use crate::config::{Layers, RunConfig};
+use crate::config::{BenchConfig, Layers, RunConfig, TuneConfig};
 use crate::error::{Context, Error, Kind, Result};
-use options::{Cli, Command, Generate};
+use commands::Command;
+use groups::Network;
+use options::{Cli, Generate};
 
 /// What the person asks for.
 #[derive(Debug)]
@@ -43,6 +48,24 @@ pub enum Invocation {
     Models {
         /// The list is one JSON object.
         json: bool,
+    },
+    /// Measures this machine.
+    Bench(Box<BenchConfig>),
+    /// Tells what changed between two results of `bench`.
+    BenchCompare {
+        /// The one file.
+        a: PathBuf,
+        /// The other.
+        b: PathBuf,
+    },
+    /// Finds fast settings for a video.
+    Tune(Box<TuneConfig>),
+    /// One measurement of `bench` or `tune`, which start the program for each.
+    Row {
+        /// The options of the run that is measured.
+        config: Box<RunConfig>,
+        /// What is measured, as JSON.
+        spec: OsString,
     },
     /// Text to be printed as it is: help, version, man page, completions.
     Print(Vec<u8>),
@@ -85,10 +108,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed> {
             Invocation::Compare { a, b, min_psnr, json }
         }
         (Some(Command::Models { json }), _) => Invocation::Models { json },
+        (Some(Command::Bench(bench)), _) => bench.asked(cli.say.said())?,
+        (Some(Command::Tune(tune)), _) => tune.asked(cli.say.said())?,
         (None, Some(kind)) => Invocation::Print(generated(kind)?),
         (None, None) => {
-            let (named_file, with_files) = cli.run.files();
-            let mut layers = Layers { named_file, ..Layers::of_process(with_files) };
+            let mut layers = layers(&cli.run.network);
             layers.command_line = cli.run.said(&cli.say);
             let config = layers.gather()?;
             (quiet, verbose) = (config.quiet, config.verbose);
@@ -96,6 +120,12 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed> {
         }
     };
     Ok(Parsed { invocation, quiet, verbose })
+}
+
+/// The places where options are said, but for the command line.
+fn layers(network: &Network) -> Layers {
+    let (named_file, with_files) = network.files();
+    Layers { named_file, ..Layers::of_process(with_files) }
 }
 
 /// The man page or the completions of a shell.

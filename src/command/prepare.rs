@@ -7,12 +7,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::av::Encoder;
-use crate::config::{EngineChoice, Output, Overwrite, Precision, RunConfig};
+use crate::config::{EngineChoice, Output, Overwrite, Precision, RunConfig, Tuning};
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::ColorTags;
 use crate::head::image::{ImageHead, PictureFacts};
 use crate::infer::{self, EngineSettings};
-use crate::measure::{self, Opened, Rest};
+use crate::measure::tuned::{self, Remembered, Situation};
+use crate::measure::{self, Opened, Rest, machine};
 use crate::model::Network;
 use crate::plan::container::Container;
 use crate::plan::encoding::{EncodingPlan, Pictures, Wishes, default_encoder, plan_encoding};
@@ -165,6 +166,8 @@ fn muxer(path: &Path) -> Result<String> {
     })
 }
 
+/// What runs the network. Which engine is the fastest is tried once and remembered, so that runs of one network do not
+/// differ by what else the machine did meanwhile.
 fn engine(config: &RunConfig, network: &Network) -> Result<EngineSettings> {
     let wanted = EngineSettings {
         choice: match config.engine {
@@ -180,7 +183,48 @@ fn engine(config: &RunConfig, network: &Network) -> Result<EngineSettings> {
         threads: 1,
         ..EngineSettings::default()
     };
-    infer::choose(network, &wanted)
+    let folder = tuned::folder().filter(|_| config.tries_engines());
+    let Some(folder) = folder else { return infer::choose(network, &wanted) };
+    let situation = Situation::of_network(network.hash, config.precision, measure::hardware());
+    if let Some(remembered) = tuned::recall(&folder, &situation)
+        && let Some(choice) = remembered.settings.engine.as_deref().and_then(named_engine)
+    {
+        tracing::debug!("engine remembered from {}: {choice:?}", remembered.date);
+        if choice != infer::EngineChoice::Native {
+            // The trial's library, which is not the first choice of an engine that was asked for by name.
+            infer::ort::library(infer::EngineChoice::Auto)?;
+        }
+        return infer::choose(network, &EngineSettings { choice, ..wanted });
+    }
+    let chosen = infer::choose(network, &wanted)?;
+    if !config.dry_run {
+        let settings = Tuning { engine: engine_name(&chosen).map(|name| name.to_string()), ..Tuning::default() };
+        let remembered = Remembered { situation, date: machine::now(), settings, gain: 1.0 };
+        if let Err(error) = tuned::remember(&folder, &remembered) {
+            tracing::debug!("the engine's trial is not remembered: {error}");
+        }
+    }
+    Ok(chosen)
+}
+
+/// The engine of this name on the command line.
+fn named_engine(name: &str) -> Option<infer::EngineChoice> {
+    match EngineChoice::parse(name).ok()? {
+        EngineChoice::Auto => None,
+        EngineChoice::Native => Some(infer::EngineChoice::Native),
+        EngineChoice::Ort => Some(infer::EngineChoice::Ort),
+        EngineChoice::OpenVino => Some(infer::EngineChoice::OpenVino),
+    }
+}
+
+/// The engine by its name on the command line, once it is decided.
+pub fn engine_name(engine: &EngineSettings) -> Option<EngineChoice> {
+    match engine.choice {
+        infer::EngineChoice::Auto => None,
+        infer::EngineChoice::Native => Some(EngineChoice::Native),
+        infer::EngineChoice::Ort => Some(EngineChoice::Ort),
+        infer::EngineChoice::OpenVino => Some(EngineChoice::OpenVino),
+    }
 }
 
 /// An output for people.

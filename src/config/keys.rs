@@ -42,6 +42,7 @@ pub const KEYS: &[Key] = &[
     key("memory", Scope::Anywhere),
     key("tile", Scope::Anywhere),
     key("latency", Scope::Anywhere),
+    key("cpu-affinity", Scope::Anywhere),
     key("encoder", Scope::Anywhere),
     key("crf", Scope::Anywhere),
     key("preset", Scope::Anywhere),

@@ -5,10 +5,12 @@
 //! [`RunConfig::set`], so a value means the same wherever it stands. Nothing here looks at inputs, networks or the
 //! hardware, and nothing here knows how a command line is taken apart.
 
+pub mod bench;
 pub mod choice;
 pub mod keys;
 pub mod layers;
 pub mod output;
+pub mod tuning;
 pub mod value;
 
 use std::collections::BTreeMap;
@@ -16,10 +18,12 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use bench::{BenchConfig, Resolution, TuneConfig};
 pub use choice::{Deinterlace, DeviceChoice, EngineChoice, Overwrite, Position, Precision, ProgressMode, Tile};
 pub use keys::{KEYS, Key, Scope};
 pub use layers::{Layers, folders};
 pub use output::Output;
+pub use tuning::Tuning;
 
 use crate::error::{Error, Kind, Result};
 use crate::time::Ratio;
@@ -99,6 +103,8 @@ pub struct RunConfig {
     pub tile: Tile,
     /// The time that a frame may be under way, in seconds of the video.
     pub latency: Option<f64>,
+    /// The processors that the process may use, by number, rising.
+    pub cpu_affinity: Option<Vec<usize>>,
     /// The encoder by FFmpeg's name.
     pub encoder: Option<String>,
     /// The encoder's constant rate factor, in its own scale, 0 or more.
@@ -125,6 +131,10 @@ pub struct RunConfig {
     pub report: Option<PathBuf>,
     /// Where the trace goes.
     pub trace: Option<PathBuf>,
+    /// What was found to be fast, for what nobody said.
+    pub tuning: Option<Tuning>,
+    /// When that was found, and what it brought, for people.
+    pub tuning_note: Option<String>,
     /// What a person should hear about the configuration itself.
     pub warnings: Vec<String>,
     /// What was said, by names of [`KEYS`]; what is missing is built in.
@@ -153,6 +163,7 @@ impl Default for RunConfig {
             memory: None,
             tile: Tile::Auto,
             latency: None,
+            cpu_affinity: None,
             encoder: None,
             crf: None,
             preset: None,
@@ -166,6 +177,8 @@ impl Default for RunConfig {
             progress: ProgressMode::Auto,
             report: None,
             trace: None,
+            tuning: None,
+            tuning_note: None,
             warnings: Vec::new(),
             said: BTreeMap::new(),
         }
@@ -247,6 +260,7 @@ impl RunConfig {
             "memory" => self.memory = Some(value::size(text)?),
             "tile" => self.tile = value::tile(text)?,
             "latency" => self.latency = Some(value::seconds(text)?),
+            "cpu-affinity" => self.cpu_affinity = Some(value::processors(text)?),
             "crf" => self.crf = Some(value::number(text)?),
             "overwrite" if text == "never" => self.overwrite = Overwrite::Never,
             "overwrite" => self.overwrite = if value::switch(text)? { Overwrite::Yes } else { Overwrite::Refuse },
@@ -281,6 +295,23 @@ impl RunConfig {
             return usage(format!("--end {end} is not after --start {start}, so no frame is left"));
         }
         Ok(())
+    }
+
+    /// Nobody named the engine, and the network is a stranger's: which is the fastest has to be tried.
+    pub fn tries_engines(&self) -> bool {
+        self.engine == EngineChoice::Auto && self.model_file().is_some()
+    }
+
+    /// The same with `tuning` for all that nobody said.
+    #[must_use]
+    pub fn tuned(&self, tuning: Tuning) -> RunConfig {
+        let tuning = tuning.where_unsaid(self);
+        RunConfig {
+            tile: tuning.tile.map_or(self.tile, Tile::Size),
+            engine: tuning.engine.as_deref().and_then(|name| EngineChoice::parse(name).ok()).unwrap_or(self.engine),
+            tuning: Some(tuning),
+            ..self.clone()
+        }
     }
 
     /// The network's file; `None` when it is meant to be a built-in one.

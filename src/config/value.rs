@@ -57,6 +57,24 @@ pub fn seconds(text: &str) -> Result<f64> {
     }
 }
 
+/// Numbers of processors: `0-3,8`, rising and each once.
+pub fn processors(text: &str) -> Result<Vec<usize>> {
+    let wrong = || bad(format!("got '{text}', expected processors such as 0-3,8"));
+    let number = |text: &str| text.parse::<usize>().ok().filter(|number| *number < 1024).ok_or_else(wrong);
+    let mut list = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last {
+            return Err(wrong());
+        }
+        list.extend(first..=last);
+    }
+    list.sort_unstable();
+    list.dedup();
+    Ok(list)
+}
+
 /// A place: `1:02:03.5`, `2:03`, `90`, `90.25` (hours, minutes, seconds) or `120f` (a frame).
 pub fn position(text: &str) -> Result<Position> {
     let wrong = || bad(format!("got '{text}', expected a time such as 1:02:03.5 or 90, or a frame such as 120f"));
@@ -245,6 +263,14 @@ mod tests {
         }
         for text in ["", "G", "0", "-1G", "6X", "6 G", "99999999999T", "1..5G"] {
             assert_eq!(size(text).unwrap_err().kind(), Kind::Usage, "{text}");
+        }
+    }
+
+    #[test]
+    fn processors_are_listed_and_counted_once() {
+        assert_eq!(processors("8,0-3,2").unwrap(), [0, 1, 2, 3, 8]);
+        for text in ["", "a", "1-", "-1", "3-1", "0,,1", "1024", "0-9999999999"] {
+            assert_eq!(processors(text).unwrap_err().kind(), Kind::Usage, "{text}");
         }
     }
 

@@ -25,6 +25,17 @@ pub fn clear() {
     }
 }
 
+/// Puts `text` in the place of the terminal's current line.
+pub fn rewrite(text: &str) {
+    let mut stderr = io::stderr().lock();
+    let width = rustix::termios::tcgetwinsize(&stderr).map_or(80, |size| usize::from(size.ws_col));
+    // One column less, so that no terminal wraps; a width of 0 means that it does not know.
+    let width = if width == 0 { 79 } else { width - 1 };
+    let text: String = text.chars().take(width).collect();
+    LINE_OPEN.store(true, Ordering::Relaxed);
+    let _ = write!(stderr, "\r{text}\x1b[K").and_then(|()| stderr.flush());
+}
+
 /// How it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Style {
@@ -184,17 +195,10 @@ impl Progress {
     }
 
     fn say(&self, text: &str) {
-        let mut stderr = io::stderr().lock();
-        let _ = if self.style == Style::Rewritten {
-            let width = rustix::termios::tcgetwinsize(&stderr).map_or(80, |size| usize::from(size.ws_col));
-            // One column less, so that no terminal wraps; a width of 0 means that it does not know.
-            let width = if width == 0 { 79 } else { width - 1 };
-            let text: String = text.chars().take(width).collect();
-            LINE_OPEN.store(true, Ordering::Relaxed);
-            write!(stderr, "\r{text}\x1b[K").and_then(|()| stderr.flush())
-        } else {
-            writeln!(stderr, "{text}")
-        };
+        if self.style == Style::Rewritten {
+            return rewrite(text);
+        }
+        let _ = writeln!(io::stderr(), "{text}");
     }
 }
 

@@ -12,6 +12,14 @@ use crate::infer::{self, Engine, EngineSettings};
 use crate::model::{Network, Tensor};
 use crate::tile::grid::Tile;
 
+/// How workers begin for those who measure them.
+pub struct Start<'a> {
+    /// Each runs its network once, so that its first frame finds everything there.
+    pub warm: bool,
+    /// Called by each worker that is ready, or could not be made.
+    pub arrived: &'a (dyn Fn() + Sync),
+}
+
 /// What all workers of a run share.
 pub struct Workshop<'a> {
     /// The network.
@@ -24,6 +32,8 @@ pub struct Workshop<'a> {
     pub tiles: Vec<Tile>,
     /// Memory for finished pictures.
     pub pool: Pool,
+    /// For those who measure.
+    pub start: Option<Start<'a>>,
 }
 
 /// One worker.
@@ -37,6 +47,18 @@ pub struct Worker {
 impl Worker {
     /// A worker with an engine of its own.
     pub fn new(shop: &Workshop) -> Result<Worker> {
+        let Some(start) = &shop.start else { return Worker::make(shop) };
+        let worker = Worker::make(shop).and_then(|mut worker| {
+            if start.warm {
+                worker.warm_up(shop)?;
+            }
+            Ok(worker)
+        });
+        (start.arrived)();
+        worker
+    }
+
+    fn make(shop: &Workshop) -> Result<Worker> {
         let facts = &shop.network.facts;
         let window = shop.tiles.first().map_or((0, 0), |tile| (tile.window.width, tile.window.height));
         let batch = facts.fixed_batch.unwrap_or(1);
@@ -52,6 +74,16 @@ impl Worker {
             ]
         };
         Ok(Worker { engine, tensors: (!by_rows).then(tensors), scratch: Scratch::default() })
+    }
+
+    /// Runs the network on nothing in particular, and keeps nothing of it.
+    fn warm_up(&mut self, shop: &Workshop) -> Result<()> {
+        let size = shop.tiles.first().map_or((0, 0), |tile| (tile.window.width, tile.window.height));
+        match (&mut self.tensors, self.engine.rows()) {
+            (None, Some(engine)) => engine.run_rows(size, &mut |_, _| (), &mut |_, _| ()),
+            (Some([input, output]), _) => self.engine.run(input, output),
+            (None, None) => Ok(()),
+        }
     }
 
     /// The frame with the network's picture in the place of its own.

@@ -45,9 +45,16 @@ pub struct Threads {
 impl Threads {
     /// As asked, else by the cores: all of them for the network, which costs most; the decoder gains little beyond
     /// eight, and the encoder, whose bits depend on it, nothing beyond sixteen.
+    ///
+    /// What was found to be fast comes before the cores.
     pub fn new(config: &RunConfig, hardware: Hardware) -> Threads {
         let cores = config.threads.unwrap_or(hardware.cores).max(1);
-        Threads { decoder: cores.min(8), workers: config.workers.unwrap_or(cores), encoder: cores.min(16) }
+        let tuned = config.tuning.clone().unwrap_or_default();
+        Threads {
+            decoder: tuned.decoder.unwrap_or(cores.min(8)),
+            workers: config.workers.or(tuned.workers).unwrap_or(cores),
+            encoder: tuned.encoder.unwrap_or(cores.min(16)),
+        }
     }
 }
 
@@ -83,6 +90,8 @@ pub struct Plan {
     pub streams: Vec<StreamPlan>,
     /// What a person should hear before the run.
     pub warnings: Vec<String>,
+    /// What was found to be fast and is used, and when it was found.
+    pub tuned: Option<String>,
     /// What was said, and where.
     pub said: Vec<(&'static str, Said)>,
 }
@@ -168,6 +177,7 @@ impl Plan {
             encoding: facts.encoding,
             streams: facts.streams,
             warnings,
+            tuned: config.tuning_note.clone(),
             said: config.in_order().map(|(name, said)| (name, said.clone())).collect(),
         })
     }
@@ -294,6 +304,9 @@ impl fmt::Display for Plan {
             self.window,
             self.memory >> 20
         )?;
+        if let Some(tuned) = &self.tuned {
+            writeln!(f, "tuned     {tuned}")?;
+        }
         writeln!(f, "output    {}: {}x{}", self.output, self.output_size.0, self.output_size.1)?;
         if let Some(encoding) = &self.encoding {
             let options: Vec<_> = encoding.options.iter().map(|(key, value)| format!("{key}={value}")).collect();

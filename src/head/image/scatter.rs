@@ -97,8 +97,8 @@ impl ImageHead {
                 let (network, before) = self.rgb_rows(route, answer, luma_y, columns.clone(), output, input);
                 let row = Row { y: luma_y, columns, luma };
                 match before {
-                    Some(before) => self.from_rgb(route, answer, row, Change(network, before), rows, out),
-                    None => self.from_rgb(route, answer, row, Whole(network), rows, out),
+                    Some(before) => self.row_from_rgb(route, answer, row, Change(network, before), rows, out),
+                    None => self.row_from_rgb(route, answer, row, Whole(network), rows, out),
                 }
             });
             self.chroma_row(route, chroma, answer, y, columns.clone(), out, scratch);
@@ -106,7 +106,7 @@ impl ImageHead {
     }
 
     /// The chroma of a row of pixels, and the luma of those in the core.
-    fn from_rgb(
+    fn row_from_rgb(
         &self,
         route: &RgbRoute,
         answer: &Answer,
