@@ -5,6 +5,7 @@
 mod account;
 pub mod batch;
 pub mod bench;
+mod chain;
 pub mod compare;
 pub mod inspect;
 pub mod models;
@@ -37,7 +38,7 @@ use crate::sandbox::Grants;
 /// was the fastest, which is made if need be: only what is there can be granted.
 pub fn run_grants(config: &RunConfig) -> Grants {
     let mut grants = named_grants(config);
-    if config.chooses_engine() && !config.dry_run {
+    if config.tries_engines() && !config.dry_run {
         grants.write.extend(tuned::folder().filter(|folder| fs::create_dir_all(folder).is_ok()));
     }
     grants

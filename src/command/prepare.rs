@@ -14,7 +14,7 @@ use crate::head::image::{ImageHead, PictureFacts};
 use crate::infer::{self, EngineSettings};
 use crate::measure::tuned::{self, Remembered, Situation};
 use crate::measure::{self, Opened, Rest, machine};
-use crate::model::{Network, NetworkCode};
+use crate::model::Network;
 use crate::plan::container::Container;
 use crate::plan::encoding::{EncodingPlan, Pictures, Wishes, default_encoder, plan_encoding};
 use crate::plan::{Facts, Plan, Threads};
@@ -183,15 +183,17 @@ fn engine(config: &RunConfig, network: &Network) -> Result<EngineSettings> {
         threads: 1,
         ..EngineSettings::default()
     };
-    let folder = tuned::folder().filter(|_| config.chooses_engine() && is_onnx(network));
+    let folder = tuned::folder().filter(|_| config.tries_engines());
     let Some(folder) = folder else { return infer::choose(network, &wanted) };
     let situation = Situation::of_network(network.hash, config.precision, measure::hardware());
     if let Some(remembered) = tuned::recall(&folder, &situation)
         && let Some(choice) = remembered.settings.engine.as_deref().and_then(named_engine)
     {
         tracing::debug!("engine remembered from {}: {choice:?}", remembered.date);
-        // The trial's library, which is not the first choice of an engine that was asked for by name.
-        infer::ort::library(infer::EngineChoice::Auto)?;
+        if choice != infer::EngineChoice::Native {
+            // The trial's library, which is not the first choice of an engine that was asked for by name.
+            infer::ort::library(infer::EngineChoice::Auto)?;
+        }
         return infer::choose(network, &EngineSettings { choice, ..wanted });
     }
     let chosen = infer::choose(network, &wanted)?;
@@ -205,14 +207,11 @@ fn engine(config: &RunConfig, network: &Network) -> Result<EngineSettings> {
     Ok(chosen)
 }
 
-fn is_onnx(network: &Network) -> bool {
-    matches!(network.code, NetworkCode::Onnx(_))
-}
-
 /// The engine of this name on the command line.
 fn named_engine(name: &str) -> Option<infer::EngineChoice> {
     match EngineChoice::parse(name).ok()? {
         EngineChoice::Auto => None,
+        EngineChoice::Native => Some(infer::EngineChoice::Native),
         EngineChoice::Ort => Some(infer::EngineChoice::Ort),
         EngineChoice::OpenVino => Some(infer::EngineChoice::OpenVino),
     }
@@ -222,6 +221,7 @@ fn named_engine(name: &str) -> Option<infer::EngineChoice> {
 pub fn engine_name(engine: &EngineSettings) -> Option<EngineChoice> {
     match engine.choice {
         infer::EngineChoice::Auto => None,
+        infer::EngineChoice::Native => Some(EngineChoice::Native),
         infer::EngineChoice::Ort => Some(EngineChoice::Ort),
         infer::EngineChoice::OpenVino => Some(EngineChoice::OpenVino),
     }

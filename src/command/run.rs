@@ -3,17 +3,14 @@
 use std::time::Instant;
 
 use super::account::Account;
+use super::chain::{How, run_chain};
 use super::prepare::{self, Prepared, describe, open_sink};
 use super::tune::recalled;
 use crate::config::RunConfig;
 use crate::error::{Context, Error, Kind, Result};
-use crate::frame::Pool;
-use crate::interrupt;
+use crate::pipeline;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::snapshot::Choice;
-use crate::pipeline::stage::Width;
-use crate::pipeline::worker::Workshop;
-use crate::pipeline::{self, Settings};
 use crate::report::{self, Report, html, trace};
 use crate::source::Damage;
 
@@ -50,15 +47,10 @@ pub fn process(config: &RunConfig, progress: impl FnOnce(Option<u64>) -> Progres
 fn execute(config: &RunConfig, mut prepared: Prepared, mut progress: Progress) -> Result<Report> {
     let begun = Instant::now();
     let mut sink = open_sink(config, &mut prepared).context(|| describe(&config.output))?;
-    let Prepared { plan, network, engine, head, opened, .. } = &mut prepared;
-    let shop =
-        Workshop { network, engine: engine.clone(), head, tiles: plan.tiles.clone(), pool: Pool::new(), ready: None };
-    let width = Width { workers: plan.threads.workers, window: plan.window };
-    let shown = if config.wants_page() { Choice::Spread(plan.source.n_frames) } else { Choice::None };
-    let settings = Settings { width, traced: config.trace.is_some(), shown };
-    let stop = || interrupt::requested().is_some();
-    let source = opened.source.as_mut();
-    let (result, mut outcome) = pipeline::run(settings, &shop, source, sink.as_mut(), &mut progress, &stop);
+    let n_frames = prepared.plan.source.n_frames;
+    let shown = if config.wants_page() { Choice::Spread(n_frames) } else { Choice::None };
+    let how = How { traced: config.trace.is_some(), shown, start: None };
+    let (result, mut outcome) = run_chain(&mut prepared, how, sink.as_mut(), &mut progress);
     progress.finish();
     result.context(|| config.input.to_string_lossy())?;
     if outcome.stopped {

@@ -299,9 +299,9 @@ impl RunConfig {
         Ok(())
     }
 
-    /// Nobody named the engine, and nothing was found to be fast.
-    pub fn chooses_engine(&self) -> bool {
-        self.engine == EngineChoice::Auto
+    /// Nobody named the engine, and the network is a stranger's: which is the fastest has to be tried.
+    pub fn tries_engines(&self) -> bool {
+        self.engine == EngineChoice::Auto && self.model_file().is_some()
     }
 
     /// The same with `tuning` for all that nobody said.

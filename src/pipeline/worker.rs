@@ -12,8 +12,13 @@ use crate::infer::{self, Engine, EngineSettings};
 use crate::model::{Network, Tensor};
 use crate::tile::grid::Tile;
 
-/// What is done with a worker that is there; nothing is there of one that could not be made.
-pub type Ready<'a> = dyn Fn(Option<&mut Worker>) + Sync + 'a;
+/// How workers begin for those who measure them.
+pub struct Start<'a> {
+    /// Each runs its network once, so that its first frame finds everything there.
+    pub warm: bool,
+    /// Called by each worker that is ready, or could not be made.
+    pub arrived: &'a (dyn Fn() + Sync),
+}
 
 /// What all workers of a run share.
 pub struct Workshop<'a> {
@@ -27,8 +32,8 @@ pub struct Workshop<'a> {
     pub tiles: Vec<Tile>,
     /// Memory for finished pictures.
     pub pool: Pool,
-    /// Told by each worker that it is there, or could not be made; only those who measure listen.
-    pub ready: Option<&'a Ready<'a>>,
+    /// For those who measure.
+    pub start: Option<Start<'a>>,
 }
 
 /// One worker.
@@ -42,10 +47,14 @@ pub struct Worker {
 impl Worker {
     /// A worker with an engine of its own.
     pub fn new(shop: &Workshop) -> Result<Worker> {
-        let mut worker = Worker::make(shop);
-        if let Some(ready) = shop.ready {
-            ready(worker.as_mut().ok());
-        }
+        let Some(start) = &shop.start else { return Worker::make(shop) };
+        let worker = Worker::make(shop).and_then(|mut worker| {
+            if start.warm {
+                worker.warm_up(shop)?;
+            }
+            Ok(worker)
+        });
+        (start.arrived)();
         worker
     }
 
@@ -67,9 +76,14 @@ impl Worker {
         Ok(Worker { engine, tensors: (!by_rows).then(tensors), scratch: Scratch::default() })
     }
 
-    /// Runs the network on whatever the tensors hold, so that the first frame finds the memory there.
-    pub fn warm_up(&mut self) -> Result<()> {
-        self.engine.run(&self.input, &mut self.output)
+    /// Runs the network on nothing in particular, and keeps nothing of it.
+    fn warm_up(&mut self, shop: &Workshop) -> Result<()> {
+        let size = shop.tiles.first().map_or((0, 0), |tile| (tile.window.width, tile.window.height));
+        match (&mut self.tensors, self.engine.rows()) {
+            (None, Some(engine)) => engine.run_rows(size, &mut |_, _| (), &mut |_, _| ()),
+            (Some([input, output]), _) => self.engine.run(input, output),
+            (None, None) => Ok(()),
+        }
     }
 
     /// The frame with the network's picture in the place of its own.

@@ -1,15 +1,13 @@
 //! One part of the chain alone, with the threads that it has in the chain.
 
 use super::super::prepare::{Prepared, open_sink};
-use super::Spec;
 use super::gate::{Gate, Start};
+use super::stages::Stages;
+use super::{Spec, check_interrupt};
 use crate::config::RunConfig;
 use crate::error::{Error, Kind, Result};
 use crate::frame::{Frame, Picture, Pool};
-use crate::head::image::{Answer, Scratch};
-use crate::infer::{self, Engine};
 use crate::measure;
-use crate::model::{Port, Tensor};
 use crate::pipeline::stage::{self, Watch, Width};
 use crate::pipeline::track::Track;
 use crate::pipeline::worker::Workshop;
@@ -76,61 +74,25 @@ fn kept_at_most(source: &dyn Source) -> usize {
     (MAX_KEPT_BYTES / bytes.max(1)).clamp(2, MAX_KEPT)
 }
 
-/// What every worker has in the chain.
-struct Bench<'a> {
-    shop: &'a Workshop<'a>,
-    engine: Box<dyn Engine>,
-    input: Tensor,
-    output: Tensor,
-    scratch: Scratch,
+/// A picture from the first part to the last, so that every part has something sensible to work on.
+fn warm_up(stages: &mut Stages, tiles: &[Tile], picture: &Picture, warm: bool) -> Result<()> {
+    act(Part::Preprocess, stages, tiles, picture)?;
+    if warm {
+        act(Part::Inference, stages, tiles, picture)?;
+    }
+    act(Part::Postprocess, stages, tiles, picture)
 }
 
-impl<'a> Bench<'a> {
-    fn new(shop: &'a Workshop<'a>) -> Result<Bench<'a>> {
-        let facts = &shop.network.facts;
-        let window = shop.tiles.first().map_or((0, 0), |tile| (tile.window.width, tile.window.height));
-        let batch = facts.fixed_batch.unwrap_or(1);
-        let tensor = |port: &Port, scale: usize| {
-            let shape = port.layout.shape(batch, port.channels.count(), window.1 * scale, window.0 * scale);
-            Tensor::new(port.element, shape)
-        };
-        Ok(Bench {
-            shop,
-            engine: infer::open(shop.network, &shop.engine)?,
-            input: tensor(&facts.input, 1),
-            output: tensor(&facts.output, facts.scale),
-            scratch: Scratch::default(),
-        })
-    }
-
-    /// A picture from the first part to the last, so that every part has something sensible to work on.
-    fn warm_up(&mut self, picture: &Picture, warm: bool) -> Result<()> {
-        self.act(Part::Preprocess, picture)?;
-        if warm {
-            self.act(Part::Inference, picture)?;
+fn act(part: Part, stages: &mut Stages, tiles: &[Tile], picture: &Picture) -> Result<()> {
+    match part {
+        Part::Preprocess => tiles.iter().try_for_each(|tile| stages.gather(picture, tile)),
+        Part::Inference => tiles.iter().try_for_each(|_| stages.infer()),
+        Part::Postprocess => {
+            let mut out = stages.picture()?;
+            tiles.iter().try_for_each(|tile| stages.scatter(picture, tile, &mut out))?;
+            stages.finish(picture, &mut out)
         }
-        self.act(Part::Postprocess, picture)
-    }
-
-    fn act(&mut self, part: Part, source: &Picture) -> Result<()> {
-        let Workshop { head, tiles, pool, .. } = self.shop;
-        match part {
-            Part::Preprocess => tiles
-                .iter()
-                .try_for_each(|tile| head.gather(source, tile.window, &mut self.input, 0, &mut self.scratch)),
-            Part::Inference => tiles.iter().try_for_each(|_| self.engine.run(&self.input, &mut self.output)),
-            Part::Postprocess => {
-                let (width, height) = head.output_size();
-                let mut out = pool.picture(head.output_format(), width, height)?;
-                for Tile { window, core } in tiles.iter().copied() {
-                    let (input, output) = (&self.input, &self.output);
-                    let answer = Answer { source, input, output, item: 0, window, core };
-                    head.scatter(answer, &mut out, &mut self.scratch)?;
-                }
-                head.finish_planes(source, &mut out, &mut self.scratch)
-            }
-            other => Err(Error::new(Kind::Internal, format!("{} is no part of a worker", other.name()))),
-        }
+        other => Err(Error::new(Kind::Internal, format!("{} is no part of a worker", other.name()))),
     }
 }
 
@@ -150,7 +112,7 @@ pub fn in_workers(part: Part, mut prepared: Prepared, spec: &Spec) -> Result<Rep
     let Prepared { plan, network, engine, head, .. } = &prepared;
     let width = Width { workers: plan.threads.workers, window: plan.window };
     let (engine, tiles) = (engine.clone(), plan.tiles.clone());
-    let shop = &Workshop { network, engine, head, tiles, pool: Pool::new(), ready: None };
+    let shop = &Workshop { network, engine, head, tiles, pool: Pool::new(), start: None };
     let gate = Gate::new(width.workers);
     let mut index = 0;
     let take = || {
@@ -160,25 +122,17 @@ pub fn in_workers(part: Part, mut prepared: Prepared, spec: &Spec) -> Result<Rep
         Ok((index <= spec.frames).then(|| kept[there_and_back(index as usize - 1, kept.len())].clone()))
     };
     let worker = || {
-        let mut bench = Bench::new(shop);
-        let warmed = bench.as_mut().map(|bench| bench.warm_up(first, spec.warm));
+        let made = Stages::new(shop).and_then(|mut stages| {
+            warm_up(&mut stages, &shop.tiles, first, spec.warm)?;
+            Ok(stages)
+        });
         gate.arrive();
-        if let Ok(warmed) = warmed {
-            warmed?;
-        }
-        bench
+        made
     };
-    let work = |bench: &mut Bench, _: &mut Track, picture: Picture| bench.act(part, &picture);
+    let work = |stages: &mut Stages, _: &mut Track, picture: Picture| act(part, stages, &shop.tiles, &picture);
     let (result, _) = stage::ordered(width, Watch::none(), take, worker, work, |()| Ok(()));
     result?;
     Ok(gate.start().end(spec.frames))
-}
-
-fn check_interrupt() -> Result<()> {
-    match crate::interrupt::requested() {
-        Some(_) => Err(Error::new(Kind::Interrupted, "stopped")),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

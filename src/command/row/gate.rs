@@ -1,11 +1,11 @@
 //! Where time begins: a gate that opens once every worker is ready, and the clock that starts there.
 
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::frame::Frame;
-use crate::measure::machine;
+use crate::measure::{Opened, machine};
 use crate::meter;
 use crate::report::bench::Repeat;
 use crate::source::{Source, SourceFacts};
@@ -88,22 +88,23 @@ impl Gate {
 }
 
 /// A source whose first frame waits for the gate. What lies before a cut is decoded before.
-pub struct Gated<'a> {
-    source: &'a mut dyn Source,
-    gate: &'a Gate,
+pub struct Gated {
+    source: Box<dyn Source>,
+    gate: Arc<Gate>,
     /// The first frame, where it was taken before.
     first: Option<Frame>,
 }
 
-impl<'a> Gated<'a> {
-    /// `source` behind `gate`; `is_cut` says that frames are dropped before its first.
-    pub fn new(source: &'a mut dyn Source, gate: &'a Gate, is_cut: bool) -> Result<Gated<'a>> {
+impl Gated {
+    /// Puts the source of what was prepared behind `gate`; `is_cut` says that frames are dropped before its first.
+    pub fn put(opened: Opened, gate: &Arc<Gate>, is_cut: bool) -> Result<Opened> {
+        let mut source = opened.source;
         let first = if is_cut { source.next_frame()? } else { None };
-        Ok(Gated { source, gate, first })
+        Ok(Opened { source: Box::new(Gated { source, gate: Arc::clone(gate), first }), ..opened })
     }
 }
 
-impl Source for Gated<'_> {
+impl Source for Gated {
     fn facts(&self) -> &SourceFacts {
         self.source.facts()
     }

@@ -7,6 +7,7 @@
 
 mod alone;
 mod gate;
+mod stages;
 mod whole;
 
 use std::ffi::OsStr;
@@ -18,6 +19,7 @@ use super::prepare::{self, Prepared};
 use super::tune::situation;
 use crate::config::{Output, Overwrite, ProgressMode, RunConfig, Tile, Tuning};
 use crate::error::{Error, Kind, Result};
+use crate::interrupt;
 use crate::measure::machine;
 use crate::measure::tuned::Situation;
 use crate::report::bench::{Part, Repeat};
@@ -187,7 +189,7 @@ impl Row {
         }
         prepare::rehearse(config, &mut prepared)?;
         match &spec.work {
-            Work::Clip(..) => whole::make(config, prepared).map(|()| Answer::Made),
+            Work::Clip(..) => whole::chain(config, prepared, false).map(|_| Answer::Made),
             Work::Probe => Err(Error::new(Kind::Internal, "a probe measures nothing")),
             Work::Measure(part) => {
                 let repeat = match part {
@@ -232,5 +234,12 @@ fn facts(config: &RunConfig, prepared: &Prepared) -> Facts {
         windows: plan.tiles.len(),
         memory: plan.memory,
         situation: situation(config, &prepared.network, &plan.source),
+    }
+}
+
+fn check_interrupt() -> Result<()> {
+    match interrupt::requested() {
+        Some(_) => Err(Error::new(Kind::Interrupted, "stopped")),
+        None => Ok(()),
     }
 }

@@ -1,56 +1,33 @@
 //! The whole work: as a run does it, and as a plain loop would.
 
-use std::time::Instant;
+use std::sync::Arc;
 
+use super::super::chain::{How, run_chain};
 use super::super::prepare::{Prepared, open_sink};
-use super::gate::{Gate, Gated, Start};
+use super::check_interrupt;
+use super::gate::{Gate, Gated};
+use super::stages::Stages;
 use crate::config::{ProgressMode, RunConfig};
-use crate::error::{Error, Kind, Result};
-use crate::frame::Pool;
+use crate::error::Result;
+use crate::frame::{Frame, Pool};
 use crate::infer::EngineSettings;
-use crate::interrupt;
+use crate::pipeline;
 use crate::pipeline::progress::Progress;
-use crate::pipeline::stage::Width;
-use crate::pipeline::track::Track;
-use crate::pipeline::worker::{Worker, Workshop};
-use crate::pipeline::{self, Settings};
+use crate::pipeline::snapshot::Choice;
+use crate::pipeline::worker::{Start, Workshop};
 use crate::report::bench::Repeat;
-
-/// Runs the chain, and counts nothing.
-pub fn make(config: &RunConfig, prepared: Prepared) -> Result<()> {
-    chain(config, prepared, false).map(drop)
-}
 
 /// The chain from the first frame to the verified output.
 pub fn chain(config: &RunConfig, mut prepared: Prepared, warm: bool) -> Result<Repeat> {
     let mut sink = open_sink(config, &mut prepared)?;
-    let Prepared { plan, network, engine, head, opened, .. } = &mut prepared;
-    let gate = Gate::new(plan.threads.workers);
-    let ready = |worker: Option<&mut Worker>| {
-        if let Some(worker) = worker.filter(|_| warm) {
-            // What fails here fails again in the run, and is told there.
-            let _ = worker.warm_up();
-        }
-        gate.arrive();
-    };
-    let shop = Workshop {
-        network,
-        engine: engine.clone(),
-        head,
-        tiles: plan.tiles.clone(),
-        pool: Pool::new(),
-        ready: Some(&ready),
-    };
-    let width = Width { workers: plan.threads.workers, window: plan.window };
-    let mut source = Gated::new(opened.source.as_mut(), &gate, config.start.is_some())?;
+    let gate = Arc::new(Gate::new(prepared.plan.threads.workers));
+    prepared.opened = Gated::put(prepared.opened, &gate, config.start.is_some())?;
+    let arrived = || gate.arrive();
+    let how = How { traced: false, shown: Choice::None, start: Some(Start { warm, arrived: &arrived }) };
     let mut progress = Progress::new(ProgressMode::None, true, None);
-    let settings = Settings { width, traced: false };
-    let stop = || interrupt::requested().is_some();
-    let (result, mut outcome) = pipeline::run(settings, &shop, &mut source, sink.as_mut(), &mut progress, &stop);
+    let (result, mut outcome) = run_chain(&mut prepared, how, sink.as_mut(), &mut progress);
     result?;
-    if outcome.stopped {
-        return Err(Error::new(Kind::Interrupted, "stopped"));
-    }
+    check_interrupt()?;
     pipeline::finish(sink, &mut outcome)?;
     Ok(gate.start().end(outcome.n_frames))
 }
@@ -59,25 +36,28 @@ pub fn chain(config: &RunConfig, mut prepared: Prepared, warm: bool) -> Result<R
 /// a core, and the codecs those that the chain gives them.
 pub fn plain(config: &RunConfig, mut prepared: Prepared, warm: bool) -> Result<Repeat> {
     let mut sink = open_sink(config, &mut prepared)?;
+    let gate = Arc::new(Gate::new(0));
+    prepared.opened = Gated::put(prepared.opened, &gate, config.start.is_some())?;
     let Prepared { plan, network, engine, head, opened, .. } = &mut prepared;
     let engine = EngineSettings { threads: plan.cores, ..engine.clone() };
-    let shop = Workshop { network, engine, head, tiles: plan.tiles.clone(), pool: Pool::new(), ready: None };
-    let mut worker = Worker::new(&shop)?;
+    let shop = Workshop { network, engine, head, tiles: plan.tiles.clone(), pool: Pool::new(), start: None };
+    let mut stages = Stages::through_tensors(&shop)?;
     if warm {
-        worker.warm_up()?;
+        stages.infer()?;
     }
-    let gate = Gate::new(0);
-    let mut source = Gated::new(opened.source.as_mut(), &gate, config.start.is_some())?;
-    let mut track = Track::begin("plain".to_owned(), Instant::now(), false);
-    let start = Start::now();
     let mut n_frames = 0;
-    while let Some(frame) = crate::source::Source::next_frame(&mut source)? {
-        sink.write(&worker.work(&shop, &mut track, frame)?)?;
-        n_frames += 1;
-        if interrupt::requested().is_some() {
-            return Err(Error::new(Kind::Interrupted, "stopped"));
+    while let Some(frame) = opened.source.next_frame()? {
+        let mut out = stages.picture()?;
+        for tile in &shop.tiles {
+            stages.gather(&frame.picture, tile)?;
+            stages.infer()?;
+            stages.scatter(&frame.picture, tile, &mut out)?;
         }
+        stages.finish(&frame.picture, &mut out)?;
+        sink.write(&Frame { picture: out.freeze(), ..frame })?;
+        n_frames += 1;
+        check_interrupt()?;
     }
     sink.finish()?;
-    Ok(start.end(n_frames))
+    Ok(gate.start().end(n_frames))
 }
