@@ -88,7 +88,7 @@ pub struct Place {
     #[arg(value_parser = one_of(DeviceChoice::NAMES), hide_possible_values = true)]
     device: Option<OsString>,
     /// What runs the network
-    #[arg(long, value_name = "auto|ort|openvino")]
+    #[arg(long, value_name = "auto|native|ort|openvino")]
     #[arg(value_parser = one_of(EngineChoice::NAMES), hide_possible_values = true)]
     engine: Option<OsString>,
     /// The network's arithmetic

@@ -5,16 +5,24 @@
 //! it any more; the vertical pass sums rows of the ring. Sums are in f32 in the order of the taps, with an error under
 //! 0.02 code values at 16 bits. An output sample depends on its own taps only, never on the rectangle asked for.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod scalar;
+mod sums;
 mod taps;
 
 use std::array;
 use std::ops::Range;
 
+pub use sums::Sums;
+pub(super) use sums::{Sum, Taken};
 use taps::Taps;
 pub use taps::{Axis, Filter, Siting};
 
-use super::luma::{self, Codes, CodesMut, Linear};
+use super::Kernels;
+use super::luma::{Addend, Codes, CodesMut, Linear, for_codes};
 use crate::frame::{PixelFormat, PlaneMut, PlaneView};
 
 /// With more phases than this, outputs are summed one by one instead of a phase at a time.
@@ -22,6 +30,7 @@ const MAX_ROW_PHASES: usize = 8;
 
 /// The taps of both axes.
 pub struct Resizer {
+    kernels: Kernels,
     horizontal: Taps,
     vertical: Taps,
 }
@@ -35,6 +44,7 @@ pub struct Lines {
     needed: Range<usize>,
     /// How many more there would be before the first.
     pad: usize,
+    n_planes: usize,
     /// Samples of a padded source row, a multiple of the stride.
     raw_length: usize,
     raw: Vec<f32>,
@@ -46,8 +56,8 @@ pub struct Lines {
 
 impl Resizer {
     /// A resizer with the taps of two axes.
-    pub fn new(horizontal: Axis, vertical: Axis, filter: Filter) -> Self {
-        Resizer { horizontal: Taps::new(horizontal, filter), vertical: Taps::new(vertical, filter) }
+    pub fn new(kernels: Kernels, horizontal: Axis, vertical: Axis, filter: Filter) -> Self {
+        Resizer { kernels, horizontal: Taps::new(horizontal, filter), vertical: Taps::new(vertical, filter) }
     }
 
     /// How far the taps of a sample reach outside the area it covers, in samples of the finer of both grids.
@@ -81,6 +91,7 @@ impl Resizer {
         lines.raw.resize(P * lines.raw_length, 0.0);
         lines.work.resize(lines.raw_length.max(width), 0.0);
         lines.ring.resize(self.vertical.n_taps * P * width, 0.0);
+        lines.n_planes = P;
         lines.tags.clear();
         lines.tags.resize(self.vertical.n_taps, None);
     }
@@ -116,21 +127,69 @@ impl Resizer {
         }
     }
 
-    /// Output row `y` of plane `plane` at the columns that `begin` was told; `advance` came before.
-    pub fn finish<const P: usize>(
+    /// Output row `y` of some planes at the columns that `begin` was told, to be summed by a kernel; `advance` came
+    /// before. `rows` holds what a kernel cannot sum.
+    pub fn sums<'a, const P: usize>(
         &self,
-        lines: &Lines,
+        lines: &'a Lines,
+        y: usize,
+        planes: [usize; P],
+        columns: Range<usize>,
+        rows: [&'a mut Vec<f32>; P],
+    ) -> Sums<'a, P> {
+        let weights = self.vertical.phase(y % self.vertical.n_phases);
+        match *weights {
+            [a] => Sums(Taken::One(self.sums_of(lines, y, planes, columns, [a]))),
+            [a, b] => Sums(Taken::Two(self.sums_of(lines, y, planes, columns, [a, b]))),
+            [a, b, c] => Sums(Taken::Three(self.sums_of(lines, y, planes, columns, [a, b, c]))),
+            [a, b, c, d] => Sums(Taken::Four(self.sums_of(lines, y, planes, columns, [a, b, c, d]))),
+            _ => {
+                let mut planes = planes.into_iter();
+                Sums::plain(rows.map(|row| {
+                    row.resize(columns.len(), 0.0);
+                    let plane = planes.next().expect("there are as many rows as planes");
+                    self.finish(lines, y, plane, columns.clone(), row);
+                    row.as_slice()
+                }))
+            }
+        }
+    }
+
+    fn sums_of<'a, const N: usize, const P: usize>(
+        &self,
+        lines: &'a Lines,
+        y: usize,
+        planes: [usize; P],
+        columns: Range<usize>,
+        weights: [f32; N],
+    ) -> [Sum<'a, N>; P] {
+        planes.map(|plane| {
+            let row = self.ring_rows(lines, y, plane, columns.clone());
+            Sum { rows: array::from_fn(row), weights }
+        })
+    }
+
+    /// The rows of the ring that output row `y` sums, by tap.
+    fn ring_rows<'a>(
+        &self,
+        lines: &'a Lines,
         y: usize,
         plane: usize,
         columns: Range<usize>,
-        out: &mut [f32],
-    ) {
+    ) -> impl Fn(usize) -> &'a [f32] {
         let n_slots = self.vertical.n_taps;
         let width = lines.periods.len() * self.horizontal.n_phases;
         let start = columns.start - lines.periods.start * self.horizontal.n_phases;
         let source_row = self.source_rows(y);
-        let row = |k| &lines.ring[(source_row(k) % n_slots * P + plane) * width..][start..start + columns.len()];
-        scalar::combine(row, self.vertical.phase(y % self.vertical.n_phases), &mut out[..columns.len()]);
+        move |k| &lines.ring[(source_row(k) % n_slots * lines.n_planes + plane) * width..][start..start + columns.len()]
+    }
+
+    /// Output row `y` of plane `plane` at the columns that `begin` was told; `advance` came before.
+    pub fn finish(&self, lines: &Lines, y: usize, plane: usize, columns: Range<usize>, out: &mut [f32]) {
+        let n = columns.len();
+        let row = self.ring_rows(lines, y, plane, columns);
+        let weights = self.vertical.phase(y % self.vertical.n_phases);
+        at_level!(self.kernels, combine(row, weights, &mut out[..n]));
     }
 
     /// A padded source row, resized horizontally to whole periods.
@@ -140,23 +199,43 @@ impl Resizer {
         let offset = |p: usize| (taps.first[p] - lowest) as usize;
         let n_periods = out.len() / taps.n_phases;
         match (taps.n_phases, taps.stride) {
-            (1, 1) => scalar::combine(|k| &raw[k..], taps.phase(0), out),
+            (1, 1) => at_level!(self.kernels, combine(|k| &raw[k..], taps.phase(0), out)),
+            (1, 2) if self.halve(raw, out) => {}
             (1, stride) => {
-                scalar::split(raw, stride, &mut work[..raw.len()]);
+                at_level!(self.kernels, split(raw, stride, &mut work[..raw.len()]));
                 let length = raw.len() / stride;
-                scalar::combine(|k| &work[k % stride * length..][k / stride..length], taps.phase(0), out);
+                at_level!(
+                    self.kernels,
+                    combine(|k| &work[k % stride * length..][k / stride..length], taps.phase(0), out)
+                );
+            }
+            (2, 1) if taps.n_taps == 4 => {
+                let coefs = array::from_fn(|p| array::from_fn::<_, 4, _>(|k| taps.coefs[4 * p + k]));
+                at_level!(self.kernels, double([&raw[offset(0)..], &raw[offset(1)..]], coefs, out));
             }
             (n_phases @ ..=MAX_ROW_PHASES, 1) => {
                 for (p, out) in work.chunks_exact_mut(n_periods).take(n_phases).enumerate() {
-                    scalar::combine(|k| &raw[offset(p) + k..], taps.phase(p), out);
+                    at_level!(self.kernels, combine(|k| &raw[offset(p) + k..], taps.phase(p), out));
                 }
-                scalar::interleave(work, n_phases, out);
+                at_level!(self.kernels, interleave(work, n_phases, out));
             }
             (n_phases, stride) => {
                 let starts = (0..n_periods).flat_map(|i| (0..n_phases).map(move |p| i * stride + offset(p)));
-                scalar::gather(raw, starts, &taps.coefs, taps.n_taps, out);
+                at_level!(self.kernels, gather(raw, starts, &taps.coefs, taps.n_taps, out));
             }
         }
+    }
+
+    /// Half a row, in one pass, if the filter has a number of taps that there is a kernel for.
+    fn halve(&self, raw: &[f32], out: &mut [f32]) -> bool {
+        match *self.horizontal.phase(0) {
+            [a, b, c] => at_level!(self.kernels, halve(raw, [a, b, c], out)),
+            [a, b, c, d] => at_level!(self.kernels, halve(raw, [a, b, c, d], out)),
+            [a, b, c, d, e, f, g] => at_level!(self.kernels, halve(raw, [a, b, c, d, e, f, g], out)),
+            [a, b, c, d, e, f, g, h] => at_level!(self.kernels, halve(raw, [a, b, c, d, e, f, g, h], out)),
+            _ => return false,
+        }
+        true
     }
 
     /// Resizes the output columns and rows of `P` planes: `fetch` reads, `emit(plane, y, row)` takes what comes out.
@@ -166,15 +245,14 @@ impl Resizer {
         rows: Range<usize>,
         scratch: &mut Scratch,
         mut fetch: impl FnMut(usize, Range<usize>, [&mut [f32]; P]),
-        mut emit: impl FnMut(usize, usize, &[f32]),
+        mut emit: impl FnMut(usize, usize, Sums<1>),
     ) {
-        self.begin::<P>(&mut scratch.lines, columns.clone());
-        scratch.row.resize(columns.len(), 0.0);
+        let Scratch { lines, row } = scratch;
+        self.begin::<P>(lines, columns.clone());
         for y in rows {
-            self.advance(&mut scratch.lines, y, &mut fetch);
+            self.advance(lines, y, &mut fetch);
             for plane in 0..P {
-                self.finish::<P>(&scratch.lines, y, plane, columns.clone(), &mut scratch.row);
-                emit(plane, y, &scratch.row);
+                emit(plane, y, self.sums(lines, y, [plane], columns.clone(), [row]));
             }
         }
     }
@@ -183,10 +261,11 @@ impl Resizer {
     pub fn plane(&self, src: PlaneView, format: PixelFormat, mut dst: PlaneMut, scratch: &mut Scratch) {
         let (width, height) = (dst.width(), dst.height());
         let fetch = |y, columns, [row]: [&mut [f32]; 1]| {
-            luma::to_values(Codes::of(&src, format, y, columns), Linear::IDENTITY, row);
+            self.kernels.to_values(Codes::of(&src, format, y, columns), Linear::IDENTITY, row);
         };
-        self.rect(0..width, 0..height, scratch, fetch, |_, y, row| {
-            luma::to_codes(row, Linear::IDENTITY, format.max_code(), CodesMut::of(&mut dst, y, 0..width));
+        self.rect(0..width, 0..height, scratch, fetch, |_, y, sums| {
+            let codes = CodesMut::of(&mut dst, y, 0..width);
+            self.kernels.sums_to_codes(sums, Addend::Constant(0.0), format.max_code(), codes);
         });
     }
 }
@@ -196,6 +275,11 @@ impl Resizer {
 pub struct Scratch {
     lines: Lines,
     row: Vec<f32>,
+}
+
+/// [`Kernels::sums_to_codes`] of sums of `N` rows.
+fn sum_to_codes<const N: usize>(kernels: Kernels, sum: Sum<N>, addend: Addend, max: u16, codes: CodesMut) {
+    for_codes!(addend, codes, max, |base, max, codes| at_level!(kernels, combine_to_codes(sum, base, max, codes)));
 }
 
 #[cfg(test)]
