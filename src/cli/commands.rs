@@ -88,9 +88,11 @@ pub struct Batch {
     #[arg(short, long, value_name = "DIR", required = true, value_hint = ValueHint::DirPath)]
     pub output: PathBuf,
     /// What outputs are called; {stem} {ext} {dir} {n} are the input's [default: {stem}.{ext}]
-    #[arg(long_help = "What outputs are called below DIR. {stem} and {ext} are the input's name and extension, .mkv where \
+    #[arg(
+        long_help = "What outputs are called below DIR. {stem} and {ext} are the input's name and extension, .mkv where \
         it cannot be written; {dir} is its folder below the folder that was named; {n} counts the inputs. \
-        --report and --trace are named in the same way [default: {stem}.{ext}]")]
+        --report and --trace are named in the same way [default: {stem}.{ext}]"
+    )]
     #[arg(long, value_name = "TEMPLATE")]
     pub name: Option<OsString>,
     /// Read the folders inside folders too
@@ -118,14 +120,8 @@ impl Batch {
     /// What is asked for; `say` is how much is said.
     pub fn asked(self, say: Said) -> Result<BatchConfig> {
         let mut layers = layers(&self.network);
-        let groups = [
-            self.part.said(),
-            self.network.said(),
-            self.place.said(),
-            self.encoding.said(),
-            self.conduct.said(),
-            say,
-        ];
+        let groups =
+            [self.part.said(), self.network.said(), self.place.said(), self.encoding.said(), self.conduct.said(), say];
         layers.command_line = groups.into_iter().flatten().collect();
         let name = self.name.as_deref().map(Template::parse).transpose().context(|| "--name")?;
         let jobs = self.jobs.as_deref().map(batch::jobs).transpose().context(|| "--jobs")?;

@@ -179,7 +179,8 @@ mod tests {
 
     #[test]
     fn what_names_no_file_below_the_folder_is_refused() {
-        for template in ["", "{stem", "stem}.mkv", "{name}.mkv", "../{stem}.mkv", "/{stem}.mkv", "a/../../{stem}", "x/"] {
+        for template in ["", "{stem", "stem}.mkv", "{name}.mkv", "../{stem}.mkv", "/{stem}.mkv", "a/../../{stem}", "x/"]
+        {
             assert_eq!(filled(template, "a.mp4", "").unwrap_err().kind(), Kind::Usage, "{template}");
         }
         assert!(filled("{stem}/a.mkv", "...mp4", "").is_err());

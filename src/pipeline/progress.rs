@@ -137,7 +137,9 @@ impl Progress {
 
     /// The progress of one of several runs: its line has its place on the board, and names it elsewhere.
     pub fn of_part(mode: ProgressMode, quiet: bool, n_expected: Option<u64>, part: Part) -> Self {
-        Progress { part: Some(part), ..Progress::new(mode, quiet, n_expected) }
+        let mut progress = Progress::new(mode, quiet, n_expected);
+        progress.part = Some(part);
+        progress
     }
 
     fn with_style(style: Style, n_expected: Option<u64>) -> Self {

@@ -15,10 +15,10 @@ use crate::report::batch::{List, text_of};
 
 /// Extensions of containers and of raw streams that FFmpeg reads, in lower case.
 const VIDEOS: &[&str] = &[
-    "264", "265", "266", "3g2", "3gp", "amv", "asf", "av1", "avc", "avi", "divx", "dv", "f4v", "flv", "gxf", "h261", "h263",
-    "h264", "h265", "hevc", "ivf", "m1v", "m2t", "m2ts", "m2v", "m4v", "mj2", "mjpeg", "mjpg", "mkv", "mod", "mov", "mp4",
-    "mpe", "mpeg", "mpg", "mpv", "mts", "mxf", "nsv", "nut", "obu", "ogm", "ogv", "qt", "rm", "rmvb", "tod", "trp", "ts",
-    "vc1", "vob", "vvc", "webm", "wmv", "wtv", "y4m",
+    "264", "265", "266", "3g2", "3gp", "amv", "asf", "av1", "avc", "avi", "divx", "dv", "f4v", "flv", "gxf", "h261",
+    "h263", "h264", "h265", "hevc", "ivf", "m1v", "m2t", "m2ts", "m2v", "m4v", "mj2", "mjpeg", "mjpg", "mkv", "mod",
+    "mov", "mp4", "mpe", "mpeg", "mpg", "mpv", "mts", "mxf", "nsv", "nut", "obu", "ogm", "ogv", "qt", "rm", "rmvb",
+    "tod", "trp", "ts", "vc1", "vob", "vvc", "webm", "wmv", "wtv", "y4m",
 ];
 
 /// A file to be processed.
@@ -96,7 +96,9 @@ impl Search<'_> {
         // What is not there is an input all the same, and fails with the rest of the world watching.
         let place = match path.canonicalize() {
             Ok(place) => place,
-            Err(_) => std::path::absolute(path).map_err(|error| Error::io(format!("find {}", path.display()), error))?,
+            Err(_) => {
+                std::path::absolute(path).map_err(|error| Error::io(format!("find {}", path.display()), error))?
+            }
         };
         if self.own.made(&place) {
             self.found.n_own += 1;
@@ -164,7 +166,9 @@ mod tests {
     fn folders_give_their_videos_and_files_are_taken_as_named() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
-        for name in ["b.MKV", "a.mp4", "notes.txt", ".hidden.mp4", "sub/c.ts", "out/own.mkv", "out/strange.mkv", "x.dat"] {
+        for name in
+            ["b.MKV", "a.mp4", "notes.txt", ".hidden.mp4", "sub/c.ts", "out/own.mkv", "out/strange.mkv", "x.dat"]
+        {
             fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
             fs::write(root.join(name), name).unwrap();
         }

@@ -265,5 +265,9 @@ fn settings(config: &RunConfig, network: &Network) -> String {
 }
 
 fn others(n: usize) -> String {
-    if n == 1 { "passed over 1 file that is no video".to_owned() } else { format!("passed over {n} files that are no videos") }
+    if n == 1 {
+        "passed over 1 file that is no video".to_owned()
+    } else {
+        format!("passed over {n} files that are no videos")
+    }
 }
