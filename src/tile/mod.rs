@@ -2,6 +2,8 @@
 //!
 //! Called by whoever plans windows and by the heads that cut them. `tile` knows nothing of pixels, time or threads.
 
+pub mod cells;
+pub mod cover;
 pub mod grid;
 
 /// A rectangle of pixels; `x` and `y` are its left and top edge.
