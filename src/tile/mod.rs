@@ -5,6 +5,7 @@
 pub mod cells;
 pub mod cover;
 pub mod grid;
+pub mod roi;
 
 /// A rectangle of pixels; `x` and `y` are its left and top edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
