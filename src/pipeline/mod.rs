@@ -3,8 +3,10 @@
 //! A frame is taken from the source, processed by a worker, and put into the sink, in order; [`stage`] holds the only
 //! threads. Nothing is decided here.
 
+pub mod near;
 pub mod progress;
 pub mod stage;
+pub mod survey;
 pub mod worker;
 
 use std::time::Instant;

@@ -67,6 +67,14 @@ impl Cells {
         (0..self.rows).map(|row| self.runs(row).map(|run| self.area(run, row..row + 1)).sum::<usize>()).sum()
     }
 
+    /// How many pixels of a rectangle, made of whole cells, lie in set ones.
+    pub fn pixels_in(&self, area: Rect) -> usize {
+        let (columns, rows) = self.touched(area);
+        let within = |run: Range<usize>| run.start.max(columns.start)..run.end.min(columns.end);
+        let of_row = |row| self.runs(row).map(within).filter(|run| !run.is_empty()).map(move |run| (run, row));
+        rows.flat_map(of_row).map(|(run, row)| self.area(run, row..row + 1)).sum()
+    }
+
     fn area(&self, columns: Range<usize>, rows: Range<usize>) -> usize {
         let rect = self.rect(columns, rows);
         rect.width * rect.height
@@ -125,6 +133,11 @@ impl Cells {
         }
     }
 
+    /// Clears a cell.
+    pub fn unmark(&mut self, column: usize, row: usize) {
+        self.row_mut(row)[column / 64] &= !(1 << (column % 64));
+    }
+
     /// Sets every cell that a rectangle of pixels touches.
     pub fn mark(&mut self, area: Rect) {
         let (columns, rows) = self.touched(area);
@@ -149,6 +162,30 @@ impl Cells {
                 self.row_mut(row).iter_mut().zip(&line).for_each(|(to, from)| *to |= from);
             }
         }
+    }
+
+    /// The set cells as rectangles of pixels that do not overlap: runs, joined where rows have the same one.
+    pub fn rects(&self) -> Vec<Rect> {
+        let mut done = Vec::new();
+        // Of the row before: columns and the first row that has them.
+        let mut open: Vec<(Range<usize>, usize)> = Vec::new();
+        for row in 0..=self.rows {
+            let runs: Vec<_> = if row < self.rows { self.runs(row).collect() } else { Vec::new() };
+            let mut next = Vec::with_capacity(runs.len());
+            for run in runs {
+                let begun = open.iter().position(|(columns, _)| *columns == run);
+                next.push(begun.map_or((run, row), |index| open.swap_remove(index)));
+            }
+            done.extend(open.into_iter().map(|(columns, first)| self.rect(columns, first..row)));
+            open = next;
+        }
+        done
+    }
+
+    /// Keeps only what is not set in `other`, a map of the same cells.
+    pub fn remove(&mut self, other: &Cells) {
+        assert_eq!((self.picture, self.side), (other.picture, other.side), "maps of different cells");
+        self.words.iter_mut().zip(&other.words).for_each(|(to, from)| *to &= !from);
     }
 
     /// Keeps only what is set in `other` as well, a map of the same cells.
@@ -236,6 +273,27 @@ mod tests {
                     prop_assert_eq!(grown.get(column, row), reached, "{} {}", column, row);
                 }
             }
+        }
+
+        #[test]
+        fn rectangles_cover_every_set_cell_once(
+            picture in (1usize..90, 1usize..60), side in (1usize..20, 1usize..20),
+            blocks in prop::collection::vec((0usize..90, 0usize..60, 1usize..40, 1usize..40), 0..5),
+        ) {
+            let mut cells = Cells::new(picture, side);
+            let whole = Rect::new(0, 0, picture.0, picture.1);
+            blocks.into_iter().for_each(|(x, y, w, h)| cells.mark(Rect::new(x, y, w, h).intersect(whole)));
+            let mut again = Cells::new(picture, side);
+            let mut pixels = 0;
+            for rect in cells.rects() {
+                pixels += rect.width * rect.height;
+                again.mark(rect);
+            }
+            prop_assert_eq!(&again, &cells);
+            prop_assert_eq!(pixels, cells.pixels());
+            prop_assert_eq!(cells.pixels_in(whole), pixels);
+            again.remove(&cells);
+            prop_assert!(again.is_empty());
         }
 
         #[test]

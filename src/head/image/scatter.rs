@@ -1,11 +1,11 @@
-//! From a tensor back to planes, and the planes a network does not make.
+//! From a tensor back to planes.
 
 use std::ops::Range;
 
 use super::gather::read_chroma;
 use super::{ChromaRoute, ImageHead, RgbRoute, Route, Scratch, misuse};
 use crate::error::Result;
-use crate::frame::{Packing, Picture, PictureBuf};
+use crate::frame::{Picture, PictureBuf};
 use crate::head::tensor_row::{self, RowIndex};
 use crate::model::{Port, Tensor};
 use crate::simd::luma::{self, Codes, CodesMut, Linear};
@@ -29,22 +29,51 @@ pub struct Answer<'a> {
     pub core: Rect,
 }
 
+/// The output picture that is written to: a whole one, or a part of it.
+pub(super) struct Paper<'a> {
+    picture: &'a mut PictureBuf,
+    /// Where its top left corner lies in the whole, in luma samples.
+    corner: (usize, usize),
+}
+
+impl Paper<'_> {
+    /// Writes columns of row `y` of a plane, both counted in the whole plane.
+    pub(super) fn write(&mut self, plane: usize, y: usize, columns: Range<usize>, write: impl FnOnce(CodesMut)) {
+        let format = self.picture.format();
+        let log2 = format.subsampling().filter(|_| format.is_chroma(plane)).map_or((0, 0), |s| (s.x, s.y));
+        let (left, top) = (self.corner.0 >> log2.0, self.corner.1 >> log2.1);
+        let mut plane = self.picture.plane_mut(plane);
+        write(CodesMut::of(&mut plane, y - top, columns.start - left..columns.end - left));
+    }
+
+    /// Copies columns of row `y` of a plane from a planar picture of the same format and the size of the whole.
+    pub(super) fn copy(&mut self, plane: usize, y: usize, columns: Range<usize>, source: &Picture) {
+        let format = self.picture.format();
+        let log2 = format.subsampling().filter(|_| format.is_chroma(plane)).map_or((0, 0), |s| (s.x, s.y));
+        let (left, top, bytes) = (self.corner.0 >> log2.0, self.corner.1 >> log2.1, format.bytes_per_sample());
+        let row = &source.plane(plane).row_bytes(y)[columns.start * bytes..columns.end * bytes];
+        let mut to = self.picture.plane_mut(plane);
+        to.row_bytes(y - top)[(columns.start - left) * bytes..(columns.end - left) * bytes].copy_from_slice(row);
+    }
+}
+
 impl ImageHead {
-    /// Writes the core of an answer into the planes of `out` that the network makes; no other sample is touched.
+    /// Writes the core of an answer into the planes of `out` that the network makes; no other sample is touched. `out`
+    /// is an output picture or, of the size of the core's output, a part of one.
     pub fn scatter(&self, answer: Answer, out: &mut PictureBuf, scratch: &mut Scratch) -> Result<()> {
         self.check_answer(&answer)?;
-        self.check_output(out)?;
         let core = answer.core.scaled(self.network.scale);
         let window = answer.window.scaled(self.network.scale);
         let max = out.format().max_code();
+        let out = &mut self.paper(out, core)?;
         match &self.route {
             Route::Luma { back, .. } => {
                 let columns = core.x - window.x..core.right() - window.x;
-                let (port, mut plane) = (&self.network.output, out.plane_mut(0));
+                let port = &self.network.output;
                 for y in core.y..core.bottom() {
                     let at = RowIndex { item: answer.item, y: y - window.y };
                     let row = tensor_row::read_luma(answer.output, port, at, columns.clone(), &mut scratch.output);
-                    luma::to_codes(row, *back, max, CodesMut::of(&mut plane, y, core.x..core.right()));
+                    out.write(0, y, core.x..core.right(), |codes| luma::to_codes(row, *back, max, codes));
                 }
             }
             Route::Rgb(route) => match &route.chroma {
@@ -55,6 +84,22 @@ impl ImageHead {
         Ok(())
     }
 
+    /// An output picture, or a part of one that holds just `area`, given in output samples.
+    pub(super) fn paper<'a>(&self, picture: &'a mut PictureBuf, area: Rect) -> Result<Paper<'a>> {
+        let (width, height) = self.output_size();
+        if picture.format() == self.output_format() {
+            if (picture.width(), picture.height()) == (width, height) {
+                return Ok(Paper { picture, corner: (0, 0) });
+            }
+            if (picture.width(), picture.height()) == (area.width, area.height) {
+                return Ok(Paper { picture, corner: (area.x, area.y) });
+            }
+        }
+        let got = format!("{}x{} {}", picture.width(), picture.height(), picture.format());
+        let format = self.output_format();
+        Err(misuse(format!("an output picture of {got}, expected {width}x{height} {format}, or {area:?} of it")))
+    }
+
     /// Row of chroma by row of chroma, each after the luma rows it covers, while the tensor's rows are in the cache.
     fn scatter_rgb(
         &self,
@@ -62,10 +107,10 @@ impl ImageHead {
         chroma: &ChromaRoute,
         answer: &Answer,
         core: Rect,
-        out: &mut PictureBuf,
+        out: &mut Paper,
         scratch: &mut Scratch,
     ) {
-        let Some(subsampling) = out.format().subsampling() else { return };
+        let Some(subsampling) = self.output_format().subsampling() else { return };
         let columns = core.x >> subsampling.x..core.right().div_ceil(1 << subsampling.x);
         let rows = core.y >> subsampling.y..core.bottom().div_ceil(1 << subsampling.y);
         for row in &mut scratch.base {
@@ -81,10 +126,9 @@ impl ImageHead {
         }
     }
 
-    fn luma_rows(&self, route: &RgbRoute, answer: &Answer, area: Rect, out: &mut PictureBuf, scratch: &mut Scratch) {
+    fn luma_rows(&self, route: &RgbRoute, answer: &Answer, area: Rect, out: &mut Paper, scratch: &mut Scratch) {
         let (source, source_plane) = (answer.source, answer.source.plane(0));
-        let max = out.format().max_code();
-        let mut plane = out.plane_mut(0);
+        let max = self.output_format().max_code();
         let Scratch { rows: [row, _], output, input, .. } = scratch;
         row.resize(area.width, 0.0);
         for y in area.y..area.bottom() {
@@ -100,7 +144,7 @@ impl ImageHead {
                 Some(before) => route.from_rgb.add_luma(Change(network, before), row),
                 None => route.from_rgb.add_luma(Whole(network), row),
             }
-            luma::to_codes(row, Linear::IDENTITY, max, CodesMut::of(&mut plane, y, columns));
+            out.write(0, y, columns, |codes| luma::to_codes(row, Linear::IDENTITY, max, codes));
         }
     }
 
@@ -112,7 +156,7 @@ impl ImageHead {
         answer: &Answer,
         y: usize,
         columns: Range<usize>,
-        out: &mut PictureBuf,
+        out: &mut Paper,
         scratch: &mut Scratch,
     ) {
         let Scratch { lines, rows: [_, row], base, output, input, .. } = scratch;
@@ -127,12 +171,11 @@ impl ImageHead {
             let base = base.each_mut().map(Vec::as_mut_slice);
             read_chroma(answer.source, y, columns.clone(), Linear::IDENTITY, base);
         }
-        let max = out.format().max_code();
+        let max = self.output_format().max_code();
         for (index, base) in base.iter().enumerate() {
             chroma.down.finish::<2>(lines, y, index, columns.clone(), row);
             row.iter_mut().zip(base).for_each(|(value, base)| *value += base);
-            let mut plane = out.plane_mut(1 + index);
-            luma::to_codes(row, Linear::IDENTITY, max, CodesMut::of(&mut plane, y, columns.clone()));
+            out.write(1 + index, y, columns.clone(), |codes| luma::to_codes(row, Linear::IDENTITY, max, codes));
         }
     }
 
@@ -158,52 +201,6 @@ impl ImageHead {
         (network, before)
     }
 
-    /// Writes the planes of `out` that the network does not make: chroma of luma networks and alpha, copied where the
-    /// size is kept and resized where not.
-    pub fn finish_planes(&self, source: &Picture, out: &mut PictureBuf, scratch: &mut Scratch) -> Result<()> {
-        self.check_picture(source)?;
-        self.check_output(out)?;
-        if matches!(self.route, Route::Luma { .. }) && source.format().subsampling().is_some() {
-            self.finish_chroma(source, out, scratch);
-        }
-        if source.format().alpha {
-            let plane = source.format().n_planes() - 1;
-            match &self.alpha {
-                Some(resizer) => {
-                    resizer.plane(source.plane(plane), source.format(), out.plane_mut(plane), &mut scratch.resize);
-                }
-                None => copy_plane(source, out, plane),
-            }
-        }
-        Ok(())
-    }
-
-    fn finish_chroma(&self, source: &Picture, out: &mut PictureBuf, scratch: &mut Scratch) {
-        let format = out.format();
-        let (columns, rows) = format.plane_size(1, out.width(), out.height());
-        if self.chroma.is_none() && source.format().packing == Packing::Planar {
-            copy_plane(source, out, 1);
-            copy_plane(source, out, 2);
-            return;
-        }
-        let fetch = |y, columns, planes: [&mut [f32]; 2]| read_chroma(source, y, columns, Linear::IDENTITY, planes);
-        let mut emit = |plane: usize, y: usize, row: &[f32]| {
-            let mut plane = out.plane_mut(1 + plane);
-            luma::to_codes(row, Linear::IDENTITY, format.max_code(), CodesMut::of(&mut plane, y, 0..columns));
-        };
-        if let Some(resizer) = &self.chroma {
-            resizer.rect(0..columns, 0..rows, &mut scratch.resize, fetch, emit);
-            return;
-        }
-        let base = &mut scratch.base;
-        base.iter_mut().for_each(|row| row.resize(columns, 0.0));
-        for y in 0..rows {
-            fetch(y, 0..columns, base.each_mut().map(Vec::as_mut_slice));
-            emit(0, y, &base[0]);
-            emit(1, y, &base[1]);
-        }
-    }
-
     pub(super) fn check_picture(&self, picture: &Picture) -> Result<()> {
         let expected = &self.picture;
         if (picture.format(), picture.width(), picture.height()) == (expected.format, expected.width, expected.height) {
@@ -211,15 +208,6 @@ impl ImageHead {
         }
         let got = format!("{}x{} {}", picture.width(), picture.height(), picture.format());
         Err(misuse(format!("a picture of {got}, expected {}x{} {}", expected.width, expected.height, expected.format)))
-    }
-
-    fn check_output(&self, out: &PictureBuf) -> Result<()> {
-        let (width, height) = self.output_size();
-        if (out.format(), out.width(), out.height()) == (self.output_format(), width, height) {
-            return Ok(());
-        }
-        let got = format!("{}x{} {}", out.width(), out.height(), out.format());
-        Err(misuse(format!("an output picture of {got}, expected {width}x{height} {}", self.output_format())))
     }
 
     pub(super) fn check_tensor(&self, tensor: &Tensor, port: &Port, item: usize, window: Rect) -> Result<()> {
@@ -254,13 +242,5 @@ impl ImageHead {
             return Ok(());
         }
         Err(misuse(format!("core {core:?} does not lie in window {window:?} with {reach} pixels around it, aligned")))
-    }
-}
-
-fn copy_plane(source: &Picture, out: &mut PictureBuf, plane: usize) {
-    let from = source.plane(plane);
-    let mut to = out.plane_mut(plane);
-    for y in 0..from.height() {
-        to.row_bytes(y).copy_from_slice(from.row_bytes(y));
     }
 }
