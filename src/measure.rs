@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::av::{self, Chapter, EncoderCodec, Input, InputOptions, OutputStream, Stream, Writer};
 use crate::config::{Position, RunConfig};
 use crate::error::{Context, Error, Kind, Result};
+use crate::meter;
 use crate::model::overrides::Overrides;
 use crate::model::{Network, NetworkCode, builtin, onnx};
 use crate::plan::Hardware;
@@ -92,7 +93,8 @@ fn open_whole(config: &RunConfig, path: &Path, decoder_threads: usize) -> Result
         strict: config.strict,
         input: input_options(config),
     };
-    let source = FfmpegSource::open(path, options)?;
+    // What the decoder starts is counted with the thread that feeds it.
+    let source = meter::named(c"decode", || FfmpegSource::open(path, options))?;
     let (video, has_input_pts) = (source.stream_index(), source.has_time_stamps());
     Ok(Opened { source: Box::new(source), container: Some(path.to_owned()), video, cut: None, has_input_pts })
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The floors from the ground up. A room may import any room on a lower floor.
 const FLOORS: &[&[&str]] = &[
-    &["error", "time", "interrupt", "sequence"],
+    &["error", "time", "interrupt", "sequence", "meter"],
     &["frame", "tile"],
     &["config"],
     &["av", "model", "simd", "quality"],
@@ -34,6 +34,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("ort", &["infer"]),
     ("prost", &["model"]),
     ("crossbeam_channel", &["pipeline"]),
+    ("crossbeam_queue", &["frame"]),
     ("memmap2", &["source"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),

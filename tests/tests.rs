@@ -25,4 +25,5 @@ mod signals;
 mod steady;
 mod streams;
 mod support;
+mod verdict;
 mod verifier;

@@ -162,6 +162,9 @@ pub struct Run {
     /// Cut frames into tiles: auto, off, or pixels a side
     #[arg(long, value_name = "N", help_heading = "Where", hide_short_help = true)]
     tile: Option<OsString>,
+    /// The time a frame may be under way, in seconds of the video: 0.5, 200ms
+    #[arg(long, value_name = "TIME", help_heading = "Where", hide_short_help = true)]
+    latency: Option<OsString>,
 
     /// .mp4 .mkv .mov .webm .y4m NAME%06d.png '-' null: md5:
     #[arg(long_help = "A file (.mp4, .m4v, .mkv, .mov, .webm, .y4m), pictures as NAME%06d.png, '-' for y4m on \
@@ -209,6 +212,9 @@ pub struct Run {
     /// Write a report in JSON
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Say")]
     report: Option<OsString>,
+    /// Write what every thread did when, for Perfetto or chrome://tracing
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Say", hide_short_help = true)]
+    trace: Option<OsString>,
     /// Write the man page or completions to stdout
     #[arg(long, value_name = "KIND", help_heading = "Say", exclusive = true, hide_short_help = true)]
     pub generate: Option<Generate>,
@@ -254,6 +260,7 @@ impl Run {
             ("workers", self.workers),
             ("memory", self.memory),
             ("tile", self.tile),
+            ("latency", self.latency),
             ("encoder", self.encoder),
             ("crf", self.crf),
             ("preset", self.preset),
@@ -263,6 +270,7 @@ impl Run {
             ("dry-run", given(self.dry_run, "true")),
             ("progress", self.progress),
             ("report", self.report),
+            ("trace", self.trace),
             ("quiet", given(say.quiet, "true")),
             ("verbose", given(say.verbose > 0, &say.verbose.to_string())),
         ] {

@@ -7,7 +7,8 @@ use crate::config::{Deinterlace, RunConfig};
 use crate::error::{Context, Result};
 use crate::frame::{Frame, Picture, Pool};
 use crate::measure::{self, Opened};
-use crate::pipeline::stage::{self, Width};
+use crate::pipeline::stage::{self, Watch, Width};
+use crate::pipeline::track::Track;
 use crate::quality;
 use crate::report::compare::{Comparison, Pair, Side};
 use crate::report::media::Media;
@@ -32,20 +33,20 @@ pub fn compare(a: &OsStr, b: &OsStr, min_psnr: Option<f64>, json: bool) -> Resul
         let b = opened_b.source.next_frame().context(|| b.to_string_lossy())?;
         Ok((a.is_some() || b.is_some()).then_some((a, b)))
     };
-    let work = |pool: &mut Pool, (a, b): (Option<Frame>, Option<Frame>)| {
+    let work = |pool: &mut Pool, _: &mut Track, (a, b): (Option<Frame>, Option<Frame>)| {
         let planes = match (&a, &b) {
             (Some(a), Some(b)) if is_same_size => compare_pictures(&a.picture, &b.picture, pool)?,
             _ => Vec::new(),
         };
         Ok(Pair { pts: (a.map(|frame| frame.pts), b.map(|frame| frame.pts)), planes })
     };
-    // Two frames more than workers: one is taken and one is put away meanwhile.
-    let width = Width { workers: cores, window: cores + 2 };
+    // More than workers, as some are taken and put away meanwhile.
+    let width = Width { workers: cores, window: cores + 4 };
     let put = |pair: Pair| {
         comparison.add(&pair);
         Ok(())
     };
-    let (result, _) = stage::ordered(width, take, || Ok(Pool::new()), work, put);
+    let (result, _) = stage::ordered(width, Watch::none(), take, || Ok(Pool::new()), work, put);
     result?;
     comparison.end((opened_a.source.damage().lines, opened_b.source.damage().lines));
     let is_different = !comparison.differences().is_empty();

@@ -2,9 +2,11 @@
 //!
 //! Also here: what each of them must be able to touch, and how they print.
 
+mod account;
 pub mod compare;
 pub mod inspect;
 pub mod models;
+pub mod prepare;
 pub mod run;
 
 use std::ffi::OsStr;
@@ -37,7 +39,7 @@ pub fn run_grants(config: &RunConfig) -> Grants {
             }
             output => output.path().map(place_of),
         });
-        grants.write.extend(config.report.as_deref().map(place_of));
+        grants.write.extend([&config.report, &config.trace].into_iter().flatten().map(|path| place_of(path)));
     }
     grants
 }

@@ -97,6 +97,8 @@ pub struct RunConfig {
     pub memory: Option<u64>,
     /// How windows are cut.
     pub tile: Tile,
+    /// The time that a frame may be under way, in seconds of the video.
+    pub latency: Option<f64>,
     /// The encoder by FFmpeg's name.
     pub encoder: Option<String>,
     /// The encoder's constant rate factor, in its own scale, 0 or more.
@@ -121,6 +123,8 @@ pub struct RunConfig {
     pub progress: ProgressMode,
     /// Where the report goes.
     pub report: Option<PathBuf>,
+    /// Where the trace goes.
+    pub trace: Option<PathBuf>,
     /// What a person should hear about the configuration itself.
     pub warnings: Vec<String>,
     /// What was said, by names of [`KEYS`]; what is missing is built in.
@@ -148,6 +152,7 @@ impl Default for RunConfig {
             workers: None,
             memory: None,
             tile: Tile::Auto,
+            latency: None,
             encoder: None,
             crf: None,
             preset: None,
@@ -160,6 +165,7 @@ impl Default for RunConfig {
             dry_run: false,
             progress: ProgressMode::Auto,
             report: None,
+            trace: None,
             warnings: Vec::new(),
             said: BTreeMap::new(),
         }
@@ -205,6 +211,7 @@ impl RunConfig {
             "model" => self.model = raw.to_owned(),
             "model-config" => self.model_config = Some(raw.into()),
             "report" => self.report = Some(raw.into()),
+            "trace" => self.trace = Some(raw.into()),
             "encoder" => self.encoder = owned()?,
             "preset" => self.preset = owned()?,
             "pix-fmt" => self.pix_fmt = owned()?,
@@ -233,6 +240,7 @@ impl RunConfig {
             "workers" => self.workers = Some(value::count(text)?),
             "memory" => self.memory = Some(value::size(text)?),
             "tile" => self.tile = value::tile(text)?,
+            "latency" => self.latency = Some(value::seconds(text)?),
             "crf" => self.crf = Some(value::number(text)?),
             "overwrite" if text == "never" => self.overwrite = Overwrite::Never,
             "overwrite" => self.overwrite = if value::switch(text)? { Overwrite::Yes } else { Overwrite::Refuse },

@@ -44,6 +44,19 @@ pub fn number(text: &str) -> Result<f64> {
     }
 }
 
+/// A time: `0.5`, `2s`, `200ms`; in seconds.
+pub fn seconds(text: &str) -> Result<f64> {
+    let (amount, unit) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
+        (Some(amount), _) => (amount, 0.001),
+        (None, Some(amount)) => (amount, 1.0),
+        (None, None) => (text, 1.0),
+    };
+    match amount.parse::<f64>() {
+        Ok(amount) if amount.is_finite() && amount >= 0.0 => Ok(amount * unit),
+        _ => Err(bad(format!("got '{text}', expected a time such as 0.5 or 200ms"))),
+    }
+}
+
 /// A place: `1:02:03.5`, `2:03`, `90`, `90.25` (hours, minutes, seconds) or `120f` (a frame).
 pub fn position(text: &str) -> Result<Position> {
     let wrong = || bad(format!("got '{text}', expected a time such as 1:02:03.5 or 90, or a frame such as 120f"));

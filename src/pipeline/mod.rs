@@ -1,35 +1,71 @@
 //! The chain from source to sink.
 //!
 //! A frame is taken from the source, processed by a worker, and put into the sink, in order; [`stage`] holds the only
-//! threads. Nothing is decided here.
+//! threads. What every thread did with its time is kept in [`track`]s. Nothing is decided here.
 
 pub mod near;
 pub mod progress;
+pub mod samples;
 pub mod stage;
 pub mod survey;
+pub mod track;
 pub mod worker;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::frame::Frame;
-use crate::sink::Sink;
+use crate::meter;
+use crate::sink::{Finished, Sink};
 use crate::source::Source;
 
 use progress::Progress;
-use stage::{Clocks, Width};
+use samples::{Sample, Samples};
+use stage::{Tracks, Watch, Width};
+use track::{Activity, Track};
 use worker::{Worker, Workshop};
 
 /// Latencies that are kept; of longer runs every second, fourth, ... is.
 const MAX_LATENCIES: usize = 4096;
 
+/// Names of the threads that decode: ours, those that FFmpeg starts under its name, and those that name themselves.
+const DECODERS: &[&str] = &["decode", "dav1d"];
+
+/// How a chain is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Threads and frames under way.
+    pub width: Width,
+    /// Every span of every thread is kept.
+    pub traced: bool,
+}
+
+/// CPU time by what it was for. Codecs' own threads count where they belong.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CpuShares {
+    /// Taking frames from the source.
+    pub decode: Duration,
+    /// The workers.
+    pub infer: Duration,
+    /// The rest: encoding, muxing, the other streams.
+    pub encode: Duration,
+}
+
 /// What came of a run of the chain.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outcome {
     /// Frames that the sink took.
     pub n_frames: u64,
-    /// What the stages did with their time.
-    pub clocks: Clocks,
+    /// When the chain began.
+    pub origin: Instant,
+    /// From then until the last thread ended, and what [`finish`] took.
+    pub wall: Duration,
+    /// What the threads did with their time.
+    pub tracks: Tracks,
+    /// What the CPUs did.
+    pub cpu: CpuShares,
+    /// How it went.
+    pub samples: Vec<Sample>,
     /// Milliseconds from taking to putting, a sample.
     pub latencies: Vec<f64>,
     /// It was asked to stop before the end.
@@ -45,14 +81,13 @@ struct Passing {
 /// Runs frames from `source` through the workers into `sink` until the source ends or `stop` says so; frames under
 /// way are finished either way. The outcome is also there when it fails.
 pub fn run(
-    width: Width,
+    settings: Settings,
     shop: &Workshop,
     source: &mut dyn Source,
     sink: &mut dyn Sink,
     progress: &mut Progress,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> (Result<()>, Outcome) {
-    let mut outcome = Outcome::default();
     let time_base = source.facts().time_base;
     let mut latencies = Latencies::default();
     let take = || {
@@ -61,8 +96,8 @@ pub fn run(
         }
         Ok(source.next_frame()?.map(|frame| Passing { frame, taken: Instant::now() }))
     };
-    let work = |worker: &mut Worker, passing: Passing| {
-        let frame = worker.work(shop, passing.frame)?;
+    let work = |worker: &mut Worker, track: &mut Track, passing: Passing| {
+        let frame = worker.work(shop, track, passing.frame)?;
         Ok(Passing { frame, ..passing })
     };
     let mut n_frames = 0;
@@ -73,12 +108,47 @@ pub fn run(
         progress.tick(n_frames, time_base.seconds(passing.frame.pts));
         Ok(())
     };
-    let (result, clocks) = stage::ordered(width, take, || Worker::new(shop), work, put);
-    outcome.n_frames = n_frames;
-    outcome.clocks = clocks;
-    outcome.latencies = latencies.samples;
-    outcome.stopped = stop();
+    let origin = Instant::now();
+    let (cpu_before, decoders_before) = (meter::process_cpu(), meter::cpu_of_threads(DECODERS));
+    let mut samples = Samples::begin(origin);
+    let mut look = |depths| samples.take(depths);
+    let watch = Watch { origin, traced: settings.traced, period: samples::PERIOD, look: Some(&mut look) };
+    let (result, tracks) = stage::ordered(settings.width, watch, take, || Worker::new(shop), work, put);
+    let cpu = cpu_shares(&tracks, cpu_before, decoders_before);
+    let outcome = Outcome {
+        n_frames,
+        origin,
+        wall: origin.elapsed(),
+        tracks,
+        cpu,
+        samples: samples.into_vec(),
+        latencies: latencies.samples,
+        stopped: stop(),
+    };
     (result, outcome)
+}
+
+/// Completes the output, on the thread that gave it the frames.
+pub fn finish(sink: Box<dyn Sink>, outcome: &mut Outcome) -> Result<Finished> {
+    let begun = Instant::now();
+    let cpu_before = meter::process_cpu();
+    let traced = !outcome.tracks.put.spans.is_empty();
+    let mut track = Track::begin(outcome.tracks.put.name.clone(), outcome.origin, traced);
+    let finished = sink.finish();
+    track.lap(Activity::Finish, outcome.n_frames);
+    outcome.tracks.put.append(track.end());
+    outcome.cpu.encode += meter::process_cpu().saturating_sub(cpu_before);
+    outcome.wall += begun.elapsed();
+    finished
+}
+
+/// What the CPUs did since then: threads of our own tell it at their end, the decoder's are still there to be asked.
+fn cpu_shares(tracks: &Tracks, before: Duration, decoders_before: Duration) -> CpuShares {
+    let threads = meter::cpu_of_threads(DECODERS).saturating_sub(decoders_before);
+    let decode = threads + tracks.take.as_ref().map_or(Duration::ZERO, |track| track.cpu);
+    let infer = tracks.work.iter().map(|track| track.cpu).sum();
+    let all = meter::process_cpu().saturating_sub(before);
+    CpuShares { decode, infer, encode: all.saturating_sub(decode + infer) }
 }
 
 /// A sample of bounded size, spread evenly over the run.

@@ -1,50 +1,19 @@
-//! All threads and channels of the chain: one thread that takes frames, workers that process them, and the caller's
-//! own thread that receives the results in order.
+//! All threads and channels of the chain: one thread that takes frames, workers that process them, the caller's own
+//! thread that receives the results in order, and one that looks now and then how full the queues are.
 //!
 //! Order is kept by an order queue: each item goes into it together with the one-shot reply that its worker will
-//! fill, so no results are sorted. The queue's length, the window, bounds how many items are under way. Nothing says
-//! stop: a closed channel does. Every thread is joined before [`ordered`] returns.
+//! fill, so no results are sorted. The window bounds how many items are under way: an item is taken only when there is
+//! room, and makes room when it has been put away. Nothing says stop: a closed channel does. Every thread is joined
+//! before [`ordered`] returns.
 
-use std::sync::Mutex;
-use std::thread;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
+use super::track::{Activity, Track};
 use crate::error::{Error, Kind, Result};
-
-/// What a stage did with its time.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Clock {
-    /// Working.
-    pub busy: Duration,
-    /// Waiting for something to work on.
-    pub starved: Duration,
-    /// Waiting for somebody to take its result.
-    pub blocked: Duration,
-    /// Items worked on.
-    pub items: u64,
-}
-
-impl Clock {
-    fn add(&mut self, other: Clock) {
-        self.busy += other.busy;
-        self.starved += other.starved;
-        self.blocked += other.blocked;
-        self.items += other.items;
-    }
-}
-
-/// The clocks of the three kinds of stages.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Clocks {
-    /// The thread that takes items from the source.
-    pub take: Clock,
-    /// All workers together.
-    pub work: Clock,
-    /// The thread that puts results away.
-    pub put: Clock,
-}
 
 /// How many of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,78 +24,182 @@ pub struct Width {
     pub window: usize,
 }
 
+/// What every thread did, once all have ended.
+#[derive(Debug)]
+pub struct Tracks {
+    /// The thread that takes items from the source; absent if it could not be started.
+    pub take: Option<Track>,
+    /// The workers.
+    pub work: Vec<Track>,
+    /// The thread that puts results away: the caller's.
+    pub put: Track,
+}
+
+/// Items by how far they are, at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depths {
+    /// Put away.
+    pub put: u64,
+    /// Taken, and no worker has begun.
+    pub waiting: u64,
+    /// With a worker.
+    pub working: u64,
+    /// Finished by a worker, and not put away.
+    pub finished: u64,
+}
+
+/// How far items are; each is counted by one thread and read by another.
+#[derive(Default)]
+struct Counters {
+    taken: AtomicU64,
+    begun: AtomicU64,
+    finished: AtomicU64,
+    put: AtomicU64,
+}
+
+impl Counters {
+    fn depths(&self) -> Depths {
+        // From the end to the beginning, so that no difference is negative.
+        let put = self.put.load(Ordering::Relaxed);
+        let finished = self.finished.load(Ordering::Relaxed).max(put);
+        let begun = self.begun.load(Ordering::Relaxed).max(finished);
+        let taken = self.taken.load(Ordering::Relaxed).max(begun);
+        Depths { put, waiting: taken - begun, working: begun - finished, finished: finished - put }
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How the threads are watched.
+pub struct Watch<'a> {
+    /// When the chain began.
+    pub origin: Instant,
+    /// Every span is kept.
+    pub traced: bool,
+    /// Time between two looks at the queues.
+    pub period: Duration,
+    /// What is done with a look, on a thread of its own: once at the beginning, then every period, and at the end.
+    pub look: Option<&'a mut (dyn FnMut(Depths) + Send)>,
+}
+
+impl Watch<'_> {
+    /// Nobody looks.
+    pub fn none() -> Self {
+        Watch { origin: Instant::now(), traced: false, period: Duration::MAX, look: None }
+    }
+}
+
 /// An item on its way to a worker, with where the result goes.
 struct Job<A, B> {
     /// 0.. no holes, but workers take them in any order.
+    number: u64,
     item: A,
     reply: Sender<Result<B>>,
 }
 
 /// Runs `take` on a thread of its own until it gives `None`, `work` on `width.workers` threads, each with its own
-/// state from `worker`, and `put` here, in the order of `take`. The first error in that order ends it all.
+/// state from `worker`, and `put` here, in the order of `take`. The first error in that order ends it all. What `work`
+/// does not lap itself counts as [`Activity::Network`].
 pub fn ordered<A: Send, B: Send, S>(
     width: Width,
+    watch: Watch,
     take: impl FnMut() -> Result<Option<A>> + Send,
     worker: impl Fn() -> Result<S> + Sync,
-    work: impl Fn(&mut S, A) -> Result<B> + Sync,
+    work: impl Fn(&mut S, &mut Track, A) -> Result<B> + Sync,
     put: impl FnMut(B) -> Result<()>,
-) -> (Result<()>, Clocks) {
-    let shared = Mutex::new(Clocks::default());
+) -> (Result<()>, Tracks) {
+    let Watch { origin, traced, period, look } = watch;
     let (worker, work) = (&worker, &work);
-    let result = thread::scope(|scope| {
-        // The queue of replies is the window; the queue of jobs is never longer, so it needs no bound of its own.
+    let counters = &Counters::default();
+    thread::scope(|scope| {
+        // One place for each item under way; the other two queues are never longer, so they need no bound of their own.
+        let (room_in, room_out) = bounded::<()>(width.window.max(1));
         let (replies_in, replies_out) = bounded::<Receiver<Result<B>>>(width.window.max(1));
         let (jobs_in, jobs_out) = bounded::<Job<A, B>>(width.window.max(1));
         let spawn = |name: String| thread::Builder::new().name(name);
-        let failed = |error| Error::io("start a thread", error);
-        for number in 0..width.workers.max(1) {
-            let jobs = jobs_out.clone();
-            let clocks = &shared;
-            spawn(format!("work-{number}"))
-                .spawn_scoped(scope, move || {
-                    let clock = serve(&jobs, worker, work);
-                    lock(clocks).work.add(clock);
-                })
-                .map_err(failed)?;
-        }
+        let track = move |name: String| Track::begin(name, origin, traced);
+        let start = || -> std::io::Result<_> {
+            let mut workers = Vec::new();
+            for number in 0..width.workers.max(1) {
+                let jobs = jobs_out.clone();
+                let name = format!("work-{number}");
+                workers.push(
+                    spawn(name.clone())
+                        .spawn_scoped(scope, move || serve(track(name), &jobs, counters, worker, work))?,
+                );
+            }
+            let feeder = spawn("decode".to_owned()).spawn_scoped(scope, move || {
+                feed(track("decode".to_owned()), take, counters, &room_in, &replies_in, &jobs_in)
+            })?;
+            // Holds nothing that is sent through: its end is the end of the watch.
+            let (done, is_done) = bounded::<()>(0);
+            if let Some(look) = look {
+                spawn("watch".to_owned()).spawn_scoped(scope, move || observe(counters, period, &is_done, look))?;
+            }
+            Ok((workers, feeder, done))
+        };
+        let started = start();
         drop(jobs_out);
-        let clocks = &shared;
-        spawn("take".to_owned())
-            .spawn_scoped(scope, move || {
-                let clock = feed(take, &replies_in, &jobs_in);
-                lock(clocks).take = clock;
-            })
-            .map_err(failed)?;
-        let (result, clock) = collect(&replies_out, put);
-        lock(&shared).put = clock;
-        result
-    });
-    let clocks = *lock(&shared);
-    (result, clocks)
+        let begun = track("encode".to_owned());
+        let (workers, feeder, done) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                let tracks = Tracks { take: None, work: Vec::new(), put: begun.end() };
+                return (Err(Error::io("start a thread", error)), tracks);
+            }
+        };
+        let (result, put) = collect(begun, &replies_out, &room_out, counters, put);
+        // What is still on its way finds nobody listening, and the threads end.
+        drop((replies_out, room_out));
+        let take = Some(join(feeder));
+        let work = workers.into_iter().map(join).collect();
+        drop(done);
+        (result, Tracks { take, work, put })
+    })
 }
 
-fn lock(clocks: &Mutex<Clocks>) -> std::sync::MutexGuard<'_, Clocks> {
-    clocks.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+/// The end of a thread; its panic goes on here.
+fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// The watching thread.
+fn observe(counters: &Counters, period: Duration, done: &Receiver<()>, look: &mut (dyn FnMut(Depths) + Send)) {
+    loop {
+        look(counters.depths());
+        if done.recv_timeout(period) != Err(RecvTimeoutError::Timeout) {
+            return look(counters.depths());
+        }
+    }
 }
 
 /// The taking thread: every item, or the error that ends them, gets its place in the order.
 fn feed<A, B>(
+    mut track: Track,
     mut take: impl FnMut() -> Result<Option<A>>,
+    counters: &Counters,
+    room: &Sender<()>,
     replies: &Sender<Receiver<Result<B>>>,
     jobs: &Sender<Job<A, B>>,
-) -> Clock {
-    let mut clock = Clock::default();
+) -> Track {
     loop {
-        let begun = Instant::now();
+        let number = track.items;
+        let is_wanted = room.send(()).is_ok();
+        track.lap(Activity::Blocked, number);
+        if !is_wanted {
+            return track.end();
+        }
         let taken = take();
-        let worked = Instant::now();
-        clock.busy += worked - begun;
+        track.lap(Activity::Decode, number);
         let (reply, answer) = bounded(1);
         let is_last = match taken {
-            Ok(None) => return clock,
+            Ok(None) => true,
             Ok(Some(item)) => {
-                clock.items += 1;
-                replies.send(answer).is_err() || jobs.send(Job { item, reply }).is_err()
+                track.items += 1;
+                count(&counters.taken);
+                replies.send(answer).is_err() || jobs.send(Job { number, item, reply }).is_err()
             }
             Err(error) => {
                 // The reply has room for one, so this cannot block; nobody listening means that the run has ended.
@@ -135,62 +208,67 @@ fn feed<A, B>(
                 true
             }
         };
-        clock.blocked += worked.elapsed();
         if is_last {
-            return clock;
+            return track.end();
         }
     }
 }
 
 /// A worker thread. If its state cannot be made, every job it takes fails with the reason.
 fn serve<A, B, S>(
+    mut track: Track,
     jobs: &Receiver<Job<A, B>>,
+    counters: &Counters,
     worker: &(impl Fn() -> Result<S> + Sync),
-    work: &(impl Fn(&mut S, A) -> Result<B> + Sync),
-) -> Clock {
-    let mut clock = Clock::default();
-    let begun = Instant::now();
+    work: &(impl Fn(&mut S, &mut Track, A) -> Result<B> + Sync),
+) -> Track {
     let mut state = worker();
-    let mut idle_since = Instant::now();
-    clock.busy += idle_since - begun;
-    while let Ok(Job { item, reply }) = jobs.recv() {
-        let begun = Instant::now();
-        clock.starved += begun - idle_since;
+    track.lap(Activity::Start, 0);
+    while let Ok(Job { number, item, reply }) = jobs.recv() {
+        track.lap(Activity::Starved, number);
+        count(&counters.begun);
         let result = match &mut state {
-            Ok(state) => work(state, item),
+            Ok(state) => work(state, &mut track, item),
             Err(error) => Err(std::mem::replace(error, Error::new(Kind::Internal, "the worker did not start"))),
         };
-        idle_since = Instant::now();
-        clock.busy += idle_since - begun;
-        clock.items += 1;
+        track.lap(Activity::Network, number);
+        track.items += 1;
+        count(&counters.finished);
         // The reply has room for one; nobody listening means that the run has ended.
         let _ = reply.send(result);
     }
-    clock.starved += idle_since.elapsed();
-    clock
+    track.lap(Activity::Starved, 0);
+    track.end()
 }
 
 /// The caller's thread: results in order, until there are no more or one is an error.
-fn collect<B>(replies: &Receiver<Receiver<Result<B>>>, mut put: impl FnMut(B) -> Result<()>) -> (Result<()>, Clock) {
-    let mut clock = Clock::default();
+fn collect<B>(
+    mut track: Track,
+    replies: &Receiver<Receiver<Result<B>>>,
+    room: &Receiver<()>,
+    counters: &Counters,
+    mut put: impl FnMut(B) -> Result<()>,
+) -> (Result<()>, Track) {
     loop {
-        let idle_since = Instant::now();
+        let number = track.items;
         let Ok(reply) = replies.recv() else {
-            clock.starved += idle_since.elapsed();
-            return (Ok(()), clock);
+            track.lap(Activity::Starved, number);
+            return (Ok(()), track.end());
         };
         let result = reply.recv();
-        let begun = Instant::now();
-        clock.starved += begun - idle_since;
+        track.lap(Activity::Starved, number);
         let outcome = match result {
             Ok(Ok(item)) => put(item),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(Error::new(Kind::Internal, "a worker ended without an answer")),
         };
-        clock.busy += begun.elapsed();
-        clock.items += 1;
+        track.lap(Activity::Encode, number);
+        track.items += 1;
+        count(&counters.put);
+        // Its own place is there to be given back.
+        let _ = room.try_recv();
         if outcome.is_err() {
-            return (outcome, clock);
+            return (outcome, track.end());
         }
     }
 }
@@ -198,7 +276,23 @@ fn collect<B>(replies: &Receiver<Receiver<Result<B>>>, mut put: impl FnMut(B) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
+
+    /// Runs a chain, looks at its queues as often as can be, and gives what was seen too.
+    fn watched<A: Send, B: Send, S>(
+        width: Width,
+        take: impl FnMut() -> Result<Option<A>> + Send,
+        worker: impl Fn() -> Result<S> + Sync,
+        work: impl Fn(&mut S, &mut Track, A) -> Result<B> + Sync,
+        put: impl FnMut(B) -> Result<()>,
+    ) -> (Result<()>, Tracks, Vec<Depths>) {
+        let mut seen = Vec::new();
+        let mut look = |depths| seen.push(depths);
+        let period = Duration::from_micros(50);
+        let watch = Watch { origin: Instant::now(), traced: true, period, look: Some(&mut look) };
+        let (result, tracks) = ordered(width, watch, take, worker, work, put);
+        (result, tracks, seen)
+    }
 
     fn run(n: usize, width: Width, fail_at: Option<(usize, &str)>) -> (Result<()>, Vec<usize>) {
         let mut next = 0;
@@ -209,13 +303,13 @@ mod tests {
             next += 1;
             Ok((next <= n).then_some(next - 1))
         };
-        let work = |_: &mut (), item: usize| {
+        let work = |_: &mut (), _: &mut Track, item: usize| {
             // Later items finish earlier, so that order is not given by luck.
             thread::sleep(Duration::from_micros(((item * 7) % 5) as u64 * 50));
             if fail_at == Some((item, "work")) { Err(Error::new(Kind::Infer, "work")) } else { Ok(item) }
         };
         let mut got = Vec::new();
-        let (result, clocks) = ordered(
+        let (result, tracks, seen) = watched(
             width,
             take,
             || Ok(()),
@@ -229,7 +323,13 @@ mod tests {
             },
         );
         if fail_at.is_none() {
-            assert_eq!((clocks.take.items, clocks.work.items, clocks.put.items), (n as u64, n as u64, n as u64));
+            let worked: u64 = tracks.work.iter().map(|track| track.items).sum();
+            let items = (tracks.take.map_or(0, |track| track.items), worked, tracks.put.items);
+            assert_eq!(items, (n as u64, n as u64, n as u64));
+            let last = seen.last().unwrap();
+            assert_eq!((last.put, last.waiting, last.working, last.finished), (n as u64, 0, 0, 0));
+            let limit = width.window as u64;
+            assert!(seen.iter().all(|seen| seen.waiting + seen.working + seen.finished <= limit));
         }
         (result, got)
     }
@@ -268,19 +368,18 @@ mod tests {
             most.fetch_max(under_way, Ordering::SeqCst);
             Ok((n <= 200).then_some(n))
         };
-        let (result, _) = ordered(
+        let (result, ..) = watched(
             Width { workers: 2, window: 3 },
             take,
             || Ok(()),
-            |_, item| Ok(item),
+            |_, _, item| Ok(item),
             |_| {
                 out.fetch_sub(1, Ordering::SeqCst);
                 Ok(())
             },
         );
         assert!(result.is_ok());
-        // The window, one in the taker's hand and one in the collector's.
-        assert!(most.into_inner() <= 3 + 2);
+        assert!(most.into_inner() <= 3);
     }
 
     #[test]
@@ -291,7 +390,7 @@ mod tests {
             Ok((n < 100).then_some(n))
         };
         let worker = || -> Result<()> { Err(Error::new(Kind::Library, "no engine")) };
-        let (result, _) = ordered(Width { workers: 2, window: 3 }, take, worker, |_, item| Ok(item), |_| Ok(()));
+        let (result, ..) = watched(Width { workers: 2, window: 3 }, take, worker, |_, _, item| Ok(item), |_| Ok(()));
         assert_eq!(result.unwrap_err().to_string(), "no engine");
     }
 }

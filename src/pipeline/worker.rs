@@ -3,6 +3,7 @@
 //! A worker owns its engine, tensors and scratch memory; a frame goes through it from beginning to end, so its data
 //! stays in the core's cache.
 
+use super::track::{Activity, Track};
 use crate::error::{Context, Result};
 use crate::frame::{Frame, Pool};
 use crate::head::image::{Answer, ImageHead, Scratch};
@@ -50,13 +51,15 @@ impl Worker {
     }
 
     /// The frame with the network's picture in the place of its own.
-    pub fn work(&mut self, shop: &Workshop, frame: Frame) -> Result<Frame> {
+    pub fn work(&mut self, shop: &Workshop, track: &mut Track, frame: Frame) -> Result<Frame> {
         let source = &frame.picture;
         let (width, height) = shop.head.output_size();
         let mut out = shop.pool.picture(shop.head.output_format(), width, height)?;
         for tile in &shop.tiles {
             shop.head.gather(source, tile.window, &mut self.input, 0, &mut self.scratch)?;
+            track.lap(Activity::Gather, frame.index);
             self.engine.run(&self.input, &mut self.output).context(|| format!("frame {}", frame.index))?;
+            track.lap(Activity::Network, frame.index);
             let answer = Answer {
                 source,
                 input: &self.input,
@@ -66,8 +69,10 @@ impl Worker {
                 core: tile.core,
             };
             shop.head.scatter(answer, &mut out, &mut self.scratch)?;
+            track.lap(Activity::Scatter, frame.index);
         }
         shop.head.finish_planes(source, &mut out, &mut self.scratch)?;
+        track.lap(Activity::Planes, frame.index);
         Ok(Frame { picture: out.freeze(), ..frame })
     }
 }

@@ -47,8 +47,7 @@ impl Needs {
 
     /// All of it, with so many workers and frames under way.
     pub fn total(&self, workers: usize, window: usize) -> u64 {
-        // One frame more is in the hands of the sink.
-        BASE + self.decoder + self.encoder + workers as u64 * self.worker + (window as u64 + 1) * self.frame
+        BASE + self.decoder + self.encoder + workers as u64 * self.worker + window as u64 * self.frame
     }
 
     /// Refuses a run that needs more than `budget`.
@@ -66,7 +65,7 @@ impl Needs {
             mib(self.decoder),
             mib(self.encoder),
             mib(workers as u64 * self.worker),
-            mib((window as u64 + 1) * self.frame)
+            mib(window as u64 * self.frame)
         );
         Err(Error::new(Kind::Usage, message))
     }

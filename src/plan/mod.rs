@@ -65,10 +65,14 @@ pub struct Plan {
     pub output_size: (usize, usize),
     /// The windows of a frame, all of one size.
     pub tiles: Vec<Window>,
+    /// Processors this process may use.
+    pub cores: usize,
     /// Threads of each kind.
     pub threads: Threads,
     /// Frames under way at most.
     pub window: usize,
+    /// The memory allowed fewer workers than there would be.
+    pub is_limited: bool,
     /// What a run will take, in bytes, by estimate.
     pub memory: u64,
     /// Where it goes, for people.
@@ -125,14 +129,14 @@ impl Plan {
             &threads,
             facts.encoding.as_ref(),
         );
-        // Enough frames that no worker waits while another is at work, and two at either end.
-        let mut window = workers + 3;
+        let mut window = window(config, source, workers);
         if let Some(budget) = config.memory {
-            while needs.total(workers, window) > budget && (workers > 1 || window > 2) {
+            while needs.total(workers, window) > budget && (workers > 1 || window > 1) {
                 if window > workers + 1 || workers == 1 { window -= 1 } else { workers -= 1 }
             }
             needs.check(workers, window, budget)?;
         }
+        let is_limited = workers < threads.workers;
         let threads = Threads { workers, ..threads };
         if let Some(encoding) = &facts.encoding {
             warnings.extend(encoding.notes.clone());
@@ -156,8 +160,10 @@ impl Plan {
             output_size,
             tiles,
             memory: needs.total(workers, window),
+            cores: facts.hardware.cores,
             threads,
             window,
+            is_limited,
             output: facts.output,
             encoding: facts.encoding,
             streams: facts.streams,
@@ -185,6 +191,15 @@ impl Plan {
     pub fn pixels_computed(&self) -> u64 {
         self.tiles.iter().map(|tile| (tile.window.width * tile.window.height) as u64).sum()
     }
+}
+
+/// How many frames may be under way: enough that no worker waits while another is at work, and two at either end, but
+/// not more than come in the time a frame may take.
+fn window(config: &RunConfig, source: &SourceFacts, workers: usize) -> usize {
+    let enough = workers + 5;
+    let Some(latency) = config.latency else { return enough };
+    let rate = if source.frame_rate.is_known() { source.frame_rate.as_f64() } else { 25.0 };
+    ((latency * rate).ceil() as usize).clamp(1, enough)
 }
 
 /// The windows that a frame is run in: the whole frame where the network and the memory allow it.
