@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-use crate::config::{Deinterlace, DeviceChoice, EngineChoice, Precision, ProgressMode};
+use crate::config::{Deinterlace, DeviceChoice, EngineChoice, Precision, ProgressMode, SkipMode};
 
 /// Run a neural network over every frame of a video; all else in the file stays as it is
 #[derive(Debug, Parser)]
@@ -166,6 +166,27 @@ pub struct Run {
     #[arg(long, value_name = "TIME", help_heading = "Where", hide_short_help = true)]
     latency: Option<OsString>,
 
+    /// What is not computed again: exact (same bits), near, or off
+    #[arg(
+        long_help = "What is not computed again: with exact, areas that depend on unchanged pixels only, which gives \
+        the same bits as off; with near, also areas that depend on nearly unchanged pixels [default: exact]"
+    )]
+    #[arg(long, value_name = "exact|near|off", help_heading = "Skip")]
+    #[arg(value_parser = one_of(SkipMode::NAMES), hide_possible_values = true)]
+    skip: Option<OsString>,
+    /// How near is near, in dB of the network's input [default: 50]
+    #[arg(long, value_name = "DB", help_heading = "Skip", hide_short_help = true)]
+    skip_psnr: Option<OsString>,
+    /// Run so many frames in full as well, and tell how near the output is
+    #[arg(long, value_name = "N", help_heading = "Skip", hide_short_help = true)]
+    verify_skip: Option<OsString>,
+    /// Run the network only here: X,Y,W,H in pixels or percent, or a PNG mask; may be repeated
+    #[arg(long, value_name = "X,Y,W,H|MASK.png", value_hint = ValueHint::FilePath, help_heading = "Skip")]
+    roi: Vec<OsString>,
+    /// Tint what was computed red, what was reused green, what lies outside blue
+    #[arg(long, help_heading = "Skip", hide_short_help = true)]
+    debug_overlay: bool,
+
     /// .mp4 .mkv .mov .webm .y4m NAME%06d.png '-' null: md5:
     #[arg(long_help = "A file (.mp4, .m4v, .mkv, .mov, .webm, .y4m), pictures as NAME%06d.png, '-' for y4m on \
         stdout, null: for nothing, md5: or md5:FILE for a hash a frame")]
@@ -240,7 +261,7 @@ impl Run {
 
     /// What was said, by the names of `config::KEYS`.
     pub fn said(self, say: &Say) -> Vec<(&'static str, Vec<OsString>)> {
-        let mut said = vec![("protocol", self.protocol), ("encoder-opt", self.encoder_opt)];
+        let mut said = vec![("protocol", self.protocol), ("encoder-opt", self.encoder_opt), ("roi", self.roi)];
         let overwrite = given(self.overwrite, "true").or(given(self.no_overwrite, "never"));
         for (name, value) in [
             ("input", self.input.or(self.input_option)),
@@ -261,6 +282,10 @@ impl Run {
             ("memory", self.memory),
             ("tile", self.tile),
             ("latency", self.latency),
+            ("skip", self.skip),
+            ("skip-psnr", self.skip_psnr),
+            ("verify-skip", self.verify_skip),
+            ("debug-overlay", given(self.debug_overlay, "true")),
             ("encoder", self.encoder),
             ("crf", self.crf),
             ("preset", self.preset),

@@ -45,7 +45,7 @@ impl Account<'_> {
         let Account { plan, outcome, finished, damage, .. } = self;
         let wall = wall.as_secs_f64();
         let n = outcome.n_frames;
-        let pixels = n * (plan.source.width * plan.source.height) as u64;
+        let pixels = &outcome.pixels;
         let n_damaged = damage.n_frames.max(finished.missing);
         let mut warnings = plan.warnings.clone();
         warnings.extend(self.source_warnings.iter().cloned());
@@ -72,13 +72,13 @@ impl Account<'_> {
             device: "cpu".to_owned(),
             engine: plan.engine.clone(),
             plan_hash: plan.hash(),
-            pixels_total: pixels,
-            pixels_inferred: pixels,
-            pixels_reused: 0,
+            pixels_total: pixels.total,
+            pixels_inferred: pixels.inferred,
+            pixels_reused: pixels.reused,
             pixels_cached: 0,
-            pixels_outside_roi: 0,
-            pixels_computed: n * plan.pixels_computed(),
-            batches: n * plan.tiles.len() as u64,
+            pixels_outside_roi: pixels.outside,
+            pixels_computed: pixels.computed,
+            batches: outcome.tracks.work.iter().map(|track| track.items).sum(),
             stages: self.stages(),
             latency_ms: Latency::of(outcome.latencies.clone()),
             bottleneck: if n > 0 { verdict::bound(&shares).name().to_owned() } else { String::new() },

@@ -9,7 +9,9 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::frame::Pool;
 use crate::interrupt;
 use crate::pipeline::progress::Progress;
+use crate::pipeline::rehearsal::{Rehearsal, rehearse};
 use crate::pipeline::stage::Width;
+use crate::pipeline::survey::{Survey, SurveyPlan};
 use crate::pipeline::worker::Workshop;
 use crate::pipeline::{self, Settings};
 use crate::report::{self, Report, trace};
@@ -36,13 +38,30 @@ fn execute(config: &RunConfig, mut prepared: Prepared) -> Result<u8> {
     let begun = Instant::now();
     let mut sink = open_sink(config, &mut prepared).context(|| describe(&config.output))?;
     let Prepared { plan, network, engine, head, opened, .. } = &mut prepared;
-    let shop = Workshop { network, engine: engine.clone(), head, tiles: plan.tiles.clone(), pool: Pool::new() };
+    let shop = Workshop {
+        network,
+        engine: engine.clone(),
+        head,
+        tiles: plan.windows.whole.clone(),
+        roi: plan.roi.as_ref(),
+        pool: Pool::new(),
+    };
+    let Rehearsal { cost, is_exact } = rehearse(&shop, &plan.windows)?;
+    if !is_exact {
+        let warning = format!("{} gives other results in windows than in whole frames, so none are used", plan.engine);
+        tracing::warn!("{warning}");
+        plan.warnings.push(warning);
+        plan.windows.shapes.clear();
+    }
+    let survey_plan = SurveyPlan::new(plan, cost);
     let width = Width { workers: plan.threads.workers, window: plan.window };
-    let settings = Settings { width, traced: config.trace.is_some() };
+    let batch_limits = survey_plan.cover.shapes().iter().map(|shape| cost.joined(shape.size)).collect();
+    let settings = Settings { width, traced: config.trace.is_some(), batch_limits };
     let mut progress = Progress::new(config.progress, config.quiet, plan.source.n_frames);
     let stop = || interrupt::requested().is_some();
     let source = opened.source.as_mut();
-    let (result, mut outcome) = pipeline::run(settings, &shop, source, sink.as_mut(), &mut progress, &stop);
+    let survey = Survey::new(survey_plan, head);
+    let (result, mut outcome) = pipeline::run(settings, &shop, survey, source, sink.as_mut(), &mut progress, &stop);
     progress.finish();
     result.context(|| config.input.to_string_lossy())?;
     if outcome.stopped {

@@ -3,7 +3,7 @@
 //! Pictures that were given out stay as they are: a change is made to a copy, and without a change the same memory is
 //! given out again. Used by assemble, for one stream in order.
 
-use super::{Picture, Pool};
+use super::{Picture, PixelFormat, Pool};
 use crate::error::{Error, Kind, Result};
 
 /// Part of an output picture, made on its own.
@@ -18,27 +18,33 @@ pub struct Patch {
 }
 
 /// The newest output picture.
-#[derive(Default)]
 pub struct Canvas {
+    format: PixelFormat,
+    size: (usize, usize),
     newest: Option<Picture>,
 }
 
 impl Canvas {
+    /// Nothing yet of pictures of a planar format and a size (width, height).
+    pub fn new(format: PixelFormat, size: (usize, usize)) -> Self {
+        Canvas { format, size, newest: None }
+    }
+
     /// Begins anew with a whole picture.
     pub fn replace(&mut self, picture: Picture) -> Picture {
         self.newest.insert(picture).clone()
     }
 
-    /// The newest picture with the patches in it; without patches the newest picture itself.
+    /// The newest picture with the patches in it; without patches the newest picture itself. The first patches must
+    /// cover all of it.
     pub fn patch(&mut self, patches: &[Patch], pool: &Pool) -> Result<Picture> {
         let misuse = |message: &str| Error::new(Kind::Internal, message);
-        let newest = self.newest.as_ref().ok_or_else(|| misuse("a part of a picture came before any whole one"))?;
         if patches.is_empty() {
-            return Ok(newest.clone());
+            return self.newest.clone().ok_or_else(|| misuse("a picture without content came first"));
         }
-        let format = newest.format();
-        let mut next = pool.picture(format, newest.width(), newest.height())?;
-        for plane in 0..format.n_planes() {
+        let format = self.format;
+        let mut next = pool.picture(format, self.size.0, self.size.1)?;
+        for (newest, plane) in self.newest.iter().flat_map(|newest| (0..format.n_planes()).map(move |p| (newest, p))) {
             let from = newest.plane(plane);
             let mut to = next.plane_mut(plane);
             (0..from.height()).for_each(|y| to.row_bytes(y).copy_from_slice(from.row_bytes(y)));
@@ -65,7 +71,6 @@ impl Canvas {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::PixelFormat;
 
     fn filled(pool: &Pool, size: (usize, usize), value: u8) -> Picture {
         let mut picture = pool.picture(PixelFormat::yuv(1, 1, 8), size.0, size.1).unwrap();
@@ -79,7 +84,7 @@ mod tests {
     #[test]
     fn patches_change_their_planes_and_only_the_next_picture() {
         let pool = Pool::new();
-        let mut canvas = Canvas::default();
+        let mut canvas = Canvas::new(PixelFormat::yuv(1, 1, 8), (21, 15));
         let first = canvas.replace(filled(&pool, (21, 15), 1));
         let corner = Patch { picture: filled(&pool, (5, 3), 2), place: (16, 12), planes: 0b001 };
         let chroma = Patch { picture: filled(&pool, (4, 4), 3), place: (2, 6), planes: 0b110 };
@@ -98,7 +103,7 @@ mod tests {
     #[test]
     fn without_patches_the_same_memory_is_given_out_again() {
         let pool = Pool::new();
-        let mut canvas = Canvas::default();
+        let mut canvas = Canvas::new(PixelFormat::yuv(1, 1, 8), (8, 8));
         assert!(canvas.patch(&[], &pool).is_err());
         let first = canvas.replace(filled(&pool, (8, 8), 1));
         let second = canvas.patch(&[], &pool).unwrap();

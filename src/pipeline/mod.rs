@@ -1,10 +1,15 @@
 //! The chain from source to sink.
 //!
-//! A frame is taken from the source, processed by a worker, and put into the sink, in order; [`stage`] holds the only
-//! threads. What every thread did with its time is kept in [`track`]s. Nothing is decided here.
+//! A frame is taken from the source, and [`survey`] says what of it has to be made anew; workers make that, and
+//! [`assemble`] puts it together with what is known, for the sink, in order. [`stage`] holds the only threads. What
+//! every thread did with its time is kept in [`track`]s. Nothing is decided here.
 
-pub mod near;
+pub mod assemble;
+pub mod batch;
+mod board;
+mod near;
 pub mod progress;
+pub mod rehearsal;
 pub mod samples;
 pub mod stage;
 pub mod survey;
@@ -15,13 +20,17 @@ use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::frame::Frame;
+use crate::frame::canvas::Canvas;
 use crate::meter;
 use crate::sink::{Finished, Sink};
 use crate::source::Source;
 
+use assemble::Assemble;
+use batch::{Job, Piece};
 use progress::Progress;
 use samples::{Sample, Samples};
-use stage::{Tracks, Watch, Width};
+use stage::{Hands, Order, Tracks, Watch, Width};
+use survey::{Pixels, Survey};
 use track::{Activity, Track};
 use worker::{Worker, Workshop};
 
@@ -32,12 +41,14 @@ const MAX_LATENCIES: usize = 4096;
 const DECODERS: &[&str] = &["decode", "dav1d"];
 
 /// How a chain is run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Threads and frames under way.
     pub width: Width,
     /// Every span of every thread is kept.
     pub traced: bool,
+    /// How many windows of each shape go through the network at once, at most.
+    pub batch_limits: Vec<usize>,
 }
 
 /// CPU time by what it was for. Codecs' own threads count where they belong.
@@ -68,52 +79,71 @@ pub struct Outcome {
     pub samples: Vec<Sample>,
     /// Milliseconds from taking to putting, a sample.
     pub latencies: Vec<f64>,
+    /// What became of the pixels.
+    pub pixels: Pixels,
     /// It was asked to stop before the end.
     pub stopped: bool,
 }
 
-/// A frame with the moment it was taken.
+/// A frame with its source's picture and the moment it was taken.
 struct Passing {
     frame: Frame,
     taken: Instant,
 }
 
-/// Runs frames from `source` through the workers into `sink` until the source ends or `stop` says so; frames under
-/// way are finished either way. The outcome is also there when it fails.
+/// Runs frames from `source` through `survey` and the workers into `sink` until the source ends or `stop` says so;
+/// frames under way are finished either way. The outcome is also there when it fails.
 pub fn run(
     settings: Settings,
     shop: &Workshop,
+    mut survey: Survey,
     source: &mut dyn Source,
     sink: &mut dyn Sink,
     progress: &mut Progress,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> (Result<()>, Outcome) {
     let time_base = source.facts().time_base;
-    let mut latencies = Latencies::default();
-    let take = || {
+    let (made, passed) = (shop.head.made_planes(), shop.head.passed_planes());
+    let mut pixels = Pixels::default();
+    let take = |track: &mut Track| {
         if stop() {
             return Ok(None);
         }
-        Ok(source.next_frame()?.map(|frame| Passing { frame, taken: Instant::now() }))
-    };
-    let work = |worker: &mut Worker, track: &mut Track, passing: Passing| {
-        let frame = worker.work(shop, track, passing.frame)?;
-        Ok(Passing { frame, ..passing })
+        let Some(frame) = source.next_frame()? else { return Ok(None) };
+        let taken = Instant::now();
+        track.lap(Activity::Decode, frame.index);
+        let need = survey.look(&frame.picture);
+        pixels.add(need.pixels);
+        let jobs = batch::jobs(frame.index, &frame.picture, need, made, passed);
+        track.lap(Activity::Survey, frame.index);
+        Ok(Some(Order { item: Passing { frame, taken }, jobs }))
     };
     let mut n_frames = 0;
-    let put = |passing: Passing| {
-        sink.write(&passing.frame)?;
+    let mut latencies = Latencies::default();
+    let mut assemble =
+        Assemble::new(Canvas::new(shop.head.output_format(), shop.head.output_size()), shop.pool.clone());
+    let put = |track: &mut Track, passing: Passing, pieces: Vec<Piece>| {
+        let frame = assemble.frame(passing.frame, pieces)?;
+        track.lap(Activity::Assemble, frame.index);
+        sink.write(&frame)?;
         n_frames += 1;
         latencies.add(passing.taken.elapsed().as_secs_f64() * 1000.0);
-        progress.tick(n_frames, time_base.seconds(passing.frame.pts));
+        progress.tick(n_frames, time_base.seconds(frame.pts));
         Ok(())
+    };
+    let hands = Hands {
+        take,
+        joins: |batch: &[&Job], job: &Job| batch::joins(&settings.batch_limits, batch, job),
+        start: || Worker::new(shop),
+        work: |worker: &mut Worker, track: &mut Track, jobs: Vec<Job>| worker.work(shop, track, &jobs),
+        put,
     };
     let origin = Instant::now();
     let (cpu_before, decoders_before) = (meter::process_cpu(), meter::cpu_of_threads(DECODERS));
     let mut samples = Samples::begin(origin);
     let mut look = |depths| samples.take(depths);
     let watch = Watch { origin, traced: settings.traced, period: samples::PERIOD, look: Some(&mut look) };
-    let (result, tracks) = stage::ordered(settings.width, watch, take, || Worker::new(shop), work, put);
+    let (result, tracks) = stage::ordered(settings.width, watch, hands);
     let cpu = cpu_shares(&tracks, cpu_before, decoders_before);
     let outcome = Outcome {
         n_frames,
@@ -123,6 +153,7 @@ pub fn run(
         cpu,
         samples: samples.into_vec(),
         latencies: latencies.samples,
+        pixels,
         stopped: stop(),
     };
     (result, outcome)

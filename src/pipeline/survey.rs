@@ -9,22 +9,13 @@ use super::near::{Kept, Near};
 use crate::frame::Picture;
 use crate::frame::change::Changes;
 use crate::head::image::{ImageHead, PictureFacts};
+use crate::plan::cost::CostModel;
+use crate::plan::{Plan, Skip};
+use crate::tile::Rect;
 use crate::tile::cells::Cells;
 use crate::tile::cover::{Choice, Cover};
-use crate::tile::roi::Roi;
-use crate::tile::Rect;
 use crate::tile::grid::Tile;
-
-/// What counts as known already.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Skip {
-    /// Nothing: every frame is made anew.
-    Off,
-    /// What depends only on samples that are the same as in the frame before.
-    Exact,
-    /// What depends only on samples that are within this PSNR, in dB, of those it was made from.
-    Near(f64),
-}
+use crate::tile::roi::Roi;
 
 /// What a survey goes by, decided by the plan.
 #[derive(Clone, Debug)]
@@ -41,6 +32,20 @@ pub struct SurveyPlan {
     pub reach: Option<usize>,
     /// How much the network is wanted where; everywhere without one.
     pub roi: Option<Roi>,
+}
+
+impl SurveyPlan {
+    /// As planned, at these costs.
+    pub fn new(plan: &Plan, cost: CostModel) -> Self {
+        SurveyPlan {
+            skip: plan.skip,
+            cover: plan.windows.cover(cost),
+            whole: plan.windows.whole.clone(),
+            cell: plan.windows.cell,
+            reach: plan.windows.reach,
+            roi: plan.roi.clone(),
+        }
+    }
 }
 
 /// What has to be made of a frame.

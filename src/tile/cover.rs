@@ -211,9 +211,11 @@ struct Extents {
 impl Extents {
     fn measure(&mut self, dirty: &Cells, part: &Part) {
         self.rows.clear();
-        self.rows.extend(part.rows.clone().map(|row| {
-            dirty.extent(row, part.columns.clone()).map_or(0..0, |(first, last)| first..last + 1)
-        }));
+        self.rows.extend(
+            part.rows
+                .clone()
+                .map(|row| dirty.extent(row, part.columns.clone()).map_or(0..0, |(first, last)| first..last + 1)),
+        );
         self.columns.clear();
         self.columns.resize(part.columns.len(), 0..0);
         for row in part.rows.clone() {

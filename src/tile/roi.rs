@@ -4,6 +4,8 @@
 //! Towards its border the region fades over [`FEATHER`] pixels, inwards, so that nothing outside is touched and
 //! everything further inside is the network's alone. Where the picture ends nothing fades.
 
+use xxhash_rust::xxh3::xxh3_128;
+
 use super::Rect;
 use super::cells::Cells;
 use crate::error::{Error, Kind, Result};
@@ -80,6 +82,16 @@ impl Roi {
             return Err(Error::new(Kind::Usage, message));
         }
         Ok(Roi { size, weights })
+    }
+
+    /// The share of the picture's pixels that lie in the region.
+    pub fn share(&self) -> f64 {
+        self.weights.iter().filter(|&&weight| weight > 0).count() as f64 / self.weights.len() as f64
+    }
+
+    /// A hash of all weights.
+    pub fn hash(&self) -> u128 {
+        xxh3_128(&self.weights)
     }
 
     /// The weights of a row of pixels.

@@ -158,6 +158,11 @@ impl ImageHead {
         self.picture.format.planar()
     }
 
+    /// Output pixels per input pixel, the same both ways.
+    pub fn scale(&self) -> usize {
+        self.network.scale
+    }
+
     /// Width and height of output pictures.
     pub fn output_size(&self) -> (usize, usize) {
         (self.picture.width * self.network.scale, self.picture.height * self.network.scale)
