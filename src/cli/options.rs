@@ -166,25 +166,29 @@ pub struct Run {
     #[arg(long, value_name = "TIME", help_heading = "Where", hide_short_help = true)]
     latency: Option<OsString>,
 
-    /// What is not computed again: exact (same bits), near, or off
+    /// What is not computed again
     #[arg(
         long_help = "What is not computed again: with exact, areas that depend on unchanged pixels only, which gives \
         the same bits as off; with near, also areas that depend on nearly unchanged pixels [default: exact]"
     )]
-    #[arg(long, value_name = "exact|near|off", help_heading = "Skip")]
+    #[arg(long, value_name = "exact|near|off", help_heading = "Where")]
     #[arg(value_parser = one_of(SkipMode::NAMES), hide_possible_values = true)]
     skip: Option<OsString>,
     /// How near is near, in dB of the network's input [default: 50]
-    #[arg(long, value_name = "DB", help_heading = "Skip", hide_short_help = true)]
+    #[arg(long, value_name = "DB", help_heading = "Where", hide_short_help = true)]
     skip_psnr: Option<OsString>,
     /// Run so many frames in full as well, and tell how near the output is
-    #[arg(long, value_name = "N", help_heading = "Skip", hide_short_help = true)]
+    #[arg(long, value_name = "N", help_heading = "Where", hide_short_help = true)]
     verify_skip: Option<OsString>,
-    /// Run the network only here: X,Y,W,H in pixels or percent, or a PNG mask; may be repeated
-    #[arg(long, value_name = "X,Y,W,H|MASK.png", value_hint = ValueHint::FilePath, help_heading = "Skip")]
+    /// Run the network only here; may be repeated
+    #[arg(
+        long_help = "Run the network only here: a rectangle in pixels or percent of the input, or a PNG picture whose \
+        gray values say how much; may be repeated. Elsewhere the picture is resized"
+    )]
+    #[arg(long, value_name = "X,Y,W,H|PNG", value_hint = ValueHint::FilePath, help_heading = "Where", hide_short_help = true)]
     roi: Vec<OsString>,
     /// Tint what was computed red, what was reused green, what lies outside blue
-    #[arg(long, help_heading = "Skip", hide_short_help = true)]
+    #[arg(long, help_heading = "Where", hide_short_help = true)]
     debug_overlay: bool,
 
     /// .mp4 .mkv .mov .webm .y4m NAME%06d.png '-' null: md5:
@@ -230,7 +234,7 @@ pub struct Run {
     #[arg(long, value_name = "auto|json|none", help_heading = "Say")]
     #[arg(value_parser = one_of(ProgressMode::NAMES), hide_possible_values = true)]
     progress: Option<OsString>,
-    /// Write a report in JSON
+    /// Write a report: .json for programs, .html for people
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Say")]
     report: Option<OsString>,
     /// Write what every thread did when, for Perfetto or chrome://tracing

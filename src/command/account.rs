@@ -9,9 +9,11 @@ use crate::config::RunConfig;
 use crate::meter;
 use crate::pipeline::Outcome;
 use crate::pipeline::samples::{self, Sample};
+use crate::pipeline::snapshot::{Crop, Snapshot};
 use crate::pipeline::track::{Activity, Track};
 use crate::plan::Plan;
 use crate::plan::container::StreamPlan;
+use crate::report::html::{Pair, Shown};
 use crate::report::trace::{Moment, Row, Span};
 use crate::report::verdict::{self, Shares, StageShare};
 use crate::report::{Action, Latency, Report, Stage, Stream};
@@ -97,6 +99,11 @@ impl Account<'_> {
         self.tracks().map(row).collect()
     }
 
+    /// The frames to look at.
+    pub fn pairs(&self) -> Vec<Pair<'_>> {
+        self.outcome.snapshots.iter().map(pair).collect()
+    }
+
     fn tracks(&self) -> impl Iterator<Item = &Track> {
         let tracks = &self.outcome.tracks;
         tracks.take.iter().chain(&tracks.work).chain([&tracks.put])
@@ -157,6 +164,19 @@ fn stage(tracks: &[&Track], cpu: Duration) -> Stage {
             .filter(|(_, seconds)| *seconds > 0.0)
             .collect(),
     }
+}
+
+fn pair(snapshot: &Snapshot) -> Pair<'_> {
+    Pair {
+        frame: snapshot.frame,
+        seconds: snapshot.seconds,
+        before: shown(&snapshot.before),
+        after: shown(&snapshot.after),
+    }
+}
+
+fn shown(crop: &Crop) -> Shown<'_> {
+    Shown { width: crop.width, height: crop.height, pixels: &crop.pixels }
 }
 
 fn span(span: &crate::pipeline::track::Span) -> Span {

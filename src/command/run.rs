@@ -10,11 +10,12 @@ use crate::frame::Pool;
 use crate::interrupt;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::rehearsal::{Rehearsal, rehearse};
+use crate::pipeline::snapshot::Choice;
 use crate::pipeline::stage::Width;
 use crate::pipeline::survey::{Survey, SurveyPlan};
 use crate::pipeline::worker::Workshop;
 use crate::pipeline::{self, Settings};
-use crate::report::{self, Report, trace};
+use crate::report::{self, Report, html, trace};
 use crate::source::Damage;
 
 /// Runs a network over a video; the exit status.
@@ -56,7 +57,8 @@ fn execute(config: &RunConfig, mut prepared: Prepared) -> Result<u8> {
     let survey_plan = SurveyPlan::new(plan, cost);
     let width = Width { workers: plan.threads.workers, window: plan.window };
     let batch_limits = survey_plan.cover.shapes().iter().map(|shape| cost.joined(shape.size)).collect();
-    let settings = Settings { width, traced: config.trace.is_some(), batch_limits };
+    let shown = if config.wants_page() { Choice::Spread(plan.source.n_frames) } else { Choice::None };
+    let settings = Settings { width, traced: config.trace.is_some(), batch_limits, shown };
     let mut progress = Progress::new(config.progress, config.quiet, plan.source.n_frames);
     let stop = || interrupt::requested().is_some();
     let source = opened.source.as_mut();
@@ -84,6 +86,11 @@ fn execute(config: &RunConfig, mut prepared: Prepared) -> Result<u8> {
         source_warnings: prepared.opened.source.warnings(),
     };
     let report = account.report(begun.elapsed());
+    match &config.report {
+        Some(path) if config.wants_page() => html::write_html(path, &report, &account.pairs())?,
+        Some(path) => report::write_json(path, &report)?,
+        None => {}
+    }
     if let Some(path) = &config.trace {
         trace::write_trace(path, &account.rows(), &report.timeline)?;
     }
@@ -99,9 +106,6 @@ fn conclude(config: &RunConfig, report: &Report, damage: &Damage, n_said: usize)
     }
     for line in &damage.lines {
         tracing::warn!("damaged source: {line}");
-    }
-    if let Some(path) = &config.report {
-        report::write_json(path, report)?;
     }
     if !config.quiet {
         eprint!("{}", report::summary(report));

@@ -208,6 +208,12 @@ impl RunConfig {
         KEYS.iter().filter_map(|key| Some((key.name, self.said.get(key.name)?)))
     }
 
+    /// The report is to be a page for people.
+    pub fn wants_page(&self) -> bool {
+        let extension = self.report.as_deref().and_then(Path::extension);
+        extension.is_some_and(|extension| extension.eq_ignore_ascii_case("html"))
+    }
+
     /// Takes the value of one name, which replaces what weaker layers said; an empty list changes nothing.
     ///
     /// Names that cannot repeat take the last of several values.

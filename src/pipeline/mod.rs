@@ -11,6 +11,7 @@ mod near;
 pub mod progress;
 pub mod rehearsal;
 pub mod samples;
+pub mod snapshot;
 pub mod stage;
 pub mod survey;
 pub mod track;
@@ -29,6 +30,7 @@ use assemble::Assemble;
 use batch::{Job, Piece};
 use progress::Progress;
 use samples::{Sample, Samples};
+use snapshot::{Choice, Snapshot};
 use stage::{Hands, Order, Tracks, Watch, Width};
 use survey::{Pixels, Survey};
 use track::{Activity, Track};
@@ -49,6 +51,8 @@ pub struct Settings {
     pub traced: bool,
     /// How many windows of each shape go through the network at once, at most.
     pub batch_limits: Vec<usize>,
+    /// Frames kept for people to look at.
+    pub shown: Choice,
 }
 
 /// CPU time by what it was for. Codecs' own threads count where they belong.
@@ -81,6 +85,8 @@ pub struct Outcome {
     pub latencies: Vec<f64>,
     /// What became of the pixels.
     pub pixels: Pixels,
+    /// Frames before and after.
+    pub snapshots: Vec<Snapshot>,
     /// It was asked to stop before the end.
     pub stopped: bool,
 }
@@ -119,16 +125,22 @@ pub fn run(
         Ok(Some(Order { item: Passing { frame, taken }, jobs }))
     };
     let mut n_frames = 0;
+    let mut snapshots = Vec::new();
     let mut latencies = Latencies::default();
     let mut assemble =
         Assemble::new(Canvas::new(shop.head.output_format(), shop.head.output_size()), shop.pool.clone());
     let put = |track: &mut Track, passing: Passing, pieces: Vec<Piece>| {
+        let source = settings.shown.includes(passing.frame.index).then(|| passing.frame.picture.clone());
         let frame = assemble.frame(passing.frame, pieces)?;
         track.lap(Activity::Assemble, frame.index);
         sink.write(&frame)?;
+        let seconds = time_base.seconds(frame.pts);
+        if let Some(source) = &source {
+            snapshots.push(snapshot::take(source, &frame, seconds)?);
+        }
         n_frames += 1;
         latencies.add(passing.taken.elapsed().as_secs_f64() * 1000.0);
-        progress.tick(n_frames, time_base.seconds(frame.pts));
+        progress.tick(n_frames, seconds);
         Ok(())
     };
     let hands = Hands {
@@ -154,6 +166,7 @@ pub fn run(
         samples: samples.into_vec(),
         latencies: latencies.samples,
         pixels,
+        snapshots,
         stopped: stop(),
     };
     (result, outcome)

@@ -3,6 +3,7 @@
 //! The field names are a contract and only grow. A report is filled by the command; nothing here measures a stage.
 
 pub mod compare;
+pub mod html;
 pub mod inspect;
 pub mod json;
 pub mod media;
