@@ -58,7 +58,15 @@ fn execute(config: &RunConfig, mut prepared: Prepared) -> Result<u8> {
     let width = Width { workers: plan.threads.workers, window: plan.window };
     let batch_limits = survey_plan.cover.shapes().iter().map(|shape| cost.joined(shape.size)).collect();
     let shown = if config.wants_page() { Choice::Spread(plan.source.n_frames) } else { Choice::None };
-    let settings = Settings { width, traced: config.trace.is_some(), batch_limits, shown };
+    let settings = Settings {
+        width,
+        traced: config.trace.is_some(),
+        batch_limits,
+        shown,
+        // Spread over the video; of one of unknown length, one frame in a hundred.
+        verify_stride: config.verify_skip.map(|n| plan.source.n_frames.map_or(100, |frames| (frames / n).max(1))),
+        has_overlay: config.debug_overlay,
+    };
     let mut progress = Progress::new(config.progress, config.quiet, plan.source.n_frames);
     let stop = || interrupt::requested().is_some();
     let source = opened.source.as_mut();

@@ -1,6 +1,8 @@
 //! From the pieces that workers made to the output frame.
 
 use super::batch::Piece;
+use super::overlay::Areas;
+use super::verify::Verified;
 use crate::error::Result;
 use crate::frame::canvas::Canvas;
 use crate::frame::{Frame, Pool};
@@ -9,28 +11,42 @@ use crate::frame::{Frame, Pool};
 pub struct Assemble {
     canvas: Canvas,
     pool: Pool,
+    scale: usize,
+    verified: Verified,
 }
 
 impl Assemble {
-    /// For output pictures like those of `canvas`, in memory of `pool`.
-    pub fn new(canvas: Canvas, pool: Pool) -> Self {
-        Assemble { canvas, pool }
+    /// For output pictures like those of `canvas`, `scale` times the input's size, in memory of `pool`.
+    pub fn new(canvas: Canvas, pool: Pool, scale: usize) -> Self {
+        Assemble { canvas, pool, scale, verified: Verified::default() }
     }
 
-    /// The frame with its output picture: that of the frame before, but for these pieces.
-    pub fn frame(&mut self, frame: Frame, pieces: Vec<Piece>) -> Result<Frame> {
+    /// The frame with its output picture: that of the frame before, but for these pieces; tinted where `areas` say.
+    pub fn frame(&mut self, frame: Frame, pieces: Vec<Piece>, areas: Option<Areas>) -> Result<Frame> {
         let mut patches = Vec::new();
-        let mut whole = None;
+        let (mut whole, mut check) = (None, None);
         for piece in pieces {
             match piece {
                 Piece::Whole(picture) => whole = Some(picture),
                 Piece::Parts(parts) => patches.extend(parts),
+                Piece::Check(picture) => check = Some(picture),
             }
         }
-        let picture = match whole {
+        let mut picture = match whole {
             Some(picture) => self.canvas.replace(picture),
             None => self.canvas.patch(&patches, &self.pool)?,
         };
+        if let Some(full) = check {
+            self.verified.compare(frame.index, &picture, &full);
+        }
+        if let Some(areas) = areas {
+            picture = areas.draw(&picture, self.scale, &self.pool)?;
+        }
         Ok(Frame { picture, ..frame })
+    }
+
+    /// What the frames that were run in full showed; `None` without any.
+    pub fn verified(&self) -> Option<Verified> {
+        (self.verified.n_frames > 0).then_some(self.verified)
     }
 }

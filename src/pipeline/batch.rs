@@ -32,6 +32,8 @@ pub enum Task {
     },
     /// Areas without the network, each in these planes, by their bits.
     Plain(Vec<(Rect, u8)>),
+    /// The whole output picture, to compare with.
+    Check,
 }
 
 /// What a worker made.
@@ -40,10 +42,13 @@ pub enum Piece {
     Whole(Picture),
     /// Parts of it.
     Parts(Vec<Patch>),
+    /// The whole output picture, to compare with.
+    Check(Picture),
 }
 
-/// The jobs for what a frame needs. `made` are the planes that the network makes, `passed` the others.
-pub fn jobs(frame: u64, source: &Picture, need: Need, made: u8, passed: u8) -> Vec<Job> {
+/// The jobs for what a frame needs. `made` are the planes that the network makes, `passed` the others; a sampled frame
+/// is run in full as well.
+pub fn jobs(frame: u64, source: &Picture, need: Need, (made, passed): (u8, u8), is_sampled: bool) -> Vec<Job> {
     let job = |task| Job { frame, source: source.clone(), task };
     let mut jobs = match need.network {
         Choice::Whole => return vec![job(Task::Whole)],
@@ -57,6 +62,9 @@ pub fn jobs(frame: u64, source: &Picture, need: Need, made: u8, passed: u8) -> V
     let plain: Vec<_> = outside.chain(need.passed.into_iter().map(|area| (area, passed))).collect();
     if !plain.is_empty() {
         jobs.push(job(Task::Plain(plain)));
+    }
+    if is_sampled {
+        jobs.push(job(Task::Check));
     }
     jobs
 }

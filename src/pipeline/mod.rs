@@ -7,7 +7,9 @@
 pub mod assemble;
 pub mod batch;
 mod board;
-mod near;
+pub mod history;
+pub mod near;
+pub mod overlay;
 pub mod progress;
 pub mod rehearsal;
 pub mod samples;
@@ -15,6 +17,7 @@ pub mod snapshot;
 pub mod stage;
 pub mod survey;
 pub mod track;
+pub mod verify;
 pub mod worker;
 
 use std::time::{Duration, Instant};
@@ -28,12 +31,15 @@ use crate::source::Source;
 
 use assemble::Assemble;
 use batch::{Job, Piece};
+use history::History;
+use overlay::Areas;
 use progress::Progress;
 use samples::{Sample, Samples};
 use snapshot::{Choice, Snapshot};
 use stage::{Hands, Order, Tracks, Watch, Width};
-use survey::{Pixels, Survey};
+use survey::Survey;
 use track::{Activity, Track};
+use verify::Verified;
 use worker::{Worker, Workshop};
 
 /// Latencies that are kept; of longer runs every second, fourth, ... is.
@@ -53,6 +59,10 @@ pub struct Settings {
     pub batch_limits: Vec<usize>,
     /// Frames kept for people to look at.
     pub shown: Choice,
+    /// One frame in so many is run in full as well and compared.
+    pub verify_stride: Option<u64>,
+    /// The output shows what was computed where.
+    pub has_overlay: bool,
 }
 
 /// CPU time by what it was for. Codecs' own threads count where they belong.
@@ -83,8 +93,10 @@ pub struct Outcome {
     pub samples: Vec<Sample>,
     /// Milliseconds from taking to putting, a sample.
     pub latencies: Vec<f64>,
-    /// What became of the pixels.
-    pub pixels: Pixels,
+    /// What was computed.
+    pub history: History,
+    /// How near sampled frames are to full runs; `None` where none were sampled.
+    pub verified: Option<Verified>,
     /// Frames before and after.
     pub snapshots: Vec<Snapshot>,
     /// It was asked to stop before the end.
@@ -95,6 +107,8 @@ pub struct Outcome {
 struct Passing {
     frame: Frame,
     taken: Instant,
+    /// What was computed where, to be shown.
+    areas: Option<Areas>,
 }
 
 /// Runs frames from `source` through `survey` and the workers into `sink` until the source ends or `stop` says so;
@@ -110,7 +124,7 @@ pub fn run(
 ) -> (Result<()>, Outcome) {
     let time_base = source.facts().time_base;
     let (made, passed) = (shop.head.made_planes(), shop.head.passed_planes());
-    let mut pixels = Pixels::default();
+    let mut history = History::new((shop.head.picture().width, shop.head.picture().height));
     let take = |track: &mut Track| {
         if stop() {
             return Ok(None);
@@ -119,19 +133,24 @@ pub fn run(
         let taken = Instant::now();
         track.lap(Activity::Decode, frame.index);
         let need = survey.look(&frame.picture);
-        pixels.add(need.pixels);
-        let jobs = batch::jobs(frame.index, &frame.picture, need, made, passed);
+        history.add(&need, survey.kept());
+        let areas = settings.has_overlay.then(|| Areas::new(&need, shop.head.picture().area(), survey.inside()));
+        let is_sampled = settings.verify_stride.is_some_and(|stride| frame.index.is_multiple_of(stride));
+        let jobs = batch::jobs(frame.index, &frame.picture, need, (made, passed), is_sampled);
         track.lap(Activity::Survey, frame.index);
-        Ok(Some(Order { item: Passing { frame, taken }, jobs }))
+        Ok(Some(Order { item: Passing { frame, taken, areas }, jobs }))
     };
     let mut n_frames = 0;
     let mut snapshots = Vec::new();
     let mut latencies = Latencies::default();
-    let mut assemble =
-        Assemble::new(Canvas::new(shop.head.output_format(), shop.head.output_size()), shop.pool.clone());
+    let mut assemble = Assemble::new(
+        Canvas::new(shop.head.output_format(), shop.head.output_size()),
+        shop.pool.clone(),
+        shop.head.scale(),
+    );
     let put = |track: &mut Track, passing: Passing, pieces: Vec<Piece>| {
         let source = settings.shown.includes(passing.frame.index).then(|| passing.frame.picture.clone());
-        let frame = assemble.frame(passing.frame, pieces)?;
+        let frame = assemble.frame(passing.frame, pieces, passing.areas)?;
         track.lap(Activity::Assemble, frame.index);
         sink.write(&frame)?;
         let seconds = time_base.seconds(frame.pts);
@@ -165,7 +184,8 @@ pub fn run(
         cpu,
         samples: samples.into_vec(),
         latencies: latencies.samples,
-        pixels,
+        history: history.end(),
+        verified: assemble.verified(),
         snapshots,
         stopped: stop(),
     };

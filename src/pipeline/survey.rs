@@ -165,6 +165,11 @@ impl Survey {
         self.near.as_ref().map(|near| near.kept(&self.dirty))
     }
 
+    /// The cells of the region of interest; `None` for all.
+    pub fn inside(&self) -> Option<&Cells> {
+        self.inside.as_ref().map(|(inside, _)| inside)
+    }
+
     /// The blocks that differ from the frame before, as the last look found them.
     pub fn changes(&self) -> &Changes {
         &self.changes

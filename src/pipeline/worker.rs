@@ -86,6 +86,9 @@ impl Worker {
             [Job { task: Task::Whole, source, frame }] => {
                 Ok(vec![Piece::Whole(self.whole(shop, track, source, *frame)?)])
             }
+            [Job { task: Task::Check, source, frame }] => {
+                Ok(vec![Piece::Check(self.whole(shop, track, source, *frame)?)])
+            }
             [Job { task: Task::Plain(areas), source, frame }] => {
                 let piece = self.plain(shop, source, areas).map(Piece::Parts);
                 track.lap(Activity::Planes, *frame);

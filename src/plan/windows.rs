@@ -4,6 +4,7 @@ use super::cost::CostModel;
 use super::memory;
 use crate::config::{RunConfig, SkipMode, Tile};
 use crate::error::{Error, Kind, Result};
+use crate::frame::change::BLOCK;
 use crate::head::image::ImageHead;
 use crate::model::NetworkFacts;
 use crate::tile::Rect;
@@ -43,10 +44,8 @@ impl Windows {
     pub fn new(config: &RunConfig, head: &ImageHead, network: &NetworkFacts, workers: usize) -> Result<Windows> {
         let halo = network.radius.map_or(0, |radius| radius + head.window_halo());
         let alignment = head.alignment();
-        let multiple = match config.skip {
-            SkipMode::Near => alignment * (8 / greatest_common_divisor(alignment, 8)),
-            _ => alignment * (4 / greatest_common_divisor(alignment, 4)),
-        };
+        // Smaller cells than the blocks that are compared gain nothing.
+        let multiple = alignment * (BLOCK / greatest_common_divisor(alignment, BLOCK));
         let cell = if config.skip == SkipMode::Near { NEAR_TILE.next_multiple_of(multiple) } else { multiple };
         let whole = whole(config, head, network, workers)?;
         let mut windows = Windows {
