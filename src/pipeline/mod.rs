@@ -109,6 +109,8 @@ struct Passing {
     taken: Instant,
     /// What was computed where, to be shown.
     areas: Option<Areas>,
+    /// It is compared with a full run.
+    is_sampled: bool,
 }
 
 /// Runs frames from `source` through `survey` and the workers into `sink` until the source ends or `stop` says so;
@@ -135,10 +137,10 @@ pub fn run(
         let need = survey.look(&frame.picture);
         history.add(&need, survey.kept());
         let areas = settings.has_overlay.then(|| Areas::new(&need, shop.head.picture().area(), survey.inside()));
-        let is_sampled = settings.verify_stride.is_some_and(|stride| frame.index.is_multiple_of(stride));
+        let is_sampled = settings.verify_stride.is_some_and(|stride| verify::is_sampled(frame.index, stride));
         let jobs = batch::jobs(frame.index, &frame.picture, need, (made, passed), is_sampled);
         track.lap(Activity::Survey, frame.index);
-        Ok(Some(Order { item: Passing { frame, taken, areas }, jobs }))
+        Ok(Some(Order { item: Passing { frame, taken, areas, is_sampled }, jobs }))
     };
     let mut n_frames = 0;
     let mut snapshots = Vec::new();
@@ -150,7 +152,7 @@ pub fn run(
     );
     let put = |track: &mut Track, passing: Passing, pieces: Vec<Piece>| {
         let source = settings.shown.includes(passing.frame.index).then(|| passing.frame.picture.clone());
-        let frame = assemble.frame(passing.frame, pieces, passing.areas)?;
+        let frame = assemble.frame(passing.frame, pieces, passing.areas, passing.is_sampled)?;
         track.lap(Activity::Assemble, frame.index);
         sink.write(&frame)?;
         let seconds = time_base.seconds(frame.pts);

@@ -7,6 +7,12 @@ use crate::quality::{psnr, squared_error};
 /// The side of the blocks whose worst is told, in samples.
 pub const BLOCK: usize = 32;
 
+/// Whether the frame of this index is one of those sampled: one in `stride`, at places that no rhythm of the video
+/// keeps step with.
+pub fn is_sampled(index: u64, stride: u64) -> bool {
+    index % stride == (index / stride * 7 + 3) % stride
+}
+
 /// The worst of what was compared, in luma; infinite where all was the same.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Verified {
@@ -53,4 +59,46 @@ fn row_error(one: &PlaneView, other: &PlaneView, y: usize, x: usize, width: usiz
         return rows.map(|(a, b)| square((*a).into(), (*b).into())).sum();
     }
     one.row_u16(y)[x..x + width].iter().zip(&other.row_u16(y)[x..x + width]).map(|(a, b)| square(*a, *b)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{PixelFormat, Pool};
+
+    #[test]
+    fn one_frame_in_so_many_is_sampled() {
+        for stride in [1, 2, 20, 33] {
+            let sampled: Vec<u64> = (0..stride * 10).filter(|&index| is_sampled(index, stride)).collect();
+            assert_eq!(sampled.iter().map(|index| index / stride).collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
+            assert!(stride < 20 || sampled.iter().any(|index| index % 10 != sampled[0] % 10));
+        }
+    }
+
+    #[test]
+    fn the_worst_block_is_found() {
+        for depth in [8, 10] {
+            let gray = |spot: bool| {
+                let mut picture = Pool::new().picture(PixelFormat::gray(depth), 100, 70).unwrap();
+                let mut plane = picture.plane_mut(0);
+                for y in 0..70 {
+                    for x in 0..100 {
+                        let code = if spot && x == 99 && y == 69 { 250 } else { 60 };
+                        if depth == 8 { plane.row_bytes(y)[x] = code } else { plane.row_u16(y)[x] = code.into() }
+                    }
+                }
+                picture.freeze()
+            };
+            let mut verified = Verified::default();
+            verified.compare(7, &gray(false), &gray(false));
+            assert_eq!(verified, Verified { n_frames: 1, ..Verified::default() });
+            verified.compare(9, &gray(true), &gray(false));
+            let peak = f64::from((1 << depth) - 1);
+            let of = |n: f64| 10.0 * (peak * peak * n / (190.0 * 190.0)).log10();
+            assert!((verified.worst_frame - of(7000.0)).abs() < 1e-9);
+            // The last block is 4 wide and 6 high.
+            assert!((verified.worst_block.0 - of(24.0)).abs() < 1e-9);
+            assert_eq!((verified.worst_block.1, verified.worst_block.2, verified.worst_block.3), (9, 96, 64));
+        }
+    }
 }

@@ -18,6 +18,12 @@ const DEFAULT_WINDOW_BYTES: u64 = 4 << 30;
 /// The side of the smallest core in pixels: smaller ones are mostly halo.
 const SMALLEST: usize = 40;
 
+/// The core of the window for what stands.
+const TALL: (usize, usize) = (64, 128);
+
+/// The core of the window for larger areas.
+const WIDE: (usize, usize) = (224, 128);
+
 /// The side of a tile that is judged as one where near is enough, about.
 const NEAR_TILE: usize = 32;
 
@@ -62,9 +68,9 @@ impl Windows {
         Ok(windows)
     }
 
-    /// A small square, a tall window for what stands and a wide one for the rest, which grow with the picture: of the
-    /// sets that were tried on the test clips, the one with the least to compute.
-    fn choose_shapes(&self, config: &RunConfig, network: &NetworkFacts, head: &ImageHead) -> Vec<(usize, usize)> {
+    /// A small square, a tall window for what stands and a wide one for the rest: of the sets that were tried on film
+    /// and on screen recordings, the one with the least to compute. Larger ones, as a share of the picture, were worse.
+    fn choose_shapes(&self, config: &RunConfig, network: &NetworkFacts) -> Vec<(usize, usize)> {
         let is_always_whole = config.skip == SkipMode::Off && config.roi.is_empty();
         let Some(first) = self.whole.first().map(|tile| (tile.window.width, tile.window.height)) else {
             return Vec::new();
@@ -75,9 +81,6 @@ impl Windows {
         if network.fixed_size.is_some() || matches!(config.tile, Tile::Size(_)) {
             return if self.whole.len() > 1 { vec![first] } else { Vec::new() };
         }
-        let (width, height) = (head.picture().width, head.picture().height);
-        let tall = (SMALLEST.max(width / 12), SMALLEST.max(height * 3 / 10));
-        let wide = (SMALLEST.max(width * 3 / 10), SMALLEST.max(height * 3 / 10));
         let smallest = SMALLEST / self.cell.min(SMALLEST) * self.cell;
         let margin = 2 * self.halo.next_multiple_of(self.alignment);
         // A window larger than the picture would show the network repeated pixels instead of the true edge.
@@ -85,7 +88,7 @@ impl Windows {
             let side = (core.next_multiple_of(self.cell) + margin).next_multiple_of(self.alignment);
             side.min(padded)
         };
-        let mut shapes: Vec<_> = [(smallest, smallest), tall, wide]
+        let mut shapes: Vec<_> = [(smallest, smallest), TALL, WIDE]
             .into_iter()
             .map(|core| (side(core.0, self.padded.0), side(core.1, self.padded.1)))
             .filter(|size| size.0 * size.1 < first.0 * first.1)
