@@ -215,3 +215,112 @@ fn real_clips_are_the_same_with_and_without_skipping() {
         check(&input, folder.path(), &["-m", network, "--frames", "60"]);
     }
 }
+
+/// Luma and chroma planes of a Y4M file's frames.
+fn frames(path: &Path) -> (usize, usize, Vec<Vec<u8>>) {
+    let bytes = fs::read(path).unwrap();
+    let end = bytes.iter().position(|&byte| byte == b'\n').unwrap();
+    let header = String::from_utf8(bytes[..end].to_vec()).unwrap();
+    let number = |key: char| header.split(' ').find_map(|word| word.strip_prefix(key)).unwrap().parse().unwrap();
+    let (width, height): (usize, usize) = (number('W'), number('H'));
+    let size = width * height + 2 * width.div_ceil(2) * height.div_ceil(2);
+    let frames = bytes[end + 1..].chunks_exact(size + 6).map(|frame| frame[6..].to_vec()).collect();
+    (width, height, frames)
+}
+
+#[test]
+fn outside_of_the_region_is_resized_and_inside_is_the_network() {
+    if !has_onnxruntime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut random = Random(5);
+    let mut clip = Clip::new(&mut random, 160, 120);
+    clip.format = ("C420jpeg", 1, 1);
+    clip.frames = vec![clip.scene(&mut random)];
+    (0..5).for_each(|_| clip.step(&mut random));
+    let input = folder.join("in.y4m");
+    clip.write(&input);
+    let out = |name: &str, arguments: &[&str]| {
+        let path = folder.join(format!("{name}.y4m"));
+        let ran = run(&input, &path, &[&["-y", "-q", "--engine", "ort"], arguments].concat());
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        frames(&path)
+    };
+    for (network, scale) in [("upscale-x2-fast", 2), ("restore", 1)] {
+        let (width, height, full) = out("full", &["-m", network]);
+        // A region of one pixel leaves a picture that is resized everywhere else.
+        let (.., plain) = out("plain", &["-m", network, "--roi", "158,118,1,1"]);
+        let (.., mixed) = out("mixed", &["-m", network, "--roi", "20,30,64,40", "--skip", "exact"]);
+        assert_eq!((width, height, full.len()), (160 * scale, 120 * scale, 6));
+        // The region and its inner part behind the fade, in output samples.
+        let within = |x: usize, y: usize, margin: usize| {
+            (20 + margin..84 - margin).contains(&(x / scale)) && (30 + margin..70 - margin).contains(&(y / scale))
+        };
+        for ((full, plain), mixed) in full.iter().zip(&plain).zip(&mixed) {
+            for i in 0..full.len() {
+                let (x, y) = match i.checked_sub(width * height) {
+                    None => (i % width, i / width),
+                    Some(i) => {
+                        let i = i % (width / 2 * (height / 2));
+                        (i % (width / 2) * 2, i / (width / 2) * 2)
+                    }
+                };
+                if (x / scale) >= 156 && (y / scale) >= 116 {
+                    continue;
+                }
+                if within(x, y, 8) {
+                    assert_eq!(mixed[i], full[i], "{network} inside at {x}, {y}");
+                } else if !within(x, y, 0) {
+                    assert_eq!(mixed[i], plain[i], "{network} outside at {x}, {y}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_mask_is_a_region_and_nonsense_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mask = folder.path().join("mask.png");
+    image::GrayImage::from_fn(8, 8, |x, _| image::Luma([if x < 4 { 255 } else { 0 }])).save(&mask).unwrap();
+    let input = Path::new("pattern:160x120,frames=3");
+    let (_, report) = hashes(input, folder.path(), &["-m", "nearest-x2", "--roi", mask.to_str().unwrap()]);
+    let share = pixels(&report, "outside_roi") as f64 / pixels(&report, "total") as f64;
+    assert!((0.4..0.5).contains(&share), "{share}");
+    for (region, message) in [("170,0,5,5", "no pixel of the 160x120 picture"), ("1,2,3", "expected X,Y,W,H")] {
+        let ran = run(input, Path::new("null:"), &["-m", "identity", "--roi", region]);
+        assert!(ran.status == 2 && ran.stderr.contains(message), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_screen_recording_costs_an_eighth() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = Random(2);
+    let mut clip = Clip::new(&mut random, 640, 360);
+    let desk = clip.frames[0].clone();
+    let page: Vec<u8> = (0..200 * 2000).map(|_| if random.below(3) == 0 { 30 } else { 235 }).collect();
+    clip.frames.clear();
+    for n in 0..60 {
+        let mut frame = desk.clone();
+        // Text that scrolls for a moment, and a pointer that moves half of the time.
+        let scrolled = 8 * n.clamp(20, 25);
+        for y in 0..100 {
+            frame[0][(y + 60) * 640 + 300..][..200].copy_from_slice(&page[(scrolled + y) * 200..][..200]);
+        }
+        let pointer = if n % 20 < 10 { n } else { n / 20 * 20 + 10 };
+        for y in 0..12 {
+            frame[0][(y + 100 + pointer * 3) * 640 + 40 + pointer * 4..][..12 - y].fill(255);
+        }
+        clip.frames.push(frame);
+    }
+    let input = folder.path().join("screen.y4m");
+    clip.write(&input);
+    if !has_onnxruntime() {
+        return;
+    }
+    let report = check(&input, folder.path(), &["-m", "upscale-x2-fast"]);
+    assert!(pixels(&report, "computed") * 8 < pixels(&report, "total"), "{report:#}");
+}

@@ -64,7 +64,7 @@ impl Windows {
             padded: head.padded_size(),
             whole,
         };
-        windows.shapes = windows.choose_shapes(config, network, head);
+        windows.shapes = windows.choose_shapes(config, network);
         Ok(windows)
     }
 
