@@ -23,6 +23,7 @@ mod program;
 mod raw_video;
 mod sandbox;
 mod signals;
+mod skip;
 mod steady;
 mod streams;
 mod support;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueHint};
 
-use crate::config::{Deinterlace, DeviceChoice, EngineChoice, Precision};
+use crate::config::{Deinterlace, DeviceChoice, EngineChoice, Precision, SkipMode};
 
 /// What was said, by the names of `config::KEYS`.
 pub type Said = Vec<(&'static str, Vec<OsString>)>;
@@ -110,6 +110,30 @@ pub struct Place {
     /// The time a frame may be under way, in seconds of the video: 0.5, 200ms
     #[arg(long, value_name = "TIME", hide_short_help = true)]
     latency: Option<OsString>,
+    /// What is not computed again
+    #[arg(
+        long_help = "What is not computed again: with exact, areas that depend on unchanged pixels only, which gives \
+        the same bits as off; with near, also areas that depend on nearly unchanged pixels [default: exact]"
+    )]
+    #[arg(long, value_name = "exact|near|off")]
+    #[arg(value_parser = one_of(SkipMode::NAMES), hide_possible_values = true)]
+    skip: Option<OsString>,
+    /// How near is near, in dB of the network's input [default: 50]
+    #[arg(long, value_name = "DB", hide_short_help = true)]
+    skip_psnr: Option<OsString>,
+    /// Run so many frames in full as well, and tell how near the output is
+    #[arg(long, value_name = "N", hide_short_help = true)]
+    verify_skip: Option<OsString>,
+    /// Run the network only here; may be repeated
+    #[arg(
+        long_help = "Run the network only here: a rectangle in pixels or percent of the input, or a PNG picture whose \
+        gray values say how much; may be repeated. Elsewhere the picture is resized"
+    )]
+    #[arg(long, value_name = "X,Y,W,H|PNG", value_hint = ValueHint::FilePath, hide_short_help = true)]
+    roi: Vec<OsString>,
+    /// Tint what was computed red, what was reused green, what lies outside blue
+    #[arg(long, hide_short_help = true)]
+    debug_overlay: bool,
     /// Run on these processors only: 0-3,8
     #[arg(long, value_name = "LIST", hide_short_help = true)]
     cpu_affinity: Option<OsString>,
@@ -177,7 +201,7 @@ impl Network {
 
 impl Place {
     pub fn said(self) -> Said {
-        given_once([
+        let mut said = given_once([
             ("device", self.device),
             ("engine", self.engine),
             ("precision", self.precision),
@@ -186,8 +210,14 @@ impl Place {
             ("memory", self.memory),
             ("tile", self.tile),
             ("latency", self.latency),
+            ("skip", self.skip),
+            ("skip-psnr", self.skip_psnr),
+            ("verify-skip", self.verify_skip),
+            ("debug-overlay", self.debug_overlay.then(|| OsString::from("true"))),
             ("cpu-affinity", self.cpu_affinity),
-        ])
+        ]);
+        said.push(("roi", self.roi));
+        said
     }
 }
 

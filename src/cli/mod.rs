@@ -168,7 +168,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::config::{KEYS, Origin, Output, Overwrite, Position, ProgressMode};
+    use crate::config::{KEYS, Origin, Output, Overwrite, Position, ProgressMode, SkipMode};
 
     fn parsed(line: &str) -> Result<Parsed> {
         parse(std::iter::once("vproc").chain(line.split_whitespace()).map(OsString::from))
@@ -197,7 +197,8 @@ mod tests {
             --frames 7 --fps 23.976 --deinterlace bwdif --engine ort --precision f32 --device cpu --threads 4 \
             --workers 2 --memory 6G --tile 64 --encoder libx264 --crf 20 --preset fast --encoder-opt a=1 \
             --encoder-opt b=2:c=3 --pix-fmt yuv420p -y --strict -q -vv --dry-run --progress json --report r.json \
-            --latency 200ms --trace t.json --protocol https --protocol tls";
+            --latency 200ms --trace t.json --protocol https --protocol tls --skip near --skip-psnr 45.5 \
+            --verify-skip 3 --roi 10%,0,50,60 --roi m.png --debug-overlay";
         let config = run(line);
         assert_eq!((config.input.to_str(), config.model.to_str()), (Some("in.mp4"), Some("identity")));
         assert_eq!(config.output, Output::File("out.mkv".into()));
@@ -205,6 +206,8 @@ mod tests {
         assert_eq!((config.frames, config.memory, config.crf), (Some(7), Some(6 << 30), Some(20.0)));
         assert_eq!(config.encoder_options.len(), 3);
         assert_eq!(config.protocols, ["https", "tls"]);
+        assert_eq!((config.skip, config.skip_psnr, config.verify_skip), (SkipMode::Near, 45.5, Some(3)));
+        assert_eq!((config.roi.len(), config.debug_overlay), (2, true));
         assert_eq!((config.overwrite, config.progress), (Overwrite::Yes, ProgressMode::Json));
         assert_eq!((config.strict, config.quiet, config.verbose, config.dry_run), (true, true, 2, true));
         for key in KEYS {

@@ -52,6 +52,7 @@ fn named_grants(config: &RunConfig) -> Grants {
         grants.read.extend(model_grants(model));
     }
     grants.read.extend(config.model_config.clone());
+    grants.read.extend(config.masks().map(Path::to_owned));
     if !config.dry_run {
         grants.write.extend(match &config.output {
             // The folder of pictures may not be there yet; then it is made in the nearest one that is.

@@ -50,8 +50,8 @@ pub struct Prepared {
 fn check_not_input(config: &RunConfig, path: &Path, what: &str) -> Result<()> {
     let inputs = [Some(Path::new(&config.input)), config.model_file(), config.model_config.as_deref()];
     let identity = |path: &Path| std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
-    if identity(path).is_some_and(|written| inputs.into_iter().flatten().any(|input| identity(input) == Some(written)))
-    {
+    let mut inputs = inputs.into_iter().flatten().chain(config.masks());
+    if identity(path).is_some_and(|written| inputs.any(|input| identity(input) == Some(written))) {
         let message = format!("{}: the {what} is the input itself; choose another name", path.display());
         return Err(Error::new(Kind::Usage, message));
     }
@@ -141,6 +141,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
         head: &head,
         engine: infer::facts(&network, &engine)?.to_string(),
         output: describe(&config.output),
+        roi: measure::roi(config, (source.width, source.height))?,
         encoding,
         streams: rest.streams.clone(),
         hardware,

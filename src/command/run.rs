@@ -48,9 +48,15 @@ fn execute(config: &RunConfig, mut prepared: Prepared, mut progress: Progress) -
     let begun = Instant::now();
     let mut sink = open_sink(config, &mut prepared).context(|| describe(&config.output))?;
     let n_frames = prepared.plan.source.n_frames;
-    let shown = if config.wants_page() { Choice::Spread(n_frames) } else { Choice::None };
-    let how = How { traced: config.trace.is_some(), shown, start: None };
-    let (result, mut outcome) = run_chain(&mut prepared, how, sink.as_mut(), &mut progress);
+    let how = How {
+        traced: config.trace.is_some(),
+        shown: if config.wants_page() { Choice::Spread(n_frames) } else { Choice::None },
+        // Spread over the video; of one of unknown length, one frame in a hundred.
+        verify_stride: config.verify_skip.map(|n| n_frames.map_or(100, |frames| (frames / n).max(1))),
+        has_overlay: config.debug_overlay,
+        start: None,
+    };
+    let (result, mut outcome) = run_chain(&mut prepared, how, sink.as_mut(), &mut progress)?;
     progress.finish();
     result.context(|| config.input.to_string_lossy())?;
     if outcome.stopped {

@@ -21,7 +21,9 @@ use std::path::{Path, PathBuf};
 
 pub use batch::{BatchConfig, Names, Template};
 pub use bench::{BenchConfig, Resolution, TuneConfig};
-pub use choice::{Deinterlace, DeviceChoice, EngineChoice, Overwrite, Position, Precision, ProgressMode, Tile};
+pub use choice::{
+    Deinterlace, DeviceChoice, EngineChoice, Overwrite, Position, Precision, ProgressMode, Region, SkipMode, Tile,
+};
 pub use keys::{KEYS, Key, Scope};
 pub use layers::{Layers, folders};
 pub use output::Output;
@@ -103,6 +105,16 @@ pub struct RunConfig {
     pub memory: Option<u64>,
     /// How windows are cut.
     pub tile: Tile,
+    /// What is not computed again.
+    pub skip: SkipMode,
+    /// How near is near, in dB.
+    pub skip_psnr: f64,
+    /// So many frames are run in full as well and compared, where near is enough.
+    pub verify_skip: Option<u64>,
+    /// Where the network is wanted; everywhere if empty.
+    pub roi: Vec<Region>,
+    /// The output shows what was computed.
+    pub debug_overlay: bool,
     /// The time that a frame may be under way, in seconds of the video.
     pub latency: Option<f64>,
     /// The processors that the process may use, by number, rising.
@@ -164,6 +176,11 @@ impl Default for RunConfig {
             workers: None,
             memory: None,
             tile: Tile::Auto,
+            skip: SkipMode::Exact,
+            skip_psnr: 50.0,
+            verify_skip: None,
+            roi: Vec::new(),
+            debug_overlay: false,
             latency: None,
             cpu_affinity: None,
             encoder: None,
@@ -191,6 +208,14 @@ impl RunConfig {
     /// Where the value of `name` was said.
     pub fn origin(&self, name: &str) -> Origin {
         self.said.get(name).map(|said| said.origin.clone()).unwrap_or_default()
+    }
+
+    /// The pictures that the region of interest is read from.
+    pub fn masks(&self) -> impl Iterator<Item = &Path> {
+        self.roi.iter().filter_map(|region| match region {
+            Region::Mask(path) => Some(path.as_path()),
+            Region::Area(_) => None,
+        })
     }
 
     /// Everything that was said, in the order of [`KEYS`].
@@ -237,6 +262,7 @@ impl RunConfig {
             "preset" => self.preset = owned()?,
             "pix-fmt" => self.pix_fmt = owned()?,
             "protocol" => self.protocols = each(all, |text| Ok(text.split(',').map(str::to_owned).collect()))?,
+            "roi" => self.roi = each(all, |text| Ok(vec![value::region(text)?]))?,
             "encoder-opt" => self.encoder_options = each(all, value::encoder_options)?,
             _ => self.take_text(name, value::text(raw)?)?,
         }
@@ -263,6 +289,10 @@ impl RunConfig {
             "tile" => self.tile = value::tile(text)?,
             "latency" => self.latency = Some(value::seconds(text)?),
             "cpu-affinity" => self.cpu_affinity = Some(value::processors(text)?),
+            "skip" => self.skip = SkipMode::parse(text)?,
+            "skip-psnr" => self.skip_psnr = value::number(text)?,
+            "verify-skip" => self.verify_skip = Some(value::whole(text, 1)?),
+            "debug-overlay" => self.debug_overlay = value::switch(text)?,
             "crf" => self.crf = Some(value::number(text)?),
             "overwrite" if text == "never" => self.overwrite = Overwrite::Never,
             "overwrite" => self.overwrite = if value::switch(text)? { Overwrite::Yes } else { Overwrite::Refuse },

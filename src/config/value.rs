@@ -4,8 +4,9 @@
 //! exact: a time is a whole number of microseconds and a rate a ratio, never a float. A failure says what was got and
 //! what is expected; where the value came from is added by the caller.
 
-use super::choice::{Position, Tile};
+use super::choice::{Position, Region, Tile};
 use crate::error::{Error, Kind, Result};
+use crate::tile::roi::Length;
 use crate::time::Ratio;
 
 /// `text` as UTF-8 from what the system gave.
@@ -176,6 +177,21 @@ pub(super) fn tile(text: &str) -> Result<Tile> {
             .map(Tile::Size)
             .map_err(|_| bad(format!("got '{text}', expected auto, off or a size in pixels"))),
     }
+}
+
+/// A part of the region of interest: `X,Y,W,H` in pixels or percent, or a PNG picture.
+pub fn region(text: &str) -> Result<Region> {
+    let wrong =
+        || bad(format!("got '{text}', expected X,Y,W,H in pixels or percent, such as 10%,0,640,50%, or a .png"));
+    if text.to_ascii_lowercase().ends_with(".png") {
+        return Ok(Region::Mask(text.into()));
+    }
+    let length = |part: &str| match part.trim().strip_suffix('%') {
+        Some(percent) => number(percent).ok().filter(|percent| *percent <= 100.0).map(Length::Percent),
+        None => number(part.trim()).ok().filter(|pixels| *pixels <= 65535.0).map(Length::Pixels),
+    };
+    let lengths: Option<Vec<_>> = text.split(',').map(length).collect();
+    lengths.and_then(|lengths| <[Length; 4]>::try_from(lengths).ok()).map(Region::Area).ok_or_else(wrong)
 }
 
 /// An error that names what was got, what there is, and which of it is near.

@@ -8,7 +8,7 @@ use crate::config::RunConfig;
 use crate::error::{Error, Kind, Result};
 use crate::frame::{Frame, Picture, Pool};
 use crate::measure;
-use crate::pipeline::stage::{self, Watch, Width};
+use crate::pipeline::stage::{self, Hands, Order, Watch, Width};
 use crate::pipeline::track::Track;
 use crate::pipeline::worker::Workshop;
 use crate::report::bench::{Part, Repeat};
@@ -111,17 +111,18 @@ pub fn in_workers(part: Part, mut prepared: Prepared, spec: &Spec) -> Result<Rep
     };
     let Prepared { plan, network, engine, head, .. } = &prepared;
     let width = Width { workers: plan.threads.workers, window: plan.window };
-    let (engine, tiles) = (engine.clone(), plan.tiles.clone());
-    let shop = &Workshop { network, engine, head, tiles, pool: Pool::new(), start: None };
+    let (engine, tiles) = (engine.clone(), plan.windows.whole.clone());
+    let shop = &Workshop { network, engine, head, tiles, roi: None, pool: Pool::new(), start: None };
     let gate = Gate::new(width.workers);
     let mut index = 0;
-    let take = || {
+    let take = |_: &mut Track| {
         gate.pass();
         check_interrupt()?;
         index += 1;
-        Ok((index <= spec.frames).then(|| kept[there_and_back(index as usize - 1, kept.len())].clone()))
+        let picture = |index: u64| kept[there_and_back(index as usize - 1, kept.len())].clone();
+        Ok((index <= spec.frames).then(|| Order { item: (), jobs: vec![picture(index)] }))
     };
-    let worker = || {
+    let start = || {
         let made = Stages::new(shop).and_then(|mut stages| {
             warm_up(&mut stages, &shop.tiles, first, spec.warm)?;
             Ok(stages)
@@ -129,8 +130,16 @@ pub fn in_workers(part: Part, mut prepared: Prepared, spec: &Spec) -> Result<Rep
         gate.arrive();
         made
     };
-    let work = |stages: &mut Stages, _: &mut Track, picture: Picture| act(part, stages, &shop.tiles, &picture);
-    let (result, _) = stage::ordered(width, Watch::none(), take, worker, work, |()| Ok(()));
+    let hands = Hands {
+        take,
+        joins: |_: &[&_], _: &_| false,
+        start,
+        work: |stages: &mut Stages, _: &mut Track, pictures: Vec<Picture>| {
+            pictures.iter().map(|picture| act(part, stages, &shop.tiles, picture)).collect()
+        },
+        put: |_: &mut Track, (), _: Vec<()>| Ok(()),
+    };
+    let (result, _) = stage::ordered(width, Watch::none(), hands);
     result?;
     Ok(gate.start().end(spec.frames))
 }

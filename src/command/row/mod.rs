@@ -231,7 +231,7 @@ fn facts(config: &RunConfig, prepared: &Prepared) -> Facts {
         encoder,
         threads: (plan.threads.workers, plan.threads.decoder, plan.threads.encoder),
         may_tile: config.tile == Tile::Auto && plan.facts.radius.is_some() && plan.facts.fixed_size.is_none(),
-        windows: plan.tiles.len(),
+        windows: plan.windows.whole.len(),
         memory: plan.memory,
         situation: situation(config, &prepared.network, &plan.source),
     }

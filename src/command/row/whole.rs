@@ -23,9 +23,15 @@ pub fn chain(config: &RunConfig, mut prepared: Prepared, warm: bool) -> Result<R
     let gate = Arc::new(Gate::new(prepared.plan.threads.workers));
     prepared.opened = Gated::put(prepared.opened, &gate, config.start.is_some())?;
     let arrived = || gate.arrive();
-    let how = How { traced: false, shown: Choice::None, start: Some(Start { warm, arrived: &arrived }) };
+    let how = How {
+        traced: false,
+        shown: Choice::None,
+        verify_stride: None,
+        has_overlay: false,
+        start: Some(Start { warm, arrived: &arrived }),
+    };
     let mut progress = Progress::new(ProgressMode::None, true, None);
-    let (result, mut outcome) = run_chain(&mut prepared, how, sink.as_mut(), &mut progress);
+    let (result, mut outcome) = run_chain(&mut prepared, how, sink.as_mut(), &mut progress)?;
     result?;
     check_interrupt()?;
     pipeline::finish(sink, &mut outcome)?;
@@ -40,7 +46,8 @@ pub fn plain(config: &RunConfig, mut prepared: Prepared, warm: bool) -> Result<R
     prepared.opened = Gated::put(prepared.opened, &gate, config.start.is_some())?;
     let Prepared { plan, network, engine, head, opened, .. } = &mut prepared;
     let engine = EngineSettings { threads: plan.cores, ..engine.clone() };
-    let shop = Workshop { network, engine, head, tiles: plan.tiles.clone(), pool: Pool::new(), start: None };
+    let tiles = plan.windows.whole.clone();
+    let shop = Workshop { network, engine, head, tiles, roi: None, pool: Pool::new(), start: None };
     let mut stages = Stages::through_tensors(&shop)?;
     if warm {
         stages.infer()?;

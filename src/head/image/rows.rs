@@ -17,6 +17,8 @@ pub struct Rows {
     back: Linear,
     /// In input pixels.
     window: Rect,
+    /// Where the top left corner of what is written lies in the output picture.
+    corner: (usize, usize),
     /// In output pixels.
     output_window: Rect,
     /// In output pixels.
@@ -30,24 +32,26 @@ impl ImageHead {
         floats && matches!(self.route, Route::Luma { .. })
     }
 
-    /// The way of one window without tensors, for pictures like these; `None` where the network needs tensors.
+    /// The way of one window without tensors, for pictures like these, `out` a whole one or of the size of the core's
+    /// output; `None` where the network needs tensors.
     pub fn rows(&self, source: &Picture, out: &PictureBuf, window: Rect, core: Rect) -> Result<Option<Rows>> {
         let Route::Luma { there, back } = self.route else { return Ok(None) };
         if !self.has_rows() {
             return Ok(None);
         }
         self.check_picture(source)?;
-        self.check_output(out)?;
         let picture = Rect::new(0, 0, source.width(), source.height());
         if !(picture.contains(core) && window.contains(core)) || core.width == 0 || core.height == 0 {
             return Err(misuse(format!("core {core:?} does not lie in window {window:?} and the picture")));
         }
         let scale = self.network.scale;
+        let corner = self.corner(out, core.scaled(scale))?;
         Ok(Some(Rows {
             kernels: self.kernels,
             there,
             back,
             window,
+            corner,
             output_window: window.scaled(scale),
             output_core: core.scaled(scale),
         }))
@@ -78,8 +82,14 @@ impl Rows {
         let y = window.y + y;
         if (core.y..core.bottom()).contains(&y) {
             let row = &row[core.x - window.x..core.right() - window.x];
-            let max = out.format().max_code();
-            self.kernels.to_codes(row, self.back, max, CodesMut::of(&mut out.plane_mut(0), y, core.x..core.right()));
+            let (max, (left, top)) = (out.format().max_code(), self.corner);
+            let mut plane = out.plane_mut(0);
+            self.kernels.to_codes(
+                row,
+                self.back,
+                max,
+                CodesMut::of(&mut plane, y - top, core.x - left..core.right() - left),
+            );
         }
     }
 }
