@@ -26,6 +26,14 @@ pub struct Input {
     #[arg(value_hint = ValueHint::FilePath)]
     input_option: Option<OsString>,
 
+    #[command(flatten)]
+    part: Part,
+}
+
+/// What is taken of an input.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "What")]
+pub struct Part {
     /// Take this stream of the input, counted from 0 [default: the best video stream]
     #[arg(long, value_name = "N", hide_short_help = true)]
     video_stream: Option<OsString>,
@@ -135,8 +143,15 @@ pub struct Encoding {
 
 impl Input {
     pub fn said(self) -> Said {
+        let mut said = given_once([("input", self.input.or(self.input_option))]);
+        said.extend(self.part.said());
+        said
+    }
+}
+
+impl Part {
+    pub fn said(self) -> Said {
         let mut said = given_once([
-            ("input", self.input.or(self.input_option)),
             ("video-stream", self.video_stream),
             ("start", self.start),
             ("end", self.end),

@@ -3,6 +3,7 @@
 //! Also here: what each of them must be able to touch, and how they print.
 
 mod account;
+pub mod batch;
 pub mod bench;
 mod chain;
 pub mod compare;
@@ -19,6 +20,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+pub use batch::Batch;
 pub use bench::{bench, bench_compare};
 pub use compare::compare;
 pub use inspect::inspect;

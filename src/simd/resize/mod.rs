@@ -9,6 +9,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod lines;
 mod scalar;
 mod sums;
 mod taps;
@@ -16,6 +17,7 @@ mod taps;
 use std::array;
 use std::ops::Range;
 
+pub use lines::Lines;
 pub use sums::Sums;
 pub(super) use sums::{Sum, Taken};
 use taps::Taps;
@@ -33,25 +35,6 @@ pub struct Resizer {
     kernels: Kernels,
     horizontal: Taps,
     vertical: Taps,
-}
-
-/// The rows in work of some planes that are resized alike. Owned by the caller and used again for every window.
-#[derive(Default)]
-pub struct Lines {
-    /// Periods of the horizontal taps.
-    periods: Range<usize>,
-    /// Source columns those need, as far as they exist.
-    needed: Range<usize>,
-    /// How many more there would be before the first.
-    pad: usize,
-    n_planes: usize,
-    /// Samples of a padded source row, a multiple of the stride.
-    raw_length: usize,
-    raw: Vec<f32>,
-    work: Vec<f32>,
-    ring: Vec<f32>,
-    /// Which source row a slot of the ring holds.
-    tags: Vec<Option<usize>>,
 }
 
 impl Resizer {
@@ -86,14 +69,10 @@ impl Resizer {
         lines.needed = first..exists(end).max(first + 1);
         lines.pad = (first as isize - start).max(0) as usize;
         lines.raw_length = ((end - start) as usize).next_multiple_of(taps.stride);
-        let width = periods.len() * taps.n_phases;
+        lines.width = periods.len() * taps.n_phases;
         lines.periods = periods;
-        lines.raw.resize(P * lines.raw_length, 0.0);
-        lines.work.resize(lines.raw_length.max(width), 0.0);
-        lines.ring.resize(self.vertical.n_taps * P * width, 0.0);
         lines.n_planes = P;
-        lines.tags.clear();
-        lines.tags.resize(self.vertical.n_taps, None);
+        lines.clear(self.vertical.n_taps);
     }
 
     /// Makes sure that `lines` holds what output row `y` needs. `fetch(row, columns, planes)` reads samples of a
@@ -113,16 +92,13 @@ impl Resizer {
             }
             lines.tags[slot] = Some(row);
             let inner = lines.pad..lines.pad + lines.needed.len();
-            let mut planes = lines.raw.chunks_exact_mut(lines.raw_length);
-            let planes = array::from_fn(|_| &mut planes.next().expect("begin made room for P planes")[inner.clone()]);
-            fetch(row, lines.needed.clone(), planes);
-            let width = lines.periods.len() * self.horizontal.n_phases;
-            let slots = lines.ring.chunks_exact_mut(width).skip(slot * P);
-            for (raw, out) in lines.raw.chunks_exact_mut(lines.raw_length).zip(slots).take(P) {
+            fetch(row, lines.needed.clone(), lines.raw_rows(inner.clone()));
+            for plane in 0..P {
+                let (raw, work, out) = lines.parts(slot, plane);
                 let (first, last) = (raw[inner.start], raw[inner.end - 1]);
                 raw[..inner.start].fill(first);
                 raw[inner.end..].fill(last);
-                self.row(raw, &mut lines.work, out);
+                self.row(raw, work, out);
             }
         }
     }
@@ -163,31 +139,27 @@ impl Resizer {
         columns: Range<usize>,
         weights: [f32; N],
     ) -> [Sum<'a, N>; P] {
+        let row = self.ring_rows(lines, y, columns);
         planes.map(|plane| {
-            let row = self.ring_rows(lines, y, plane, columns.clone());
-            Sum { rows: array::from_fn(row), weights }
+            let mut rows: [&[f32]; N] = [&[]; N];
+            rows.iter_mut().enumerate().for_each(|(k, to)| *to = row(plane, k));
+            Sum { rows, weights }
         })
     }
 
-    /// The rows of the ring that output row `y` sums, by tap.
-    fn ring_rows<'a>(
-        &self,
-        lines: &'a Lines,
-        y: usize,
-        plane: usize,
-        columns: Range<usize>,
-    ) -> impl Fn(usize) -> &'a [f32] {
+    /// The rows of the ring that output row `y` sums, by plane and tap.
+    fn ring_rows<'a>(&self, lines: &'a Lines, y: usize, columns: Range<usize>) -> impl Fn(usize, usize) -> &'a [f32] {
         let n_slots = self.vertical.n_taps;
-        let width = lines.periods.len() * self.horizontal.n_phases;
         let start = columns.start - lines.periods.start * self.horizontal.n_phases;
         let source_row = self.source_rows(y);
-        move |k| &lines.ring[(source_row(k) % n_slots * lines.n_planes + plane) * width..][start..start + columns.len()]
+        move |plane, k| &lines.ring_row(source_row(k) % n_slots, plane)[start..start + columns.len()]
     }
 
     /// Output row `y` of plane `plane` at the columns that `begin` was told; `advance` came before.
     pub fn finish(&self, lines: &Lines, y: usize, plane: usize, columns: Range<usize>, out: &mut [f32]) {
         let n = columns.len();
-        let row = self.ring_rows(lines, y, plane, columns);
+        let row = self.ring_rows(lines, y, columns);
+        let row = |k| row(plane, k);
         let weights = self.vertical.phase(y % self.vertical.n_phases);
         at_level!(self.kernels, combine(row, weights, &mut out[..n]));
     }

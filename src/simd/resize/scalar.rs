@@ -3,8 +3,6 @@
 //! Both passes of a resize come down to [`combine`]: vertically over rows of the picture, horizontally over shifted
 //! copies of one row. [`double`] and [`halve`] do in one pass over the row what chroma needs most.
 
-use std::array;
-
 use super::Sum;
 use crate::simd::luma::{Base, Sample, round};
 
@@ -34,7 +32,10 @@ pub(super) fn combine<'a>(row: impl Fn(usize) -> &'a [f32], coefs: &[f32], out: 
 #[inline(always)]
 fn combine_n<'a, const N: usize>(row: impl Fn(usize) -> &'a [f32], coefs: &[f32], out: &mut [f32]) {
     let length = out.len();
-    let sum = Sum { rows: array::from_fn(|k| &row(k)[..length]), weights: array::from_fn::<f32, N, _>(|k| coefs[k]) };
+    let (mut rows, mut weights): ([&[f32]; N], _) = ([&[]; N], [0.0; N]);
+    rows.iter_mut().enumerate().for_each(|(k, to)| *to = &row(k)[..length]);
+    weights.copy_from_slice(&coefs[..N]);
+    let sum = Sum { rows, weights };
     for (i, out) in out.iter_mut().enumerate() {
         *out = sum.at(i);
     }
@@ -52,27 +53,30 @@ pub(super) fn combine_to_codes<S: Sample, const N: usize>(sum: Sum<N>, base: imp
 
 /// Two outputs for each sample: `out[2 * i + p] = sum of coefs[p][k] * rows[p][i + k]`.
 #[inline(always)]
-pub(super) fn double<const N: usize>(rows: [&[f32]; 2], coefs: [[f32; N]; 2], out: &mut [f32]) {
+pub(super) fn double<'a, const N: usize>(rows: [&'a [f32]; 2], coefs: [[f32; N]; 2], out: &mut [f32]) {
     let pairs = out.as_chunks_mut::<2>().0;
-    let rows = rows.map(|row| &row[..pairs.len() + N - 1]);
+    let shifted = |row: &'a [f32], weights| {
+        let mut rows = [row; N];
+        rows.iter_mut().enumerate().for_each(|(k, row)| *row = &row[k..k + pairs.len()]);
+        Sum { rows, weights }
+    };
+    let (even, odd) = (shifted(rows[0], coefs[0]), shifted(rows[1], coefs[1]));
     for (i, pair) in pairs.iter_mut().enumerate() {
-        let mut sums = [coefs[0][0] * rows[0][i], coefs[1][0] * rows[1][i]];
-        for k in 1..N {
-            sums[0] += coefs[0][k] * rows[0][i + k];
-            sums[1] += coefs[1][k] * rows[1][i + k];
-        }
-        *pair = sums;
+        *pair = [even.at(i), odd.at(i)];
     }
 }
 
 /// An output for every second sample: `out[i] = sum of coefs[k] * row[2 * i + k]`.
 #[inline(always)]
 pub(super) fn halve<const N: usize>(row: &[f32], coefs: [f32; N], out: &mut [f32]) {
-    let pairs = &row.as_chunks::<2>().0[..out.len() + (N - 1) / 2];
+    let length = out.len();
+    let pairs = row.as_chunks::<2>().0;
+    let mut shifted = [pairs; N];
+    shifted.iter_mut().enumerate().for_each(|(k, pairs)| *pairs = &pairs[k / 2..k / 2 + length]);
     for (i, out) in out.iter_mut().enumerate() {
-        let mut sum = coefs[0] * pairs[i][0];
+        let mut sum = coefs[0] * shifted[0][i][0];
         for k in 1..N {
-            sum += coefs[k] * pairs[i + k / 2][k % 2];
+            sum += coefs[k] * shifted[k][i][k % 2];
         }
         *out = sum;
     }

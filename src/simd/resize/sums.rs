@@ -13,8 +13,9 @@ pub(in crate::simd) struct Sum<'a, const N: usize> {
 impl<const N: usize> Sum<'_, N> {
     /// The first `length` sums, so that loops need no further checks.
     #[inline(always)]
-    pub(in crate::simd) fn first(self, length: usize) -> Self {
-        Sum { rows: self.rows.map(|row| &row[..length]), ..self }
+    pub(in crate::simd) fn first(mut self, length: usize) -> Self {
+        self.rows.iter_mut().for_each(|row| *row = &row[..length]);
+        self
     }
 
     /// Sum `i`.

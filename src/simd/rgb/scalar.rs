@@ -69,7 +69,7 @@ fn to_rgb_rows<S: Sample, const N: usize>(
     b: &mut [f32],
 ) {
     let n = r.len();
-    let (luma, [cb, cr]) = (luma.first(n), chroma.map(|sum| sum.first(n)));
+    let (luma, cb, cr) = (luma.first(n), chroma[0].first(n), chroma[1].first(n));
     let (g, b) = (&mut g[..n], &mut b[..n]);
     for i in 0..n {
         let (cb, cr) = (cb.at(i), cr.at(i));
