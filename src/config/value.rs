@@ -336,7 +336,7 @@ mod tests {
     #[test]
     fn a_wrong_choice_names_the_near_one() {
         let message = EngineChoice::parse("openvin").unwrap_err().to_string();
-        assert_eq!(message, "got 'openvin', expected one of auto, ort, openvino; did you mean 'openvino'?");
+        assert_eq!(message, "got 'openvin', expected one of auto, native, ort, openvino; did you mean 'openvino'?");
         for name in Deinterlace::NAMES {
             assert_eq!(Deinterlace::parse(name).unwrap().to_string(), *name);
         }
