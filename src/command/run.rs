@@ -16,6 +16,7 @@ use crate::source::Damage;
 
 /// Runs a network over a video; the exit status.
 pub fn run(config: &RunConfig) -> Result<u8> {
+    super::pin(config)?;
     prepare::check_output(config)?;
     let config = &recalled(config)?;
     let mut prepared = prepare::prepare(config)?;
