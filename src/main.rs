@@ -49,17 +49,11 @@ fn start() -> Result<u8> {
         Invocation::Row { config, spec } => {
             let row = Row::new(&config, &spec)?;
             confine(&row.grants());
-            interrupt::watch(|| ())?;
+            watch()?;
             row.run()
         }
-        Invocation::Bench(config) => {
-            watch()?;
-            command::bench(&config)
-        }
-        Invocation::Tune(config) => {
-            watch()?;
-            command::tune(&config)
-        }
+        Invocation::Bench(config) => watch().and_then(|()| command::bench(&config)),
+        Invocation::Tune(config) => watch().and_then(|()| command::tune(&config)),
         Invocation::BenchCompare { a, b } => command::bench_compare(&a, &b),
         Invocation::Inspect { file, json } => {
             confine(&command::inspect_grants(&file));

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::process::{Runner, Steps};
 use super::row::{Answer, Facts, Spec, Work};
-use crate::config::{BenchConfig, Resolution, RunConfig, Tuning};
+use crate::config::{BenchConfig, EngineChoice, Resolution, RunConfig, Tuning};
 use crate::error::{Error, Kind, Result};
 use crate::measure::machine;
 use crate::report::bench::change;
@@ -35,6 +35,7 @@ const SLOW: f64 = 4.0;
 
 /// Measures; the exit status.
 pub fn bench(config: &BenchConfig) -> Result<u8> {
+    super::pin(&config.run)?;
     let runner = Runner::new("vproc-bench")?;
     let mut results = Results {
         vproc: env!("CARGO_PKG_VERSION").to_owned(),
@@ -120,6 +121,9 @@ impl Bench<'_> {
             return Err(Error::new(Kind::Internal, "a probe was answered with something else"));
         };
         let mut row = row_of(name, &facts, resolution, &self.config.run);
+        if self.config.plain {
+            row.plain_engine = plain_engine(&self.config.run, &facts);
+        }
         let megapixels = (facts.size.0 * facts.size.1) as f64 / 1e6;
         // Where that is cheap, rather look than conclude from another size.
         let expected = self.pace.map(|pace| pace * megapixels * PILOT_FRAMES as f64);
@@ -204,6 +208,13 @@ impl Bench<'_> {
     }
 }
 
+/// What the plain loop's row runs the network with.
+fn plain_engine(config: &RunConfig, facts: &Facts) -> String {
+    let is_code = facts.engine_text == "test";
+    let named = if config.engine == EngineChoice::OpenVino { EngineChoice::OpenVino } else { EngineChoice::Ort };
+    if is_code { facts.engine_text.clone() } else { named.to_string() }
+}
+
 fn row_of(name: String, facts: &Facts, resolution: Option<&Resolution>, config: &RunConfig) -> Row {
     let input = match resolution {
         Some(_) => format!("made here, {} at {}x{}", facts.source, facts.size.0, facts.size.1),
@@ -221,6 +232,7 @@ fn row_of(name: String, facts: &Facts, resolution: Option<&Resolution>, config: 
         workers: facts.threads.0,
         decoder_threads: facts.threads.1,
         encoder_threads: facts.threads.2,
+        plain_engine: String::new(),
         windows: facts.windows,
         memory_bytes: facts.memory,
         skipped: None,

@@ -20,6 +20,8 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
 pub use batch::Batch;
 pub use bench::{bench, bench_compare};
 pub use compare::compare;
@@ -30,7 +32,7 @@ pub use run::run;
 pub use tune::tune;
 
 use crate::config::{Output, RunConfig};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::measure::tuned;
 use crate::sandbox::Grants;
 
@@ -64,6 +66,24 @@ fn named_grants(config: &RunConfig) -> Grants {
         grants.write.extend([&config.report, &config.trace].into_iter().flatten().map(|path| place_of(path)));
     }
     grants
+}
+
+/// Leaves this process, and all that it starts, the processors that were named.
+fn pin(config: &RunConfig) -> Result<()> {
+    let Some(wanted) = &config.cpu_affinity else { return Ok(()) };
+    let failed = |error: rustix::io::Errno| Error::io("cannot choose processors", error.into());
+    let there = sched_getaffinity(None).map_err(failed)?;
+    if let Some(missing) = wanted.iter().find(|number| !there.is_set(**number)) {
+        let last = (0..CpuSet::MAX_CPU).rev().find(|number| there.is_set(*number)).unwrap_or(0);
+        let message = format!(
+            "--cpu-affinity: got processor {missing}, expected some of the {} that this process may use, the last is {last}",
+            there.count()
+        );
+        return Err(Error::new(Kind::Usage, message));
+    }
+    let mut chosen = CpuSet::new();
+    wanted.iter().for_each(|number| chosen.set(*number));
+    sched_setaffinity(None, &chosen).map_err(failed)
 }
 
 /// What inspecting `file` touches, a network's TOML included.

@@ -27,6 +27,7 @@ pub fn run(config: &RunConfig) -> Result<u8> {
 /// Runs a network over a video, or only prints the plan if no more is asked. `progress` is told the number of frames,
 /// where it is known, and makes what tells how far the run is.
 pub fn process(config: &RunConfig, progress: impl FnOnce(Option<u64>) -> Progress) -> Result<Option<Report>> {
+    super::pin(config)?;
     prepare::check_output(config)?;
     let config = &recalled(config)?;
     let mut prepared = prepare::prepare(config)?;

@@ -34,6 +34,7 @@ const WORTH_OTHER_BITS: f64 = 1.05;
 
 /// Tunes; the exit status.
 pub fn tune(config: &TuneConfig) -> Result<u8> {
+    super::pin(&config.run)?;
     let Some(folder) = tuned::folder() else {
         return Err(Error::new(Kind::Usage, "there is no home folder to remember anything in; set HOME"));
     };

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::prepare::{self, Prepared};
 use super::tune::situation;
-use crate::config::{Output, Overwrite, ProgressMode, RunConfig, Tile, Tuning};
+use crate::config::{EngineChoice, Output, Overwrite, ProgressMode, RunConfig, Tile, Tuning};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
 use crate::measure::machine;
@@ -27,6 +27,9 @@ use crate::sandbox::Grants;
 
 /// Workers of a plain loop.
 const ONE: usize = 1;
+
+/// What runs the network in one, where nobody names OpenVINO: vproc's own engine has no threads inside.
+const PLAIN_ENGINE: EngineChoice = EngineChoice::Ort;
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -148,6 +151,9 @@ impl Row {
             }
             (Work::Measure(Part::Plain), _) => {
                 (config.tile, config.workers) = (Tile::Off, Some(ONE));
+                if config.engine != EngineChoice::OpenVino {
+                    config.engine = PLAIN_ENGINE;
+                }
             }
             (Work::Measure(Part::Encode), _) => {
                 config.input = spec.chain_output(&config).into();
@@ -168,6 +174,7 @@ impl Row {
 
     /// Measures, and tells what came of it; the exit status.
     pub fn run(self) -> Result<u8> {
+        super::pin(&self.config)?;
         let answer = self.answer()?;
         let text = serde_json::to_string(&answer)
             .map_err(|error| Error::new(Kind::Internal, format!("the answer is no JSON: {error}")))?;

@@ -1,8 +1,9 @@
 //! The results as a picture: a panel a resolution, in it what the parts take alone, one behind the other, above what
 //! the whole chain takes, and the plain loop.
 //!
-//! All bars of a panel have one unit, processor time a frame: the CPU time of the parts, and wall time times cores of
-//! the chain. Where the chain's bar is as long as the parts' together, nothing is lost between them.
+//! All bars of a panel have one unit, processor time a frame. What the chain takes is its CPU time, and behind it, light,
+//! the time that processors were idle or with other programs until the frame was done: both together are wall time times
+//! cores. Where the chain's bar is as long as the parts' together, nothing is lost between them.
 
 use std::fmt::Write;
 
@@ -20,6 +21,9 @@ const GAP: f64 = 8.0;
 /// What a panel has besides its bars: its name above, its scale below.
 const FRAME: f64 = 74.0;
 
+/// Processors that did something else.
+const ELSEWHERE: &str = "#dedbd8";
+
 /// The colour of a part's bar.
 fn color(part: Part) -> &'static str {
     match part {
@@ -28,22 +32,28 @@ fn color(part: Part) -> &'static str {
         Part::Inference => "#f58518",
         Part::Postprocess => "#e4b700",
         Part::Encode => "#54a24b",
-        Part::Chain => "#4a4a4a",
-        Part::Plain => "#a8a29e",
+        Part::Chain | Part::Plain => "#5b5b5b",
     }
+}
+
+/// A piece of a bar.
+struct Piece {
+    name: &'static str,
+    color: &'static str,
+    /// Seconds a frame.
+    seconds: f64,
 }
 
 /// A bar of several pieces, and what is written behind it.
 struct Bar {
     name: &'static str,
-    /// Seconds a frame.
-    pieces: Vec<(Part, f64)>,
+    pieces: Vec<Piece>,
     told: String,
 }
 
 impl Bar {
     fn length(&self) -> f64 {
-        self.pieces.iter().map(|(_, seconds)| seconds).sum()
+        self.pieces.iter().map(|piece| piece.seconds).sum()
     }
 }
 
@@ -76,14 +86,18 @@ pub fn chart(results: &Results) -> String {
 
 /// The bars of a row, those that were measured.
 fn bars(row: &Row, cores: usize) -> Vec<Bar> {
+    let piece =
+        |part: Part| Some(Piece { name: part.name(), color: color(part), seconds: row.part(part)?.cpu().median });
     let whole = |part: Part, name: &'static str, told: &dyn Fn(f64) -> String| {
         let wall = row.part(part)?.wall().median;
-        Some(Bar { name, pieces: vec![(part, wall * cores as f64)], told: told(1.0 / wall.max(1e-12)) })
+        let used = piece(part)?;
+        let seconds = (wall * cores as f64 - used.seconds).max(0.0);
+        let elsewhere = Piece { name: "idle, or other programs", color: ELSEWHERE, seconds };
+        Some(Bar { name, pieces: vec![used, elsewhere], told: told(1.0 / wall.max(1e-12)) })
     };
-    let stages = Part::STAGES.iter().filter_map(|part| Some((*part, row.part(*part)?.cpu().median))).collect();
     let parts = Bar {
         name: "parts alone",
-        pieces: stages,
+        pieces: Part::STAGES.into_iter().filter_map(piece).collect(),
         told: row.limit(cores).map_or_else(String::new, |it| format!("limit {} fps", number(1.0 / it.wall.max(1e-12)))),
     };
     let reached = row.efficiency(cores).map_or_else(String::new, |it| format!(", {:.1} % of the limit", it * 100.0));
@@ -100,7 +114,11 @@ fn legend(svg: &mut String) {
         text(svg, x + 20.0, 80.0, "", part.name());
         x += 44.0 + 7.5 * part.name().len() as f64;
     }
-    text(svg, x, 80.0, "fill=\"#555\"", "chain, plain loop: wall time x cores");
+    for (name, color) in [("chain, plain loop", color(Part::Chain)), ("processors idle or elsewhere", ELSEWHERE)] {
+        let _ = writeln!(svg, "<rect x=\"{x}\" y=\"68\" width=\"14\" height=\"14\" fill=\"{color}\"/>");
+        text(svg, x + 20.0, 80.0, "", name);
+        x += 44.0 + 7.0 * name.len() as f64;
+    }
 }
 
 fn panel(svg: &mut String, row: &Row, bars: &[Bar], top: f64) {
@@ -108,7 +126,8 @@ fn panel(svg: &mut String, row: &Row, bars: &[Bar], top: f64) {
         size if size == (row.width, row.height) => String::new(),
         (width, height) => format!(" to {width}x{height}"),
     };
-    let title = format!("{}: {}x{}{output}", row.name, row.width, row.height);
+    let size = format!("{}x{}", row.width, row.height);
+    let title = if row.name == size { format!("{size}{output}") } else { format!("{}: {size}{output}", row.name) };
     let _ = writeln!(svg, "<line x1=\"16\" x2=\"{}\" y1=\"{top}\" y2=\"{top}\" stroke=\"#ddd\"/>", WIDTH - 16.0);
     text(svg, 16.0, top + 22.0, "font-weight=\"bold\"", &title);
     text(svg, LEFT + 120.0, top + 22.0, "fill=\"#555\"", &format!("{}, {}", row.engine, row.encoder));
@@ -137,20 +156,19 @@ fn panel(svg: &mut String, row: &Row, bars: &[Bar], top: f64) {
         let base = y + BAR / 2.0 + 4.5;
         text(svg, LEFT - 8.0, base, "text-anchor=\"end\"", bar.name);
         let mut from = 0.0;
-        for (part, seconds) in &bar.pieces {
+        for Piece { name, color, seconds } in &bar.pieces {
             let (x, width) = (x_of(from), x_of(*seconds) - LEFT);
             from += seconds;
             let told = format!("{} ms", number(seconds * 1000.0));
             let _ = writeln!(
                 svg,
                 "<rect x=\"{x:.1}\" y=\"{y}\" width=\"{width:.1}\" height=\"{BAR}\" fill=\"{}\">\
-                 <title>{}: {told}</title></rect>",
-                color(*part),
-                part.name()
+                 <title>{name}: {told}</title></rect>",
+                color
             );
             // About 7 units a character, and a little air.
             if width > 7.0 * told.len() as f64 + 10.0 {
-                let fill = if matches!(part, Part::Postprocess | Part::Plain) { "#222" } else { "#fff" };
+                let fill = if [ELSEWHERE, self::color(Part::Postprocess)].contains(color) { "#222" } else { "#fff" };
                 let middle = format!("text-anchor=\"middle\" font-size=\"12\" fill=\"{fill}\"");
                 text(svg, x + width / 2.0, base, &middle, &told);
             }
@@ -200,7 +218,7 @@ mod tests {
         let svg = chart(&Results { machine, rows: vec![row(), skipped], ..Results::default() });
         assert!(svg.contains("A &amp; B &lt;C&gt;") && svg.contains("skipped: too large"));
         assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count());
-        assert_eq!(svg.matches("<title>").count(), 7);
+        assert_eq!(svg.matches("<title>").count(), 9);
         for part in Part::STAGES {
             assert!(svg.contains(color(part)) && svg.contains(part.name()));
         }

@@ -75,6 +75,8 @@ pub struct Row {
     pub decoder_threads: usize,
     /// Threads inside the encoder.
     pub encoder_threads: usize,
+    /// What ran the network in the plain loop, with a thread a core; empty where that was not measured.
+    pub plain_engine: String,
     /// Windows that a frame was run in.
     pub windows: usize,
     /// What the plan says that a run takes, in bytes.
@@ -273,6 +275,7 @@ pub(crate) mod tests {
             name: "1080p".to_owned(),
             width: 1920,
             height: 1080,
+            plain_engine: "ort".to_owned(),
             parts: vec![
                 measured(Part::Chain, &[0.32, 0.31, 0.33], 0.62),
                 measured(Part::Decode, &[0.01; 3], 0.02),

@@ -58,7 +58,13 @@ fn row_text(row: &Row, cores: usize) -> String {
         );
     }
     if let Some(ratio) = row.ratio_to_plain() {
-        let _ = writeln!(text, "  {:.2} times as fast as the plain loop ({})", ratio.median, spread(ratio).trim());
+        let engine = &row.plain_engine;
+        let _ = writeln!(
+            text,
+            "  {:.2} times as fast as the plain loop (+/- {}; {engine}, {cores} threads)",
+            ratio.median,
+            spread(ratio)
+        );
     }
     let others = row.others(cores);
     if others > QUIET {
@@ -126,7 +132,7 @@ mod tests {
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
         assert!(text.contains("skipped: needs 9 GiB"), "{text}");
         assert!(text.contains("limit 3.33 fps (CPU time of the parts on 2 cores); the chain reaches 93.8 %"), "{text}");
-        assert!(text.contains("1.50 times as fast as the plain loop (0.0 %)"), "{text}");
+        assert!(text.contains("1.50 times as fast as the plain loop (+/- 0.0 %; ort, 2 threads)"), "{text}");
         assert_eq!(text.matches("other programs").count(), 1, "{text}");
     }
 }
