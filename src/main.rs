@@ -39,6 +39,13 @@ fn start() -> Result<u8> {
             watch()?;
             command::run(&config)
         }
+        Invocation::Batch(config) => {
+            config.run.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            let batch = command::Batch::open(*config)?;
+            confine(&batch.grants());
+            watch()?;
+            batch.run()
+        }
         Invocation::Row { config, spec } => {
             let row = Row::new(&config, &spec)?;
             confine(&row.grants());

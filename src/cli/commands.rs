@@ -1,13 +1,16 @@
 //! The commands beside the main job, with their own options.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 
-use super::groups::{Encoding, Input, Network, Place, Said, given_once, one_of};
+use super::groups::{Encoding, Input, Network, Part, Place, Said, given_once, one_of};
+use super::options::Conduct;
 use super::{Invocation, layers};
+use crate::config::batch;
 use crate::config::bench::seconds;
-use crate::config::{BenchConfig, Resolution, TuneConfig};
+use crate::config::{BatchConfig, BenchConfig, Resolution, Template, TuneConfig};
 use crate::error::{Context, Result};
 
 /// What `bench` runs when nobody names a network.
@@ -49,6 +52,11 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Run a network over many videos
+    ///
+    /// What is done and verified is not done again: DIR/batch.json knows. A second call goes on where the first was stopped,
+    /// and with what has changed since. Exit status 3 says that some files failed or were damaged.
+    Batch(Box<Batch>),
     /// List the built-in networks
     Models {
         /// Write one JSON object
@@ -67,6 +75,66 @@ pub enum Command {
     /// here. Later runs with the same network, on videos of the same size and codec, with the same encoder on this
     /// machine, use what was the fastest and say so in their plan; what they name on the command line wins.
     Tune(Box<Tune>),
+}
+
+/// The options of `batch`.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Batch")]
+pub struct Batch {
+    /// Videos, folders of videos, and globs in quotes
+    #[arg(value_name = "INPUT", required = true, value_hint = ValueHint::AnyPath, help_heading = None)]
+    pub inputs: Vec<OsString>,
+    /// The folder the outputs go into; made if need be
+    #[arg(short, long, value_name = "DIR", required = true, value_hint = ValueHint::DirPath)]
+    pub output: PathBuf,
+    /// What outputs are called; {stem} {ext} {dir} {n} are the input's [default: {stem}.{ext}]
+    #[arg(
+        long_help = "What outputs are called below DIR. {stem} and {ext} are the input's name and extension, .mkv where \
+        it cannot be written; {dir} is its folder below the folder that was named; {n} counts the inputs. \
+        --report and --trace are named in the same way [default: {stem}.{ext}]"
+    )]
+    #[arg(long, value_name = "TEMPLATE")]
+    pub name: Option<OsString>,
+    /// Read the folders inside folders too
+    #[arg(short, long)]
+    pub recursive: bool,
+    /// Files under way at once, which share the threads [default: 1]
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<OsString>,
+    /// Go on with new files, once they have stopped growing, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+    #[command(flatten)]
+    pub part: Part,
+    #[command(flatten)]
+    pub network: Network,
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub encoding: Encoding,
+    #[command(flatten)]
+    pub conduct: Conduct,
+}
+
+impl Batch {
+    /// What is asked for; `say` is how much is said.
+    pub fn asked(self, say: Said) -> Result<BatchConfig> {
+        let mut layers = layers(&self.network);
+        let groups =
+            [self.part.said(), self.network.said(), self.place.said(), self.encoding.said(), self.conduct.said(), say];
+        layers.command_line = groups.into_iter().flatten().collect();
+        let name = self.name.as_deref().map(Template::parse).transpose().context(|| "--name")?;
+        let jobs = self.jobs.as_deref().map(batch::jobs).transpose().context(|| "--jobs")?;
+        Ok(BatchConfig {
+            run: layers.read()?,
+            inputs: self.inputs,
+            folder: self.output,
+            name: name.unwrap_or_default(),
+            recursive: self.recursive,
+            jobs: jobs.unwrap_or(1),
+            watch: self.watch,
+        })
+    }
 }
 
 /// The options of `bench`.

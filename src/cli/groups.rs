@@ -26,6 +26,14 @@ pub struct Input {
     #[arg(value_hint = ValueHint::FilePath)]
     input_option: Option<OsString>,
 
+    #[command(flatten)]
+    part: Part,
+}
+
+/// What is taken of an input.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "What")]
+pub struct Part {
     /// Take this stream of the input, counted from 0 [default: the best video stream]
     #[arg(long, value_name = "N", hide_short_help = true)]
     video_stream: Option<OsString>,
@@ -80,7 +88,7 @@ pub struct Place {
     #[arg(value_parser = one_of(DeviceChoice::NAMES), hide_possible_values = true)]
     device: Option<OsString>,
     /// What runs the network
-    #[arg(long, value_name = "auto|ort|openvino")]
+    #[arg(long, value_name = "auto|native|ort|openvino")]
     #[arg(value_parser = one_of(EngineChoice::NAMES), hide_possible_values = true)]
     engine: Option<OsString>,
     /// The network's arithmetic
@@ -135,8 +143,15 @@ pub struct Encoding {
 
 impl Input {
     pub fn said(self) -> Said {
+        let mut said = given_once([("input", self.input.or(self.input_option))]);
+        said.extend(self.part.said());
+        said
+    }
+}
+
+impl Part {
+    pub fn said(self) -> Said {
         let mut said = given_once([
-            ("input", self.input.or(self.input_option)),
             ("video-stream", self.video_stream),
             ("start", self.start),
             ("end", self.end),

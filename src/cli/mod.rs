@@ -15,7 +15,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 
 use crate::config::value::number;
-use crate::config::{BenchConfig, Layers, RunConfig, TuneConfig};
+use crate::config::{BatchConfig, BenchConfig, Layers, RunConfig, TuneConfig};
 use crate::error::{Context, Error, Kind, Result};
 use commands::Command;
 use groups::Network;
@@ -49,6 +49,8 @@ pub enum Invocation {
         /// The list is one JSON object.
         json: bool,
     },
+    /// Runs a network over many videos.
+    Batch(Box<BatchConfig>),
     /// Measures this machine.
     Bench(Box<BenchConfig>),
     /// Tells what changed between two results of `bench`.
@@ -108,6 +110,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed> {
             Invocation::Compare { a, b, min_psnr, json }
         }
         (Some(Command::Models { json }), _) => Invocation::Models { json },
+        (Some(Command::Batch(batch)), _) => {
+            let config = batch.asked(cli.say.said())?;
+            (quiet, verbose) = (config.run.quiet, config.run.verbose);
+            Invocation::Batch(Box::new(config))
+        }
         (Some(Command::Bench(bench)), _) => bench.asked(cli.say.said())?,
         (Some(Command::Tune(tune)), _) => tune.asked(cli.say.said())?,
         (None, Some(kind)) => Invocation::Print(generated(kind)?),

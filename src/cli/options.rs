@@ -63,6 +63,17 @@ pub struct Run {
     output: Option<OsString>,
     #[command(flatten)]
     pub encoding: Encoding,
+    #[command(flatten)]
+    conduct: Conduct,
+    /// Write the man page or completions to stdout
+    #[arg(long, value_name = "KIND", help_heading = "Say", exclusive = true, hide_short_help = true)]
+    pub generate: Option<Generate>,
+}
+
+/// How runs deal with what is there, and what they tell.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Say")]
+pub struct Conduct {
     /// Replace an output that is there already
     #[arg(short = 'y', long, help_heading = "Out")]
     overwrite: bool,
@@ -86,9 +97,6 @@ pub struct Run {
     /// Write what every thread did when, for Perfetto or chrome://tracing
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Say", hide_short_help = true)]
     trace: Option<OsString>,
-    /// Write the man page or completions to stdout
-    #[arg(long, value_name = "KIND", help_heading = "Say", exclusive = true, hide_short_help = true)]
-    pub generate: Option<Generate>,
 }
 
 /// How much is said, for every command.
@@ -106,18 +114,24 @@ pub struct Say {
 impl Run {
     /// What was said, by the names of `config::KEYS`.
     pub fn said(self, say: &Say) -> Said {
+        let own = given_once([("output", self.output)]);
+        let groups = [self.input.said(), self.network.said(), self.place.said(), self.encoding.said()];
+        groups.into_iter().flatten().chain(own).chain(self.conduct.said()).chain(say.said()).collect()
+    }
+}
+
+impl Conduct {
+    /// What was said, by the names of `config::KEYS`.
+    pub fn said(self) -> Said {
         let overwrite = given(self.overwrite, "true").or(given(self.no_overwrite, "never"));
-        let own = given_once([
-            ("output", self.output),
+        given_once([
             ("overwrite", overwrite),
             ("strict", given(self.strict, "true")),
             ("dry-run", given(self.dry_run, "true")),
             ("progress", self.progress),
             ("report", self.report),
             ("trace", self.trace),
-        ]);
-        let groups = [self.input.said(), self.network.said(), self.place.said(), self.encoding.said()];
-        groups.into_iter().flatten().chain(own).chain(say.said()).collect()
+        ])
     }
 }
 

@@ -3,6 +3,7 @@
 //! Also here: what each of them must be able to touch, and how they print.
 
 mod account;
+pub mod batch;
 pub mod bench;
 mod chain;
 pub mod compare;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
+pub use batch::Batch;
 pub use bench::{bench, bench_compare};
 pub use compare::compare;
 pub use inspect::inspect;

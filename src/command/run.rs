@@ -16,6 +16,17 @@ use crate::source::Damage;
 
 /// Runs a network over a video; the exit status.
 pub fn run(config: &RunConfig) -> Result<u8> {
+    let progress = |n_frames| Progress::new(config.progress, config.quiet, n_frames);
+    let Some(report) = process(config, progress)? else { return Ok(0) };
+    if !config.quiet {
+        eprint!("{}", report::summary(&report));
+    }
+    Ok(report.exit_status)
+}
+
+/// Runs a network over a video, or only prints the plan if no more is asked. `progress` is told the number of frames,
+/// where it is known, and makes what tells how far the run is.
+pub fn process(config: &RunConfig, progress: impl FnOnce(Option<u64>) -> Progress) -> Result<Option<Report>> {
     super::pin(config)?;
     prepare::check_output(config)?;
     let config = &recalled(config)?;
@@ -23,21 +34,21 @@ pub fn run(config: &RunConfig) -> Result<u8> {
     prepare::rehearse(config, &mut prepared)?;
     if config.dry_run {
         super::print(prepared.plan.to_string().as_bytes())?;
-        return Ok(0);
+        return Ok(None);
     }
     for warning in &prepared.plan.warnings {
         tracing::warn!("{warning}");
     }
     tracing::info!("plan\n{}", prepared.plan);
-    execute(config, prepared)
+    let progress = progress(prepared.plan.source.n_frames);
+    execute(config, prepared, progress).map(Some)
 }
 
 /// Runs the chain, finishes the output, reports.
-fn execute(config: &RunConfig, mut prepared: Prepared) -> Result<u8> {
+fn execute(config: &RunConfig, mut prepared: Prepared, mut progress: Progress) -> Result<Report> {
     let begun = Instant::now();
     let mut sink = open_sink(config, &mut prepared).context(|| describe(&config.output))?;
     let n_frames = prepared.plan.source.n_frames;
-    let mut progress = Progress::new(config.progress, config.quiet, n_frames);
     let shown = if config.wants_page() { Choice::Spread(n_frames) } else { Choice::None };
     let how = How { traced: config.trace.is_some(), shown, start: None };
     let (result, mut outcome) = run_chain(&mut prepared, how, sink.as_mut(), &mut progress);
@@ -71,12 +82,12 @@ fn execute(config: &RunConfig, mut prepared: Prepared) -> Result<u8> {
     if let Some(path) = &config.trace {
         trace::write_trace(path, &account.rows(), &report.timeline)?;
     }
-    conclude(config, &report, &damage, prepared.plan.warnings.len())?;
-    Ok(report.exit_status)
+    warn(&report, &damage, prepared.plan.warnings.len());
+    Ok(report)
 }
 
-/// Says what came of the run.
-fn conclude(config: &RunConfig, report: &Report, damage: &Damage, n_said: usize) -> Result<()> {
+/// Says what a person should hear at the end; `n_said` warnings have been said.
+fn warn(report: &Report, damage: &Damage, n_said: usize) {
     // The plan's own were said before the run.
     for warning in &report.warnings[n_said..] {
         tracing::warn!("{warning}");
@@ -84,8 +95,4 @@ fn conclude(config: &RunConfig, report: &Report, damage: &Damage, n_said: usize)
     for line in &damage.lines {
         tracing::warn!("damaged source: {line}");
     }
-    if !config.quiet {
-        eprint!("{}", report::summary(report));
-    }
-    Ok(())
 }

@@ -5,6 +5,7 @@
 //! [`RunConfig::set`], so a value means the same wherever it stands. Nothing here looks at inputs, networks or the
 //! hardware, and nothing here knows how a command line is taken apart.
 
+pub mod batch;
 pub mod bench;
 pub mod choice;
 pub mod keys;
@@ -18,6 +19,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use batch::{BatchConfig, Names, Template};
 pub use bench::{BenchConfig, Resolution, TuneConfig};
 pub use choice::{Deinterlace, DeviceChoice, EngineChoice, Overwrite, Position, Precision, ProgressMode, Tile};
 pub use keys::{KEYS, Key, Scope};

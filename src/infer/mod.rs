@@ -61,7 +61,7 @@ pub enum Precision {
     /// 32-bit floats, also for a network whose weights are 16-bit.
     #[default]
     F32,
-    /// bfloat16 products, where the CPU has them; OpenVINO only.
+    /// bfloat16 products, where the CPU has them.
     Bf16,
 }
 
@@ -171,7 +171,7 @@ const CLEARLY: f64 = 1.1;
 /// What will run `network` with these settings, once [`choose`] has decided.
 pub fn facts(network: &Network, settings: &EngineSettings) -> Result<EngineFacts> {
     let (name, precision) = match (&network.code, settings.choice, settings.precision) {
-        (NetworkCode::Onnx(_), EngineChoice::Native, _) => return Ok(native::facts()),
+        (NetworkCode::Onnx(_), EngineChoice::Native, precision) => return Ok(native::facts(precision)),
         (NetworkCode::Onnx(_), EngineChoice::OpenVino, Precision::Bf16) => ("openvino", "bf16"),
         (NetworkCode::Onnx(_), EngineChoice::OpenVino, Precision::F32) => ("openvino", "f32"),
         (NetworkCode::Onnx(_), _, _) => ("ort", "f32"),

@@ -3,6 +3,7 @@
 //! A frame is taken from the source, processed by a worker, and put into the sink, in order; [`stage`] holds the only
 //! threads. What every thread did with its time is kept in [`track`]s. Nothing is decided here.
 
+pub mod board;
 pub mod progress;
 pub mod samples;
 pub mod snapshot;

@@ -2,6 +2,7 @@
 //!
 //! The field names are a contract and only grow. A report is filled by the command; nothing here measures a stage.
 
+pub mod batch;
 pub mod bench;
 pub mod compare;
 pub mod html;

@@ -6,11 +6,13 @@ use super::{ImageHead, Route, misuse};
 use crate::error::Result;
 use crate::frame::{Picture, PictureBuf};
 use crate::model::Element;
-use crate::simd::luma::{self, Codes, CodesMut, Linear};
+use crate::simd::Kernels;
+use crate::simd::luma::{Codes, CodesMut, Linear};
 use crate::tile::Rect;
 
 /// A window's way through the network, row by row.
 pub struct Rows {
+    kernels: Kernels,
     there: Linear,
     back: Linear,
     /// In input pixels.
@@ -41,7 +43,14 @@ impl ImageHead {
             return Err(misuse(format!("core {core:?} does not lie in window {window:?} and the picture")));
         }
         let scale = self.network.scale;
-        Ok(Some(Rows { there, back, window, output_window: window.scaled(scale), output_core: core.scaled(scale) }))
+        Ok(Some(Rows {
+            kernels: self.kernels,
+            there,
+            back,
+            window,
+            output_window: window.scaled(scale),
+            output_core: core.scaled(scale),
+        }))
     }
 }
 
@@ -58,7 +67,7 @@ impl Rows {
         let inside = columns.len();
         let y = (self.window.y + y).min(source.height() - 1);
         let codes = Codes::of(&source.plane(0), source.format(), y, columns);
-        luma::to_values(codes, self.there, &mut row[..inside]);
+        self.kernels.to_values(codes, self.there, &mut row[..inside]);
         let last = row[inside - 1];
         row[inside..].fill(last);
     }
@@ -70,7 +79,7 @@ impl Rows {
         if (core.y..core.bottom()).contains(&y) {
             let row = &row[core.x - window.x..core.right() - window.x];
             let max = out.format().max_code();
-            luma::to_codes(row, self.back, max, CodesMut::of(&mut out.plane_mut(0), y, core.x..core.right()));
+            self.kernels.to_codes(row, self.back, max, CodesMut::of(&mut out.plane_mut(0), y, core.x..core.right()));
         }
     }
 }

@@ -8,8 +8,9 @@ use crate::error::Result;
 use crate::frame::{Packing, Picture, PictureBuf};
 use crate::head::tensor_row::{self, RowIndex};
 use crate::model::{Port, Tensor};
-use crate::simd::luma::{self, Codes, CodesMut, Linear};
-use crate::simd::rgb::{Change, Whole};
+use crate::simd::luma::{Addend, Codes, CodesMut, Linear};
+use crate::simd::resize::Sums;
+use crate::simd::rgb::{Change, Pixels, Whole};
 use crate::tile::Rect;
 
 /// A window's way through the network.
@@ -29,6 +30,25 @@ pub struct Answer<'a> {
     pub core: Rect,
 }
 
+/// A row of pixels on its way back.
+struct Row {
+    y: usize,
+    /// The columns there are, in output pixels.
+    columns: Range<usize>,
+    /// Those of them that are in the core, if the row is.
+    luma: Option<Range<usize>>,
+}
+
+impl RgbRoute {
+    /// What the luma of columns of row `y` of the output picture is added to.
+    fn addend<'a>(&self, source: &'a Picture, y: usize, columns: Range<usize>) -> Addend<'a> {
+        match self.change_only {
+            true => Addend::Codes(Codes::of(&source.plane(0), source.format(), y, columns)),
+            false => Addend::Constant(self.from_rgb.luma_base()),
+        }
+    }
+}
+
 impl ImageHead {
     /// Writes the core of an answer into the planes of `out` that the network makes; no other sample is touched.
     pub fn scatter(&self, answer: Answer, out: &mut PictureBuf, scratch: &mut Scratch) -> Result<()> {
@@ -44,7 +64,7 @@ impl ImageHead {
                 for y in core.y..core.bottom() {
                     let at = RowIndex { item: answer.item, y: y - window.y };
                     let row = tensor_row::read_luma(answer.output, port, at, columns.clone(), &mut scratch.output);
-                    luma::to_codes(row, *back, max, CodesMut::of(&mut plane, y, core.x..core.right()));
+                    self.kernels.to_codes(row, *back, max, CodesMut::of(&mut plane, y, core.x..core.right()));
                 }
             }
             Route::Rgb(route) => match &route.chroma {
@@ -55,7 +75,8 @@ impl ImageHead {
         Ok(())
     }
 
-    /// Row of chroma by row of chroma, each after the luma rows it covers, while the tensor's rows are in the cache.
+    /// Row of chroma by row of chroma. The luma rows that go into one are written on the way, so that the tensors'
+    /// rows are read once; every row of the core goes into the chroma row that covers it, whatever the siting.
     fn scatter_rgb(
         &self,
         route: &RgbRoute,
@@ -68,43 +89,70 @@ impl ImageHead {
         let Some(subsampling) = out.format().subsampling() else { return };
         let columns = core.x >> subsampling.x..core.right().div_ceil(1 << subsampling.x);
         let rows = core.y >> subsampling.y..core.bottom().div_ceil(1 << subsampling.y);
-        for row in &mut scratch.base {
-            row.clear();
-            row.resize(columns.len(), route.neutral);
-        }
-        scratch.rows[1].resize(columns.len(), 0.0);
         chroma.down.begin::<2>(&mut scratch.lines, columns.clone());
         for y in rows {
-            let covered = Rect { y: y << subsampling.y, height: 1 << subsampling.y, ..core };
-            self.luma_rows(route, answer, covered.intersect(core), out, scratch);
+            let Scratch { lines, output, input, .. } = &mut *scratch;
+            chroma.down.advance(lines, y, |luma_y, columns, rows| {
+                let luma = (core.y..core.bottom()).contains(&luma_y).then_some(core.x..core.right());
+                let (network, before) = self.rgb_rows(route, answer, luma_y, columns.clone(), output, input);
+                let row = Row { y: luma_y, columns, luma };
+                match before {
+                    Some(before) => self.row_from_rgb(route, answer, row, Change(network, before), rows, out),
+                    None => self.row_from_rgb(route, answer, row, Whole(network), rows, out),
+                }
+            });
             self.chroma_row(route, chroma, answer, y, columns.clone(), out, scratch);
         }
     }
 
-    fn luma_rows(&self, route: &RgbRoute, answer: &Answer, area: Rect, out: &mut PictureBuf, scratch: &mut Scratch) {
-        let (source, source_plane) = (answer.source, answer.source.plane(0));
+    /// The chroma of a row of pixels, and the luma of those in the core.
+    fn row_from_rgb(
+        &self,
+        route: &RgbRoute,
+        answer: &Answer,
+        row: Row,
+        pixels: impl Pixels,
+        [cb, cr]: [&mut [f32]; 2],
+        out: &mut PictureBuf,
+    ) {
+        let Some(luma) = row.luma else { return self.kernels.to_chroma(&route.from_rgb, pixels, [cb, cr]) };
+        let inner = luma.start - row.columns.start..luma.end - row.columns.start;
+        for outer in [0..inner.start, inner.end..cb.len()] {
+            let rows = [&mut cb[outer.clone()], &mut cr[outer.clone()]];
+            self.kernels.to_chroma(&route.from_rgb, pixels.part(outer), rows);
+        }
         let max = out.format().max_code();
         let mut plane = out.plane_mut(0);
-        let Scratch { rows: [row, _], output, input, .. } = scratch;
-        row.resize(area.width, 0.0);
+        self.kernels.to_luma_and_chroma(
+            &route.from_rgb,
+            pixels.part(inner.clone()),
+            route.addend(answer.source, row.y, luma.clone()),
+            max,
+            CodesMut::of(&mut plane, row.y, luma),
+            [&mut cb[inner.clone()], &mut cr[inner]],
+        );
+    }
+
+    /// Pictures without chroma.
+    fn luma_rows(&self, route: &RgbRoute, answer: &Answer, area: Rect, out: &mut PictureBuf, scratch: &mut Scratch) {
+        let max = out.format().max_code();
+        let mut plane = out.plane_mut(0);
+        let Scratch { output, input, .. } = scratch;
+        let columns = area.x..area.right();
         for y in area.y..area.bottom() {
-            let columns = area.x..area.right();
-            if route.change_only {
-                let codes = Codes::of(&source_plane, source.format(), y, columns.clone());
-                luma::to_values(codes, Linear::IDENTITY, row);
-            } else {
-                row.fill(route.from_rgb.luma_base());
-            }
+            let addend = route.addend(answer.source, y, columns.clone());
+            let codes = CodesMut::of(&mut plane, y, columns.clone());
             let (network, before) = self.rgb_rows(route, answer, y, columns.clone(), output, input);
             match before {
-                Some(before) => route.from_rgb.add_luma(Change(network, before), row),
-                None => route.from_rgb.add_luma(Whole(network), row),
+                Some(before) => {
+                    self.kernels.to_luma(&route.from_rgb, Change(network, before), addend, max, codes);
+                }
+                None => self.kernels.to_luma(&route.from_rgb, Whole(network), addend, max, codes),
             }
-            luma::to_codes(row, Linear::IDENTITY, max, CodesMut::of(&mut plane, y, columns));
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call, the inner half of `scatter_rgb`")]
+    #[expect(clippy::too_many_arguments, reason = "one call, the second half of `scatter_rgb`")]
     fn chroma_row(
         &self,
         route: &RgbRoute,
@@ -115,24 +163,26 @@ impl ImageHead {
         out: &mut PictureBuf,
         scratch: &mut Scratch,
     ) {
-        let Scratch { lines, rows: [_, row], base, output, input, .. } = scratch;
-        chroma.down.advance(lines, y, |luma_y, luma_columns, [cb, cr]: [&mut [f32]; 2]| {
-            let (network, before) = self.rgb_rows(route, answer, luma_y, luma_columns, output, input);
-            match before {
-                Some(before) => route.from_rgb.chroma(Change(network, before), cb, cr),
-                None => route.from_rgb.chroma(Whole(network), cb, cr),
-            }
-        });
-        if route.change_only {
-            let base = base.each_mut().map(Vec::as_mut_slice);
-            read_chroma(answer.source, y, columns.clone(), Linear::IDENTITY, base);
+        let Scratch { lines, rows: [row, _], base, .. } = scratch;
+        let (format, max) = (answer.source.format(), out.format().max_code());
+        let planar = format.packing == Packing::Planar;
+        if route.change_only && !planar {
+            let base = base.each_mut().map(|row| {
+                row.resize(columns.len(), 0.0);
+                row.as_mut_slice()
+            });
+            read_chroma(self.kernels, answer.source, y, columns.clone(), Linear::IDENTITY, base);
         }
-        let max = out.format().max_code();
         for (index, base) in base.iter().enumerate() {
-            chroma.down.finish::<2>(lines, y, index, columns.clone(), row);
-            row.iter_mut().zip(base).for_each(|(value, base)| *value += base);
+            let source = answer.source.plane(if planar { 1 + index } else { 1 });
+            let addend = match (route.change_only, planar) {
+                (false, _) => Addend::Constant(route.neutral),
+                (true, true) => Addend::Codes(Codes::of(&source, format, y, columns.clone())),
+                (true, false) => Addend::Values(base),
+            };
+            let sums = chroma.down.sums(lines, y, [index], columns.clone(), [&mut *row]);
             let mut plane = out.plane_mut(1 + index);
-            luma::to_codes(row, Linear::IDENTITY, max, CodesMut::of(&mut plane, y, columns.clone()));
+            self.kernels.sums_to_codes(sums, addend, max, CodesMut::of(&mut plane, y, columns.clone()));
         }
     }
 
@@ -186,10 +236,13 @@ impl ImageHead {
             copy_plane(source, out, 2);
             return;
         }
-        let fetch = |y, columns, planes: [&mut [f32]; 2]| read_chroma(source, y, columns, Linear::IDENTITY, planes);
-        let mut emit = |plane: usize, y: usize, row: &[f32]| {
+        let fetch = |y, columns, planes: [&mut [f32]; 2]| {
+            read_chroma(self.kernels, source, y, columns, Linear::IDENTITY, planes)
+        };
+        let mut emit = |plane: usize, y: usize, sums: Sums<1>| {
             let mut plane = out.plane_mut(1 + plane);
-            luma::to_codes(row, Linear::IDENTITY, format.max_code(), CodesMut::of(&mut plane, y, 0..columns));
+            let codes = CodesMut::of(&mut plane, y, 0..columns);
+            self.kernels.sums_to_codes(sums, Addend::Constant(0.0), format.max_code(), codes);
         };
         if let Some(resizer) = &self.chroma {
             resizer.rect(0..columns, 0..rows, &mut scratch.resize, fetch, emit);
@@ -199,8 +252,8 @@ impl ImageHead {
         base.iter_mut().for_each(|row| row.resize(columns, 0.0));
         for y in 0..rows {
             fetch(y, 0..columns, base.each_mut().map(Vec::as_mut_slice));
-            emit(0, y, &base[0]);
-            emit(1, y, &base[1]);
+            emit(0, y, Sums::plain([&base[0]]));
+            emit(1, y, Sums::plain([&base[1]]));
         }
     }
 

@@ -23,6 +23,42 @@ pub struct Ring {
     /// Samples from one channel to the next.
     stride: usize,
     channels: usize,
+    /// The same rows packed, where they are.
+    pub packed: Option<PackedRing>,
+}
+
+/// Where the channels of a row lie.
+#[derive(Clone, Copy, Debug)]
+pub struct RowPlace {
+    first: usize,
+    stride: usize,
+}
+
+impl RowPlace {
+    /// The first sample of a channel.
+    pub fn place(self, channel: usize) -> usize {
+        self.first + channel * self.stride
+    }
+}
+
+/// The memory of one node's packed rows, in elements of f32.
+#[derive(Clone, Debug)]
+pub struct PackedRing {
+    /// From pixel to pixel.
+    pub pixel: usize,
+    start: usize,
+    slots: usize,
+    /// Pixels of zeros left of a row.
+    left: usize,
+    /// From row to row.
+    stride: usize,
+}
+
+impl PackedRing {
+    /// The first pixel of row `y`.
+    pub fn place(&self, y: usize) -> usize {
+        self.start + y % self.slots * self.stride + self.left * self.pixel
+    }
 }
 
 /// All of them.
@@ -39,7 +75,12 @@ pub struct Layout {
 impl Ring {
     /// The first sample of a channel of row `y`.
     pub fn place(&self, channel: usize, y: usize) -> usize {
-        self.start + (y % self.slots * self.channels + channel) * self.stride + self.left
+        self.row(y).place(channel)
+    }
+
+    /// Row `y`, for the places of many channels at the cost of one division.
+    pub fn row(&self, y: usize) -> RowPlace {
+        RowPlace { first: self.start + y % self.slots * self.channels * self.stride + self.left, stride: self.stride }
     }
 
     /// All channels of row `y`, each in a chunk of the second number of samples, and begins at the third in it.
@@ -59,13 +100,29 @@ impl Layout {
         let mut rings: Vec<Ring> = Vec::with_capacity(sizes.len());
         for ((node, (width, height)), slots) in program.nodes.iter().zip(&sizes).zip(slots) {
             let stride = width.next_multiple_of(LANES);
-            let (width, height, channels) = (*width, *height, node.channels);
-            rings.push(Ring { height, width, start: 0, slots, left: 0, stride, channels });
+            let packed = node.form.packed.map(|channels| PackedRing {
+                pixel: channels / 2,
+                start: 0,
+                slots,
+                left: 0,
+                stride: width.next_multiple_of(LANES),
+            });
+            let channels = if node.form.planes { node.channels } else { 0 };
+            rings.push(Ring { height: *height, width: *width, start: 0, slots, left: 0, stride, channels, packed });
         }
         let mut widest = LANES;
         for (at, node) in program.nodes.iter().enumerate() {
             let Op::Conv(conv) = &node.op else { continue };
             let reach = rings[at].width.next_multiple_of(LANES) + (conv.kernel[1] - 1) * conv.dilation[1];
+            if conv.tiles.is_some()
+                && let Some(packed) = &mut rings[node.inputs[0].node].packed
+            {
+                packed.left = packed.left.max(conv.before[1]);
+                // A tile of 16 channels goes on into the next pixel.
+                packed.stride = packed.stride.max(reach + 1 - conv.before[1]);
+                widest = widest.max((reach + 1) * packed.pixel);
+                continue;
+            }
             widest = widest.max(reach);
             for channel in &node.inputs {
                 let ring = &mut rings[channel.node];
@@ -79,6 +136,11 @@ impl Layout {
             let lines = (ring.left + ring.stride).div_ceil(LANES) | 1;
             (ring.start, ring.stride) = (length, lines * LANES);
             length += ring.slots * ring.channels * ring.stride;
+            if let Some(packed) = &mut ring.packed {
+                let lines = ((packed.left + packed.stride) * packed.pixel).div_ceil(LANES);
+                (packed.start, packed.stride) = (length, lines * LANES);
+                length += packed.slots * packed.stride;
+            }
         }
         Some(Layout { rings, zeros: length, length: length + widest })
     }

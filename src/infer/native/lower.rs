@@ -6,11 +6,13 @@
 mod constant;
 mod fuse;
 mod operators;
+mod pack;
 
 use std::collections::HashMap;
 
-use super::program::{Channel, Extent, Node, Op, Pair, Program};
+use super::program::{Channel, Extent, Form, Node, Op, Pair, Program};
 use crate::error::{Error, Kind, Result};
+use crate::infer::Precision;
 use crate::model::onnx::{self, Model};
 use crate::model::{Element, Layout, Network, NetworkCode, NetworkFacts};
 use constant::Constant;
@@ -35,15 +37,19 @@ struct Lowering {
 /// What is not run, and why.
 type Refused<T> = std::result::Result<T, String>;
 
-/// The program of an ONNX network.
-pub fn lower(network: &Network) -> Result<Program> {
+/// The program of an ONNX network; with bf16 for a machine that has tiles.
+pub fn lower(network: &Network, precision: Precision) -> Result<Program> {
     let NetworkCode::Onnx(bytes) = &network.code else {
         return Err(Error::new(Kind::Internal, format!("{} is not an ONNX graph", network.name)));
     };
     let model = onnx::parse(bytes.clone())?;
-    lower_model(&model, &network.facts).map_err(|why| {
+    let mut program = lower_model(&model, &network.facts).map_err(|why| {
         Error::new(Kind::Network, format!("the engine native does not run {}: {why}; use --engine ort", network.name))
-    })
+    })?;
+    if precision == Precision::Bf16 {
+        pack::pack(&mut program);
+    }
+    Ok(program)
 }
 
 fn lower_model(model: &Model, facts: &NetworkFacts) -> Refused<Program> {
@@ -55,7 +61,13 @@ fn lower_model(model: &Model, facts: &NetworkFacts) -> Refused<Program> {
         return Err("its output is of bytes".to_owned());
     }
     let n_channels = facts.input.channels.count();
-    let picture = Node { op: Op::Input, inputs: Vec::new(), channels: n_channels, extent: [Extent::PICTURE; 2] };
+    let picture = Node {
+        op: Op::Input,
+        inputs: Vec::new(),
+        channels: n_channels,
+        extent: [Extent::PICTURE; 2],
+        form: Form::PLANES,
+    };
     let mut lowering = Lowering { opset: model.opset, values: HashMap::new(), nodes: Vec::new() };
     let rows = lowering.push(picture);
     for tensor in &graph.initializer {
@@ -69,6 +81,9 @@ fn lower_model(model: &Model, facts: &NetworkFacts) -> Refused<Program> {
         lowering.node(node).map_err(|why| format!("{}: {why}", node.label()))?;
         if lowering.nodes.len() > MAX_NODES {
             return Err(format!("over {MAX_NODES} operators"));
+        }
+        if lowering.nodes.last().is_some_and(|node| node.extent.iter().any(Extent::is_absurd)) {
+            return Err(format!("{}: its output is far larger than the picture", node.label()));
         }
     }
     let Some(Value::Rows(output)) = lowering.values.remove(&facts.output.name) else {

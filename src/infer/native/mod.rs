@@ -26,6 +26,7 @@ use crate::frame::pool::AlignedBytes;
 use crate::model::{Element, Network, NetworkFacts, Tensor};
 use crate::simd::cpu::Level;
 use kernel::Kernel;
+use kernel::tiles::Amx;
 use layout::{Layout, Reading, readings};
 use program::Program;
 use run::Run;
@@ -35,6 +36,9 @@ pub use run::{Read, Write};
 /// Layouts that are kept: a plan's shapes.
 const MAX_LAYOUTS: usize = 4;
 
+/// The most that the rows of a picture may take; plain networks take a thousandth of it.
+const MAX_BYTES: usize = 4 << 30;
+
 /// A network and the memory that its rows need.
 pub struct NativeEngine {
     name: String,
@@ -42,6 +46,7 @@ pub struct NativeEngine {
     program: Program,
     readings: Vec<Vec<Reading>>,
     kernel: Kernel,
+    amx: Option<Amx>,
     /// By width and height, the last used first.
     layouts: Vec<((usize, usize), Layout)>,
     memory: AlignedBytes,
@@ -63,23 +68,31 @@ impl Interrupt for Stopped {
 
 /// Whether this engine runs a network with this precision; the error names the operator that it does not.
 pub fn check(network: &Network, precision: Precision) -> Result<()> {
-    has(precision)?;
-    lower::lower(network).map(drop)
+    tiles_for(precision)?;
+    lower::lower(network, precision).map(drop)
 }
 
-/// What runs networks here. All instruction sets give the same bits.
-pub fn facts() -> EngineFacts {
-    EngineFacts { name: "native", version: env!("CARGO_PKG_VERSION").to_owned(), precision: "f32", isa: "any" }
+/// What runs networks here. All instruction sets give the same bits, but for bf16 there is only one.
+pub fn facts(precision: Precision) -> EngineFacts {
+    let (precision, isa) = match precision {
+        Precision::F32 => ("f32", "any"),
+        Precision::Bf16 => ("bf16", "amx-bf16"),
+    };
+    EngineFacts { name: "native", version: env!("CARGO_PKG_VERSION").to_owned(), precision, isa }
 }
 
-fn has(precision: Precision) -> Result<()> {
-    match precision {
-        Precision::F32 => Ok(()),
-        Precision::Bf16 => {
-            let message = "the engine native computes in f32 only; use --engine openvino for bf16, or --precision f32";
-            Err(Error::new(Kind::Usage, message))
-        }
+/// The tiles that this precision needs; an error where the machine does not have them.
+fn tiles_for(precision: Precision) -> Result<Option<Amx>> {
+    if precision == Precision::F32 {
+        return Ok(None);
     }
+    // Whoever lowers the level wants to see what a machine without them does.
+    let amx = Amx::new().filter(|_| Level::detect() == Level::Avx512);
+    amx.map(Some).ok_or_else(|| {
+        let message = "the engine native computes in bf16 only on processors with AMX, which this one has not; use \
+                       --engine openvino, or --precision f32";
+        Error::new(Kind::Usage, message)
+    })
 }
 
 impl NativeEngine {
@@ -90,8 +103,8 @@ impl NativeEngine {
 
     /// With the kernels of `level`.
     fn at(network: &Network, settings: &EngineSettings, level: Level) -> Result<NativeEngine> {
-        has(settings.precision)?;
-        let program = lower::lower(network)?;
+        let amx = tiles_for(settings.precision)?;
+        let program = lower::lower(network, settings.precision)?;
         let stopped = Arc::new(Stopped::default());
         settings.stop.register(&stopped);
         Ok(NativeEngine {
@@ -101,6 +114,7 @@ impl NativeEngine {
             next: vec![0; program.nodes.len()],
             program,
             kernel: Kernel::at(level),
+            amx,
             layouts: Vec::new(),
             memory: AlignedBytes::new(0),
             places: Vec::new(),
@@ -133,6 +147,13 @@ impl NativeEngine {
         }
         let bytes = self.layouts[0].1.length * size_of::<f32>();
         tracing::debug!("{}: the rows of {}x{} take {} KiB", self.name, size.0, size.1, bytes >> 10);
+        if bytes > MAX_BYTES {
+            self.layouts.remove(0);
+            let (name, mib) = (&self.name, bytes >> 20);
+            let message =
+                format!("{name}: the rows of {}x{} take {mib} MiB; use --engine ort or --tile", size.0, size.1);
+            return Err(Error::new(Kind::Network, message));
+        }
         if bytes > self.memory.len() {
             self.memory = AlignedBytes::new(bytes);
         } else {
@@ -153,6 +174,7 @@ impl RowEngine for NativeEngine {
             next: &mut self.next,
             places: &mut self.places,
             kernel: self.kernel,
+            amx: self.amx,
             read,
         };
         match run.all(write, &|| self.stopped.0.load(Ordering::Relaxed)) {

@@ -4,6 +4,7 @@
 //! channels. Nodes stand after all that they read. Nothing here knows the picture's size; [`Extent`] says how a node's
 //! size follows from it, and `layout` puts numbers in.
 
+use super::kernel::tiles::TileWeights;
 use super::kernel::{Activation, Weights};
 
 /// One channel of a node.
@@ -38,6 +39,11 @@ impl Extent {
         Extent { up: self.up * factor, extra: self.extra * factor as isize }
     }
 
+    /// Whether it leaves what a picture can be enlarged or continued to.
+    pub fn is_absurd(&self) -> bool {
+        self.up > 64 || self.extra.unsigned_abs() > 1 << 20
+    }
+
     /// The length for a picture of `length`; `None` if nothing is left.
     pub fn of(self, length: usize) -> Option<usize> {
         usize::try_from((length * self.up) as isize + self.extra).ok().filter(|&length| length > 0)
@@ -61,6 +67,8 @@ pub struct Conv {
     pub residual: Vec<Channel>,
     /// Applied last.
     pub activation: Activation,
+    /// The weights of its only group once more, where it reads packed rows.
+    pub tiles: Option<TileWeights>,
 }
 
 /// A group of a convolution.
@@ -205,6 +213,22 @@ pub struct Node {
     pub channels: usize,
     /// Rows and columns that come out.
     pub extent: Pair<Extent>,
+    /// How its rows are kept.
+    pub form: Form,
+}
+
+/// How rows are kept: as planes of f32, packed in bf16 with room for so many channels, or both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// As planes.
+    pub planes: bool,
+    /// Packed.
+    pub packed: Option<usize>,
+}
+
+impl Form {
+    /// As planes alone.
+    pub const PLANES: Form = Form { planes: true, packed: None };
 }
 
 /// A network.

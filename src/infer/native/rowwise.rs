@@ -174,7 +174,7 @@ fn sigmoid(x: f32) -> f32 {
 /// The odd polynomial of Cephes' `tanhf` near zero, where the quotient would cancel.
 fn tanh(x: f32) -> f32 {
     let z = x * x;
-    let p = (((-5.704_988_7e-3 * z + 2.063_908_9e-2) * z - 5.373_971_6e-2) * z + 1.333_144_2e-1) * z - 3.333_328_2e-1;
+    let p = (((-5.704_988_7e-3 * z + 2.063_909e-2) * z - 5.373_971_6e-2) * z + 1.333_144_2e-1) * z - 3.333_328e-1;
     let far = 1.0 - 2.0 / (exp(2.0 * x.abs()) + 1.0);
     if x.abs() < 0.625 { p * z * x + x } else { far.copysign(x) }
 }

@@ -216,6 +216,43 @@ fn rows_of_the_bench_network_at_1080p_take_under_4_megabytes() {
 }
 
 #[test]
+fn bf16_is_near_f32_and_the_same_in_windows() {
+    if Amx::new().is_none() {
+        return println!("skipped: no AMX here");
+    }
+    for network in networks().iter().filter(|network| network.facts.input.element == Element::F32) {
+        let facts = &network.facts;
+        let engine =
+            |precision| NativeEngine::new(network, &EngineSettings { precision, ..EngineSettings::default() }).unwrap();
+        let (mut exact, mut near) = (engine(Precision::F32), engine(Precision::Bf16));
+        for (width, height) in [(1, 1), (3, 2), (15, 4), (16, 9), (17, 5), (63, 6), (64, 3), (65, 20), (130, 33)] {
+            let (input, mut truth) = tensors(facts, 1, width, height);
+            let (_, mut output) = tensors(facts, 1, width, height);
+            exact.run(&input, &mut truth).unwrap();
+            near.run(&input, &mut output).unwrap();
+            let (is, truth) = (values(&output), values(&truth));
+            let largest = truth.iter().fold(0.0f32, |all, value| all.max(value.abs()));
+            let error = is.iter().zip(&truth).fold(0.0f32, |all, (a, b)| all.max((a - b).abs()));
+            println!("{:44} {width}x{height} {:.1e}", network.name, error / largest);
+            assert!(error <= 0.05 * largest, "{} {width}x{height}: {error} of {largest}", network.name);
+            // The upper rows of a picture do not see its last ones.
+            let radius = facts.radius.unwrap_or(height);
+            if height > 2 * radius + 3 {
+                let (channels, rows) = (facts.input.channels.count(), height - 3);
+                let mut upper = Tensor::new(Element::F32, [1, channels, rows, width]);
+                for channel in 0..channels {
+                    let from = &input.as_f32()[channel * height * width..][..rows * width];
+                    upper.as_f32_mut()[channel * rows * width..][..rows * width].copy_from_slice(from);
+                }
+                let kept = (rows - radius) * facts.scale * width * facts.scale;
+                let (part, whole) = (bits(&mut near, facts, &upper), bits(&mut near, facts, &input));
+                assert_eq!(part[..kept], whole[..kept], "{} {width}x{height}", network.name);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_stopped_engine_stays_stopped_and_says_why() {
     let network = builtin::find("upscale-x2").unwrap();
     let settings = EngineSettings::default();

@@ -6,12 +6,15 @@
 //! residual, then the activation. A fused multiply-add rounds once on every machine, so all levels agree bit for bit.
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod scalar;
 #[cfg(test)]
 mod tests;
+pub mod tiles;
 
 use crate::simd::cpu::{Avx2, Avx512, Level};
 
@@ -129,6 +132,13 @@ impl Weights {
     /// Inputs.
     pub fn n_inputs(&self) -> usize {
         self.n_inputs
+    }
+
+    /// The weight of an output and an input at a row and column of the kernel.
+    fn value(&self, output: usize, input: usize, [ky, kx]: [usize; 2]) -> f32 {
+        let block = self.blocks().find(|block| (block.first..block.first + block.n).contains(&output));
+        let block = block.expect("every output is in a block");
+        block.weights[((ky * self.n_inputs + input) * self.kernel[1] + kx) * block.n + output - block.first]
     }
 
     fn blocks(&self) -> impl Iterator<Item = Block<'_>> {

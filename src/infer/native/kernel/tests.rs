@@ -140,3 +140,70 @@ fn all_levels_give_the_bits_of_the_truth_and_touch_nothing_else() {
         }
     }
 }
+
+fn rounded(value: f32) -> f64 {
+    half::bf16::from_f32(value).to_f64()
+}
+
+/// A convolution of one row on tiles, packed and as planes, against sums of rounded inputs and weights.
+fn check_tiles(amx: tiles::Amx, n_inputs: usize, n_outputs: usize, [rows, columns]: [usize; 2], width: usize) {
+    let n_taps = n_inputs * rows * columns;
+    let flat = noise(n_outputs * n_taps, 3);
+    let weights = Weights::new(&flat, noise(n_outputs, 5), n_inputs, [rows, columns]);
+    let weights = tiles::TileWeights::new(&weights);
+    let (pixel, out_pixel) = (tiles::padded(n_inputs) / 2, tiles::padded(n_outputs) / 2);
+    // Planes of the inputs, the residual and the outputs, then packed inputs, then packed outputs and as much again.
+    let n_planes = rows * n_inputs;
+    let in_row = (CHANNEL + 1) * pixel;
+    let packed = (n_planes + 2 * n_outputs) * CHANNEL;
+    let out = packed + rows * in_row;
+    let mut memory = noise(out + (CHANNEL + 16) * out_pixel, 7);
+    memory[packed..out].fill(0.0);
+    for ky in 0..rows {
+        let channels: Vec<usize> = (0..n_inputs).map(|input| (ky * n_inputs + input) * CHANNEL).collect();
+        tiles::pack_row(amx, &mut memory, &channels, packed + ky * in_row, pixel, width + columns - 1);
+    }
+    let step = |step: &tiles::Step| packed + step.ky * in_row + step.kx * pixel + step.first / 2;
+    let inputs: Vec<usize> = weights.steps().iter().map(step).collect();
+    let places = |first: usize| (0..n_outputs).map(|at| (n_planes + first + at) * CHANNEL).collect::<Vec<_>>();
+    let (residual, outputs) = (places(0), places(n_outputs));
+    let activation = Activation::Slope(noise(n_outputs, 11));
+    let before = memory.clone();
+    for target in [tiles::Target::Planar(&outputs), tiles::Target::Packed { place: out, pixel: out_pixel }] {
+        let residual: &[usize] = if matches!(target, tiles::Target::Planar(_)) { &residual } else { &[] };
+        let row = tiles::TileRow { inputs: &inputs, pixel, target, residual, activation: &activation, width };
+        tiles::conv_row(amx, &mut memory, &weights, &row);
+    }
+    for output in 0..n_outputs {
+        for x in 0..width {
+            let mut sum = f64::from(noise(n_outputs, 5)[output]);
+            for tap in 0..n_taps {
+                let (input, ky, kx) = (tap / (rows * columns), tap / columns % rows, tap % columns);
+                let value = before[(ky * n_inputs + input) * CHANNEL + x + kx];
+                sum += rounded(flat[output * n_taps + tap]) * rounded(value);
+            }
+            let slope = |x: f64| if x < 0.0 { x * f64::from(noise(n_outputs, 11)[output]) } else { x };
+            let planar = slope(sum + f64::from(before[residual[output] + x]));
+            let is = f64::from(memory[outputs[output] + x]);
+            assert!((is - planar).abs() < 1e-4, "{n_inputs}->{n_outputs} {width}: {is} {planar}");
+            let pair = memory[out + x * out_pixel + output / 2].to_bits() >> (output % 2 * 16);
+            let is = half::bf16::from_bits(pair as u16).to_f64();
+            assert!((is - slope(sum)).abs() < 0.01 * (0.1 + sum.abs()), "{n_inputs}->{n_outputs} {width}: {is} {sum}");
+        }
+    }
+    let end = out + width * out_pixel;
+    let is_untouched = memory[end..].iter().zip(&before[end..]).all(|(a, b)| a.to_bits() == b.to_bits());
+    assert!(is_untouched, "{n_inputs}->{n_outputs} {width}: beyond the packed row");
+}
+
+#[test]
+fn tiles_give_the_sums_of_rounded_numbers() {
+    let Some(amx) = tiles::Amx::new() else { return println!("skipped: no AMX here") };
+    for (n_inputs, n_outputs, kernel) in
+        [(16, 16, [3, 3]), (16, 4, [3, 3]), (24, 24, [3, 3]), (32, 48, [1, 1]), (40, 17, [2, 4]), (64, 1, [1, 3])]
+    {
+        for width in [1, 15, 16, 17, 31, 33, 48, 63, 64, 65, 100, 130] {
+            check_tiles(amx, n_inputs, n_outputs, kernel, width);
+        }
+    }
+}

@@ -4,7 +4,8 @@ use super::constant::Constant;
 use super::{Lowering, Refused, Value};
 use crate::infer::native::kernel::{Activation, Weights};
 use crate::infer::native::program::{
-    Arithmetic, Border, Channel, Conv, Coordinates, Extent, Function, Group, Node, Op, Pair, Resize, Rounding, Sampling,
+    Arithmetic, Border, Channel, Conv, Coordinates, Extent, Form, Function, Group, Node, Op, Pair, Resize, Rounding,
+    Sampling,
 };
 use crate::model::onnx::proto::{NodeProto, data_type};
 
@@ -136,7 +137,7 @@ impl Lowering {
     /// A node of the size and the channels of its input.
     fn same(&mut self, op: Op, rows: Vec<Channel>) -> Refused<Value> {
         let extent = self.extent(&rows)?;
-        Ok(self.push(Node { op, channels: rows.len(), inputs: rows, extent }))
+        Ok(self.push(Node { op, channels: rows.len(), inputs: rows, extent, form: Form::PLANES }))
     }
 
     fn binary(&mut self, node: &NodeProto, mut rows: Vec<Channel>) -> Refused<Value> {
@@ -157,7 +158,7 @@ impl Lowering {
         }
         rows.extend(other);
         let extent = self.extent(&rows)?;
-        Ok(self.push(Node { op: Op::Binary(operation), inputs: rows, channels, extent }))
+        Ok(self.push(Node { op: Op::Binary(operation), inputs: rows, channels, extent, form: Form::PLANES }))
     }
 
     fn with_constant(&mut self, op: Arithmetic, rows: Vec<Channel>, operand: &Constant, left: bool) -> Refused<Value> {
@@ -220,9 +221,16 @@ impl Lowering {
             before,
             residual: Vec::new(),
             activation: Activation::None,
+            tiles: None,
         };
         let extent = [grown(0), grown(1)];
-        Ok(self.push(Node { op: Op::Conv(Box::new(conv)), inputs: rows, channels: n_outputs, extent }))
+        Ok(self.push(Node {
+            op: Op::Conv(Box::new(conv)),
+            inputs: rows,
+            channels: n_outputs,
+            extent,
+            form: Form::PLANES,
+        }))
     }
 
     fn concat(&mut self, node: &NodeProto) -> Refused<Value> {
@@ -275,7 +283,13 @@ impl Lowering {
             if columns_first { channel * block * block + place } else { place * channels + channel }
         });
         let extent = self.extent(&rows)?.map(|extent| extent.times(block));
-        Ok(self.push(Node { op: Op::Shuffle { block, order: order.collect() }, inputs: rows, channels, extent }))
+        Ok(self.push(Node {
+            op: Op::Shuffle { block, order: order.collect() },
+            inputs: rows,
+            channels,
+            extent,
+            form: Form::PLANES,
+        }))
     }
 
     fn resize(&mut self, node: &NodeProto, rows: Vec<Channel>) -> Refused<Value> {
@@ -323,7 +337,7 @@ impl Lowering {
         }
         let resize = Resize { factor: [rows_factor, columns_factor], sampling, coordinates };
         let extent = [extent[0].times(rows_factor), extent[1].times(columns_factor)];
-        Ok(self.push(Node { op: Op::Resize(resize), channels: rows.len(), inputs: rows, extent }))
+        Ok(self.push(Node { op: Op::Resize(resize), channels: rows.len(), inputs: rows, extent, form: Form::PLANES }))
     }
 
     fn pad(&mut self, node: &NodeProto, rows: Vec<Channel>) -> Refused<Value> {
@@ -332,13 +346,13 @@ impl Lowering {
         let value = self.scalar(node, 2, "value")?.unwrap_or(0.0);
         let mut ends: Pair<Pair<usize>> = [[0; 2]; 2];
         for (at, axis) in axes.iter().map(|axis| axis.rem_euclid(4) as usize).enumerate() {
-            for end in 0..2 {
+            for (end, pads_of_end) in ends.iter_mut().enumerate() {
                 let pad = pads.get(at + end * axes.len()).copied().unwrap_or(-1);
                 let Some(pad) = usize::try_from(pad).ok().filter(|&pad| pad <= 4096 && (axis >= 2 || pad == 0)) else {
                     return Err(format!("pads {pads:?} do not only continue rows and columns"));
                 };
                 if axis >= 2 {
-                    ends[end][axis - 2] = pad;
+                    pads_of_end[axis - 2] = pad;
                 }
             }
         }
@@ -352,7 +366,13 @@ impl Lowering {
         let grown = |extent: Extent, axis: usize| extent.grown((before[axis] + after[axis]) as isize);
         let extent = self.extent(&rows)?;
         let extent = [grown(extent[0], 0), grown(extent[1], 1)];
-        Ok(self.push(Node { op: Op::Pad { before, border }, channels: rows.len(), inputs: rows, extent }))
+        Ok(self.push(Node {
+            op: Op::Pad { before, border },
+            channels: rows.len(),
+            inputs: rows,
+            extent,
+            form: Form::PLANES,
+        }))
     }
 }
 
