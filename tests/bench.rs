@@ -82,7 +82,11 @@ fn a_video_of_ones_own_is_measured_as_it_is() {
     let row = &results["rows"][0];
     assert_eq!((row["name"].as_str(), row["width"].as_u64()), (Some("input"), Some(64)));
     assert!(row["input"].as_str().unwrap().starts_with("a b.mkv, h264"));
-    assert!(row["parts"].as_array().unwrap().iter().all(|it| it["repeats"][0]["frames"] == 9), "{row}");
+    for part in row["parts"].as_array().unwrap() {
+        // Those in workers go over the frames again and again.
+        let once = ["chain", "decode", "encode"].contains(&part["part"].as_str().unwrap());
+        assert!(!once || part["repeats"][0]["frames"] == 9, "{part}");
+    }
 }
 
 #[test]
@@ -94,7 +98,7 @@ fn what_cannot_be_measured_is_said_in_one_line() {
         ("bench --resolutions 4k -i a.mp4", 2, "cannot be used with"),
         ("bench --baseline fancy", 2, "fancy"),
         ("bench --seconds 0", 2, "seconds"),
-        ("bench -m nonsense", 2, "no built-in network"),
+        ("bench -q --resolutions 64x36 -m nonsense", 2, "no built-in network"),
         ("bench -q -i missing.mp4", 4, "missing.mp4"),
         ("bench --compare x.json", 2, "2 values"),
         ("bench --compare x.json missing.json", 4, "no result"),
@@ -149,12 +153,13 @@ fn what_was_tuned_is_used_until_something_else_is_said() {
     kept["settings"] = serde_json::json!({ "workers": 3, "decoder": 1, "encoder": null, "tile": 32, "engine": null });
     kept["gain"] = 1.25.into();
     fs::write(&file, kept.to_string()).unwrap();
-    let plan = |more: &[&str]| {
-        let line = ["a.mkv", "-o", "b.mkv", "-m", "identity", "--preset", "ultrafast", "--dry-run"];
+    let plan_of = |preset: &str, more: &[&str]| {
+        let line = ["a.mkv", "-o", "b.mkv", "-m", "identity", "--preset", preset, "--dry-run"];
         let ran = ran(folder, &[&line[..], more].concat());
         assert_eq!(ran.code, Some(0), "{ran:?}");
         (stdout(&ran), ran.stderr)
     };
+    let plan = |more: &[&str]| plan_of("ultrafast", more);
     let (text, _) = plan(&[]);
     assert!(text.contains("workers 3, decoder threads 1, tiles of 32 (1.25 times"), "{text}");
     assert!(text.contains("decoder 1, workers 3") && text.contains("windows   4 of 32x"), "{text}");
@@ -163,7 +168,7 @@ fn what_was_tuned_is_used_until_something_else_is_said() {
     assert!(text.contains(": decoder threads 1 (1.25") && text.contains("decoder 1, workers 1"), "{text}");
     assert!(text.contains("windows   1 of 64x48"), "{text}");
     // In another situation nothing is known.
-    let (text, _) = plan(&["--preset", "superfast"]);
+    let (text, _) = plan_of("superfast", &[]);
     assert!(!text.contains("tuned  "), "{text}");
 
     let line = ["a.mkv", "-o", "tuned.mkv", "-m", "identity", "--preset", "ultrafast", "-q"];
