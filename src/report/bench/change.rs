@@ -56,12 +56,12 @@ pub fn compare(a: &Results, b: &Results) -> String {
     }
     let _ = writeln!(
         text,
-        "\n{:<10} {:<12} {:>9} {:>9} {:>16} {:<13}  {:>16}",
+        "\n{:<9} {:<11} {:>8} {:>8} {:>15} {:<13}  {:>15}",
         "", "part", "A fps", "B fps", "time B/A", "", "CPU time B/A"
     );
     for row in &b.rows {
         let Some(before) = a.rows.iter().find(|it| (it.width, it.height) == (row.width, row.height)) else {
-            let _ = writeln!(text, "{:<10} is in B only", row.name);
+            let _ = writeln!(text, "{:<9} is in B only", row.name);
             continue;
         };
         for measured in row.parts.iter().filter(|part| !part.repeats.is_empty()) {
@@ -72,7 +72,7 @@ pub fn compare(a: &Results, b: &Results) -> String {
             let fps = |figure: Figure| number(1.0 / figure.median.max(1e-12));
             let _ = writeln!(
                 text,
-                "{:<10} {:<12} {:>9} {:>9} {:>16} {:<13}  {:>16} {}",
+                "{:<9} {:<11} {:>8} {:>8} {:>15} {:<13}  {:>15} {}",
                 row.name,
                 measured.part.name(),
                 fps(old.wall()),
@@ -85,7 +85,7 @@ pub fn compare(a: &Results, b: &Results) -> String {
         }
     }
     for row in a.rows.iter().filter(|row| !b.rows.iter().any(|it| (it.width, it.height) == (row.width, row.height))) {
-        let _ = writeln!(text, "{:<10} is in A only", row.name);
+        let _ = writeln!(text, "{:<9} is in A only", row.name);
     }
     let text: String = text.lines().flat_map(|line| [line.trim_end(), "\n"]).collect();
     text + &chain_sentence(a, b)
@@ -149,6 +149,6 @@ mod tests {
         assert_eq!(text.matches("no difference").count(), 12, "{text}");
         let text = compare(&a, &a.clone());
         assert!(text.ends_with("1080p: no difference beyond 4.4 %\n"), "{text}");
-        assert!(compare(&a, &Results::default()).contains("1080p      is in A only"));
+        assert!(compare(&a, &Results::default()).contains("1080p     is in A only"));
     }
 }

@@ -126,7 +126,7 @@ mod tests {
         let machine = Machine { cpu: "A processor with a name".to_owned(), cores: 2, ..Machine::default() };
         let skipped = Row { name: "8k".to_owned(), skipped: Some("needs 9 GiB".to_owned()), ..Row::default() };
         let mut busy = row();
-        busy.parts[0].repeats[0].others_cpu_seconds = 3.0;
+        busy.parts[0].repeats[0].others_cpu_seconds = 30.0;
         let results = Results { machine, rows: vec![row(), skipped, busy], ..Results::default() };
         let text = table(&results);
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
