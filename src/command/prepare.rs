@@ -118,7 +118,8 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
     let (mut encoding, mut rest) = (None, Rest::default());
     if let Output::File(path) = &config.output {
         let container = Container::of(path);
-        let name = config.encoder.as_deref().unwrap_or_else(|| default_encoder(container, source.format.bit_depth));
+        let default = || default_encoder(container, video.format, (width, height));
+        let name = config.encoder.as_deref().unwrap_or_else(default);
         let wishes = Wishes {
             crf: config.crf,
             preset: config.preset.clone(),

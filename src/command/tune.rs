@@ -81,7 +81,9 @@ pub fn tune(config: &TuneConfig) -> Result<u8> {
 pub fn situation(config: &RunConfig, network: &Network, source: &SourceFacts) -> Situation {
     let encoder = match &config.output {
         Output::File(path) => {
-            let default = || default_encoder(Container::of(path), source.format.bit_depth).to_owned();
+            let scale = network.facts.scale;
+            let size = (source.width * scale, source.height * scale);
+            let default = || default_encoder(Container::of(path), source.format, size).to_owned();
             let name = config.encoder.clone().unwrap_or_else(default);
             let preset = config.preset.as_ref().map_or_else(String::new, |preset| format!(" preset={preset}"));
             format!("{name}{preset}")

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::glob;
 use crate::error::{Error, Kind, Result};
-use crate::report::batch::{List, text_of};
+use crate::report::batch::{List, NAME, text_of};
 
 /// Extensions of containers and of raw streams that FFmpeg reads, in lower case.
 const VIDEOS: &[&str] = &[
@@ -115,7 +115,7 @@ impl Search<'_> {
         for entry in fs::read_dir(path).map_err(failed)? {
             names.push(entry.map_err(failed)?.file_name());
         }
-        names.retain(|name| !glob::is_hidden(name));
+        names.retain(|name| !glob::is_hidden(name) && name != NAME);
         names.sort();
         for name in names {
             let inside = path.join(&name);

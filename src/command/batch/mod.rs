@@ -10,8 +10,8 @@ mod task;
 mod watch;
 mod work;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -65,6 +65,8 @@ pub struct Batch {
     trace: Option<Template>,
     /// Which input each output, below the folder, belongs to.
     claims: HashMap<PathBuf, PathBuf>,
+    /// Where inputs are, none of which may be written.
+    sources: HashSet<PathBuf>,
     tasks: Vec<Task>,
     n_others: usize,
     n_own: usize,
@@ -105,6 +107,7 @@ impl Batch {
             report,
             trace,
             claims,
+            sources: HashSet::new(),
             tasks: Vec::new(),
             n_others: 0,
             n_own: 0,
@@ -122,6 +125,7 @@ impl Batch {
         }
         (batch.n_others, batch.n_own) = (n_others, n_own);
         batch.links = inputs.iter().filter(|input| input.path.is_symlink()).map(|input| input.place.clone()).collect();
+        batch.guard(&inputs);
         batch.tasks = inputs.iter().zip(1..).map(|(input, number)| batch.task(input, number)).collect::<Result<_>>()?;
         // What is wrong with the options is wrong with every file.
         if let Some(first) = batch.tasks.first() {
@@ -191,6 +195,11 @@ impl Batch {
         find(&self.asked.inputs, self.asked.recursive, &Own { place: &self.place, list: &known.list })
     }
 
+    /// Keeps these from being written.
+    fn guard(&mut self, inputs: &[Input]) {
+        self.sources.extend(inputs.iter().map(|input| input.place.clone()));
+    }
+
     /// What is to be done with an input, the so-many-th from 1; refused if its output is another's.
     fn task(&mut self, input: &Input, number: usize) -> Result<Task> {
         let names = Names { input: &input.path, folder: &input.folder, number };
@@ -201,6 +210,14 @@ impl Batch {
             return Err(Error::new(Kind::Usage, message));
         }
         for written in [Some(&output), report.as_ref(), trace.as_ref()].into_iter().flatten() {
+            if self.sources.contains(&self.place.join(written)) {
+                let message = format!(
+                    "{}: its output would replace the input {}; choose another folder, or a --name such as {{stem}}_new.mkv",
+                    input.path.display(),
+                    self.asked.folder.join(written).display()
+                );
+                return Err(Error::new(Kind::Usage, message));
+            }
             match self.claims.entry(written.clone()) {
                 Slot::Occupied(claim) if *claim.get() != input.place => {
                     let message = format!(

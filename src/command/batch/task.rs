@@ -22,6 +22,11 @@ pub struct Task {
 }
 
 impl Task {
+    /// What people know it by, on one line.
+    pub fn name(&self) -> String {
+        self.input.path.to_string_lossy().replace(char::is_control, " ")
+    }
+
     /// The name that its entry in the list has.
     pub fn key(&self) -> String {
         text_of(self.output.as_os_str())

@@ -50,6 +50,7 @@ impl Batch {
                     Vec::new()
                 }
             };
+            self.guard(&inputs);
             let mut still = HashMap::new();
             let mut tasks = Vec::new();
             for input in inputs {

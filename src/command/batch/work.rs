@@ -106,7 +106,7 @@ impl Batch {
                 }
                 Verdict::Refuse(why) => {
                     let error = Error::new(Kind::Usage, why);
-                    tracing::error!("{}: {error}", task.input.path.display());
+                    tracing::error!("{}: {error}", task.name());
                     entry.fail(&error);
                     // Only where nothing else is known of that output.
                     if known.list.get(&entry.output).is_none() {
@@ -137,7 +137,7 @@ impl Batch {
 
     /// Runs a file; what came of it.
     fn attempt(&self, shop: &Shop, task: &Task, is_own: bool, line: usize) -> Entry {
-        let name = task.input.path.display().to_string();
+        let name = task.name();
         let mut entry = task.entry(shop.settings);
         let result = {
             // Warnings say which file they are about.
@@ -156,7 +156,8 @@ impl Batch {
                 entry.error = Some(error.to_string());
             }
             Err(error) => {
-                let error = if error.to_string().contains(&name) { error } else { error.context(name) };
+                let is_named = error.to_string().contains(&*task.input.path.to_string_lossy());
+                let error = if is_named { error } else { error.context(name) };
                 tracing::error!("{error}");
                 entry.fail(&error);
                 // What was there before is still there, and may be replaced by the next call.
@@ -177,7 +178,7 @@ impl Batch {
                 fs::create_dir_all(folder).map_err(failed)?;
             }
         }
-        let part = Part { name: task.input.path.display().to_string(), board: Arc::clone(&shop.board), line };
+        let part = Part { name: task.name(), board: Arc::clone(&shop.board), line };
         let progress = |n_frames| Progress::of_part(config.progress, config.quiet, n_frames, part);
         process(&config, progress)?.ok_or_else(|| Error::new(Kind::Internal, "a file of a batch was only planned"))
     }
