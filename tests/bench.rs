@@ -85,7 +85,8 @@ fn a_video_of_ones_own_is_measured_as_it_is() {
     for part in row["parts"].as_array().unwrap() {
         // Those in workers go over the frames again and again.
         let once = ["chain", "decode", "encode"].contains(&part["part"].as_str().unwrap());
-        assert!(!once || part["repeats"][0]["frames"] == 9, "{part}");
+        // A slow machine takes fewer of them.
+        assert!(!once || (1..=9).contains(&part["repeats"][0]["frames"].as_u64().unwrap()), "{part}");
     }
 }
 

@@ -52,9 +52,12 @@ pub struct Own<'a> {
 }
 
 impl Own<'_> {
-    /// Whether a file is an output of this batch.
+    /// Whether a file is an output of this batch, the beginning of one, or the list itself.
     fn made(&self, place: &Path) -> bool {
-        place.strip_prefix(self.place).is_ok_and(|name| self.list.get(&text_of(name.as_os_str())).is_some())
+        let Ok(name) = place.strip_prefix(self.place) else { return false };
+        let whole =
+            if name.extension() == Some(OsStr::new("part")) { name.with_extension("") } else { name.to_owned() };
+        whole == Path::new(NAME) || self.list.get(&text_of(whole.as_os_str())).is_some()
     }
 }
 
@@ -115,7 +118,7 @@ impl Search<'_> {
         for entry in fs::read_dir(path).map_err(failed)? {
             names.push(entry.map_err(failed)?.file_name());
         }
-        names.retain(|name| !glob::is_hidden(name) && name != NAME);
+        names.retain(|name| !glob::is_hidden(name));
         names.sort();
         for name in names {
             let inside = path.join(&name);
@@ -128,6 +131,7 @@ impl Search<'_> {
             } else if inside.is_file() {
                 match is_video(&name) {
                     true => self.take(&inside, below)?,
+                    false if inside.canonicalize().is_ok_and(|place| self.own.made(&place)) => {}
                     false => self.found.n_others += 1,
                 }
             }
@@ -180,6 +184,9 @@ mod tests {
         // The folder of outputs may be named itself; what the batch made is left alone.
         assert_eq!(search(root, &["out"], false), (words("out/strange.mkv"), 0, 1));
         assert_eq!(search(root, &["x.dat", "none", "*.mp4", "a.mp4"], false), (words("x.dat none a.mp4"), 0, 0));
+        fs::write(root.join("out/own.mkv.part"), "begun").unwrap();
+        fs::write(root.join("out/batch.json"), "the list").unwrap();
+        assert_eq!(search(root, &["out", "out/*"], false), (words("out/strange.mkv"), 0, 4));
         assert_eq!(search(root, &["*.none"], false), (vec![], 0, 0));
     }
 
