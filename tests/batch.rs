@@ -383,7 +383,7 @@ fn programs_hear_which_file_it_is() {
     let root = folder.path();
     clip(&root.join("in/a.y4m"), 2);
     let mut command = vproc(root);
-    command.args("batch in -o out -m identity --encoder ffv1 --progress json -q".split(' '));
+    command.args(["batch", "in", "-o", "out", "-m", "identity", "--progress", "json", "-q"]);
     let said = run(&mut command, LIMIT).stderr;
     let last: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
     assert_eq!((&last["file"], &last["progress"]), (&Value::from("in/a.y4m"), &Value::from("end")), "{said}");
