@@ -1,6 +1,6 @@
 //! vproc runs a neural network over every frame of a video and writes the video back with everything else untouched.
 //!
-//! The rooms, from the ground up: `error` and `time`; `frame`; `av` (FFmpeg), `model` (networks) and `simd` (kernels);
+//! The rooms, from the ground up: `error`, `time` and `meter`; `frame`; `av` (FFmpeg), `model` (networks) and `simd` (kernels);
 //! `source`, `sink`, `infer` (engines), `head` (pictures to tensors and back), `quality` (how alike pictures are),
 //! `plan`; `pipeline` (the chain) and `report`; `command` and `cli`. Imports run down only.
 
@@ -14,6 +14,7 @@ pub mod head;
 pub mod infer;
 pub mod interrupt;
 pub mod measure;
+pub mod meter;
 pub mod model;
 pub mod pipeline;
 pub mod plan;

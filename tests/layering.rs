@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The floors from the ground up. A room may import any room on a lower floor.
 const FLOORS: &[&[&str]] = &[
-    &["error", "time", "interrupt", "sequence"],
+    &["error", "time", "interrupt", "sequence", "meter"],
     &["frame", "tile"],
     &["config"],
     &["av", "model", "simd", "quality"],
@@ -34,18 +34,28 @@ const HOMES: &[(&str, &[&str])] = &[
     ("ort", &["infer"]),
     ("prost", &["model"]),
     ("crossbeam_channel", &["pipeline"]),
+    ("crossbeam_queue", &["frame"]),
     ("memmap2", &["source"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
-    ("image", &["source", "sink"]),
+    ("image", &["source", "sink", "report"]),
+    ("base64", &["report"]),
     ("landlock", &["sandbox"]),
     ("signal_hook", &["interrupt"]),
     ("half", &["model", "head", "simd", "infer"]),
 ];
 
 /// Files that may hold `unsafe`, as folders or files below `src`.
-const UNSAFE: &[&str] = &["av/", "frame/pool.rs", "source/y4m", "infer/ort", "simd/compile.rs"];
+const UNSAFE: &[&str] = &[
+    "av/",
+    "frame/pool.rs",
+    "source/y4m",
+    "infer/ort",
+    "infer/native/kernel/avx",
+    "infer/native/kernel/amx.rs",
+    "simd/compile.rs",
+];
 
 fn sources() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

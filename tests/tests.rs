@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod absurd;
+mod batch;
+mod bench;
 mod cli;
 mod clips;
 mod clobber;
@@ -14,6 +16,7 @@ mod inspect;
 mod layering;
 mod matrix;
 mod names;
+mod native;
 mod networks;
 mod options;
 mod outside;
@@ -22,7 +25,9 @@ mod program;
 mod raw_video;
 mod sandbox;
 mod signals;
+mod skip;
 mod steady;
 mod streams;
 mod support;
+mod verdict;
 mod verifier;

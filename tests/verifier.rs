@@ -7,7 +7,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use vproc::av::{Chapter, Input, InputOptions, MediaKind, Output, OutputStream, Packet, StreamSideData, Writer};
-use vproc::command::run::file_job;
+use vproc::command::prepare::file_job;
 use vproc::config::{self, RunConfig};
 use vproc::measure;
 use vproc::sink::Sink;

@@ -236,21 +236,8 @@ impl Encoder {
 
     /// The stream's parameters, for a muxer.
     pub(super) fn parameters(&self) -> Result<Parameters> {
-        // SAFETY: both are valid; the copy is deep.
-        unsafe {
-            let mut fresh = ffi::avcodec_parameters_alloc();
-            if fresh.is_null() {
-                return Err(Error::new(Kind::Io, "out of memory for stream parameters"));
-            }
-            let code = ffi::avcodec_parameters_from_context(fresh, self.context);
-            let copied = if code < 0 {
-                Err(super::error(Kind::Encode, "the encoder's parameters", code))
-            } else {
-                Parameters::copy_of(fresh)
-            };
-            ffi::avcodec_parameters_free(&mut fresh);
-            copied
-        }
+        // SAFETY: owned by this value, and open.
+        unsafe { Parameters::of_encoder(self.context) }
     }
 
     /// Gives a frame with `pts` in the encoder's time base, or `None` to drain; take packets after each.

@@ -12,6 +12,7 @@ use std::ptr;
 use ffmpeg_next::ffi;
 
 use crate::error::{Error, Kind, Result};
+use crate::meter;
 
 /// Bytes that FFmpeg asks for at a time.
 const BUFFER: usize = 256 * 1024;
@@ -220,7 +221,7 @@ unsafe extern "C" fn read(opaque: *mut c_void, buffer: *mut u8, size: c_int) -> 
     let count = guarded(opaque, |stream| {
         // SAFETY: FFmpeg gives a buffer of `size` writable bytes.
         let buffer = unsafe { std::slice::from_raw_parts_mut(buffer, usize::try_from(size).unwrap_or(0)) };
-        Ok(match stream.file.read(buffer)? {
+        Ok(match meter::waiting(|| stream.file.read(buffer))? {
             0 => i64::from(end_of_file),
             count => count as i64,
         })
@@ -232,7 +233,7 @@ unsafe extern "C" fn write(opaque: *mut c_void, buffer: *mut u8, size: c_int) ->
     let count = guarded(opaque, |stream| {
         // SAFETY: FFmpeg gives a buffer of `size` readable bytes.
         let bytes = unsafe { std::slice::from_raw_parts(buffer.cast_const(), usize::try_from(size).unwrap_or(0)) };
-        stream.file.write(bytes)?;
+        meter::waiting(|| stream.file.write(bytes))?;
         stream.written += bytes.len() as u64;
         Ok(i64::from(size))
     });

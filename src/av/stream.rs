@@ -270,20 +270,36 @@ unsafe impl Send for Parameters {}
 unsafe impl Sync for Parameters {}
 
 impl Parameters {
+    fn empty() -> Result<Self> {
+        // SAFETY: allocates.
+        let parameters = unsafe { ffi::avcodec_parameters_alloc() };
+        if parameters.is_null() {
+            return Err(Error::new(Kind::Io, "out of memory for stream parameters"));
+        }
+        Ok(Parameters(parameters))
+    }
+
     /// # Safety
     /// `source` is valid.
     pub(super) unsafe fn copy_of(source: *const ffi::AVCodecParameters) -> Result<Self> {
-        // SAFETY: allocates; the copy is deep.
-        unsafe {
-            let parameters = ffi::avcodec_parameters_alloc();
-            if parameters.is_null() {
-                return Err(Error::new(Kind::Io, "out of memory for stream parameters"));
-            }
-            let parameters = Parameters(parameters);
-            match ffi::avcodec_parameters_copy(parameters.0, source) {
-                0.. => Ok(parameters),
-                code => Err(super::error(Kind::Input, "copy stream parameters", code)),
-            }
+        let parameters = Parameters::empty()?;
+        // SAFETY: both are valid; the copy is deep.
+        match unsafe { ffi::avcodec_parameters_copy(parameters.0, source) } {
+            0.. => Ok(parameters),
+            code => Err(super::error(Kind::Input, "copy stream parameters", code)),
+        }
+    }
+
+    /// What an open encoder makes.
+    ///
+    /// # Safety
+    /// `context` is valid and open.
+    pub(super) unsafe fn of_encoder(context: *const ffi::AVCodecContext) -> Result<Self> {
+        let parameters = Parameters::empty()?;
+        // SAFETY: both are valid; the copy is deep.
+        match unsafe { ffi::avcodec_parameters_from_context(parameters.0, context) } {
+            0.. => Ok(parameters),
+            code => Err(super::error(Kind::Encode, "the encoder's parameters", code)),
         }
     }
 

@@ -54,21 +54,8 @@ impl Codec {
     }
 
     fn parameters(&self) -> Result<Parameters> {
-        // SAFETY: both are valid; the copy is deep.
-        unsafe {
-            let mut fresh = ffi::avcodec_parameters_alloc();
-            if fresh.is_null() {
-                return Err(Error::new(Kind::Io, "out of memory for stream parameters"));
-            }
-            let code = ffi::avcodec_parameters_from_context(fresh, self.0);
-            let copied = if code < 0 {
-                Err(super::error(Kind::Encode, "the encoder's parameters", code))
-            } else {
-                Parameters::copy_of(fresh)
-            };
-            ffi::avcodec_parameters_free(&mut fresh);
-            copied
-        }
+        // SAFETY: owned by this value, and open.
+        unsafe { Parameters::of_encoder(self.0) }
     }
 }
 

@@ -41,6 +41,13 @@ pub const KEYS: &[Key] = &[
     key("workers", Scope::Anywhere),
     key("memory", Scope::Anywhere),
     key("tile", Scope::Anywhere),
+    key("latency", Scope::Anywhere),
+    key("cpu-affinity", Scope::Anywhere),
+    key("skip", Scope::Anywhere),
+    key("skip-psnr", Scope::Anywhere),
+    key("verify-skip", Scope::Anywhere),
+    key("roi", Scope::Anywhere),
+    key("debug-overlay", Scope::Anywhere),
     key("encoder", Scope::Anywhere),
     key("crf", Scope::Anywhere),
     key("preset", Scope::Anywhere),
@@ -53,6 +60,7 @@ pub const KEYS: &[Key] = &[
     key("dry-run", Scope::CommandLine),
     key("progress", Scope::Anywhere),
     key("report", Scope::Trusted),
+    key("trace", Scope::Trusted),
 ];
 
 const fn key(name: &'static str, scope: Scope) -> Key {

@@ -5,10 +5,13 @@
 //! [`RunConfig::set`], so a value means the same wherever it stands. Nothing here looks at inputs, networks or the
 //! hardware, and nothing here knows how a command line is taken apart.
 
+pub mod batch;
+pub mod bench;
 pub mod choice;
 pub mod keys;
 pub mod layers;
 pub mod output;
+pub mod tuning;
 pub mod value;
 
 use std::collections::BTreeMap;
@@ -16,10 +19,15 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use choice::{Deinterlace, DeviceChoice, EngineChoice, Overwrite, Position, Precision, ProgressMode, Tile};
+pub use batch::{BatchConfig, Names, Template};
+pub use bench::{BenchConfig, Resolution, TuneConfig};
+pub use choice::{
+    Deinterlace, DeviceChoice, EngineChoice, Overwrite, Position, Precision, ProgressMode, Region, SkipMode, Tile,
+};
 pub use keys::{KEYS, Key, Scope};
 pub use layers::{Layers, folders};
 pub use output::Output;
+pub use tuning::Tuning;
 
 use crate::error::{Error, Kind, Result};
 use crate::time::Ratio;
@@ -97,6 +105,20 @@ pub struct RunConfig {
     pub memory: Option<u64>,
     /// How windows are cut.
     pub tile: Tile,
+    /// What is not computed again.
+    pub skip: SkipMode,
+    /// How near is near, in dB.
+    pub skip_psnr: f64,
+    /// So many frames are run in full as well and compared, where near is enough.
+    pub verify_skip: Option<u64>,
+    /// Where the network is wanted; everywhere if empty.
+    pub roi: Vec<Region>,
+    /// The output shows what was computed.
+    pub debug_overlay: bool,
+    /// The time that a frame may be under way, in seconds of the video.
+    pub latency: Option<f64>,
+    /// The processors that the process may use, by number, rising.
+    pub cpu_affinity: Option<Vec<usize>>,
     /// The encoder by FFmpeg's name.
     pub encoder: Option<String>,
     /// The encoder's constant rate factor, in its own scale, 0 or more.
@@ -121,6 +143,12 @@ pub struct RunConfig {
     pub progress: ProgressMode,
     /// Where the report goes.
     pub report: Option<PathBuf>,
+    /// Where the trace goes.
+    pub trace: Option<PathBuf>,
+    /// What was found to be fast, for what nobody said.
+    pub tuning: Option<Tuning>,
+    /// When that was found, and what it brought, for people.
+    pub tuning_note: Option<String>,
     /// What a person should hear about the configuration itself.
     pub warnings: Vec<String>,
     /// What was said, by names of [`KEYS`]; what is missing is built in.
@@ -148,6 +176,13 @@ impl Default for RunConfig {
             workers: None,
             memory: None,
             tile: Tile::Auto,
+            skip: SkipMode::Exact,
+            skip_psnr: 50.0,
+            verify_skip: None,
+            roi: Vec::new(),
+            debug_overlay: false,
+            latency: None,
+            cpu_affinity: None,
             encoder: None,
             crf: None,
             preset: None,
@@ -160,6 +195,9 @@ impl Default for RunConfig {
             dry_run: false,
             progress: ProgressMode::Auto,
             report: None,
+            trace: None,
+            tuning: None,
+            tuning_note: None,
             warnings: Vec::new(),
             said: BTreeMap::new(),
         }
@@ -172,9 +210,23 @@ impl RunConfig {
         self.said.get(name).map(|said| said.origin.clone()).unwrap_or_default()
     }
 
+    /// The pictures that the region of interest is read from.
+    pub fn masks(&self) -> impl Iterator<Item = &Path> {
+        self.roi.iter().filter_map(|region| match region {
+            Region::Mask(path) => Some(path.as_path()),
+            Region::Area(_) => None,
+        })
+    }
+
     /// Everything that was said, in the order of [`KEYS`].
     pub fn in_order(&self) -> impl Iterator<Item = (&'static str, &Said)> {
         KEYS.iter().filter_map(|key| Some((key.name, self.said.get(key.name)?)))
+    }
+
+    /// The report is to be a page for people.
+    pub fn wants_page(&self) -> bool {
+        let extension = self.report.as_deref().and_then(Path::extension);
+        extension.is_some_and(|extension| extension.eq_ignore_ascii_case("html"))
     }
 
     /// Takes the value of one name, which replaces what weaker layers said; an empty list changes nothing.
@@ -205,10 +257,12 @@ impl RunConfig {
             "model" => self.model = raw.to_owned(),
             "model-config" => self.model_config = Some(raw.into()),
             "report" => self.report = Some(raw.into()),
+            "trace" => self.trace = Some(raw.into()),
             "encoder" => self.encoder = owned()?,
             "preset" => self.preset = owned()?,
             "pix-fmt" => self.pix_fmt = owned()?,
             "protocol" => self.protocols = each(all, |text| Ok(text.split(',').map(str::to_owned).collect()))?,
+            "roi" => self.roi = each(all, |text| Ok(vec![value::region(text)?]))?,
             "encoder-opt" => self.encoder_options = each(all, value::encoder_options)?,
             _ => self.take_text(name, value::text(raw)?)?,
         }
@@ -233,6 +287,12 @@ impl RunConfig {
             "workers" => self.workers = Some(value::count(text)?),
             "memory" => self.memory = Some(value::size(text)?),
             "tile" => self.tile = value::tile(text)?,
+            "latency" => self.latency = Some(value::seconds(text)?),
+            "cpu-affinity" => self.cpu_affinity = Some(value::processors(text)?),
+            "skip" => self.skip = SkipMode::parse(text)?,
+            "skip-psnr" => self.skip_psnr = value::number(text)?,
+            "verify-skip" => self.verify_skip = Some(value::whole(text, 1)?),
+            "debug-overlay" => self.debug_overlay = value::switch(text)?,
             "crf" => self.crf = Some(value::number(text)?),
             "overwrite" if text == "never" => self.overwrite = Overwrite::Never,
             "overwrite" => self.overwrite = if value::switch(text)? { Overwrite::Yes } else { Overwrite::Refuse },
@@ -267,6 +327,23 @@ impl RunConfig {
             return usage(format!("--end {end} is not after --start {start}, so no frame is left"));
         }
         Ok(())
+    }
+
+    /// Nobody named the engine, and the network is a stranger's: which is the fastest has to be tried.
+    pub fn tries_engines(&self) -> bool {
+        self.engine == EngineChoice::Auto && self.model_file().is_some()
+    }
+
+    /// The same with `tuning` for all that nobody said.
+    #[must_use]
+    pub fn tuned(&self, tuning: Tuning) -> RunConfig {
+        let tuning = tuning.where_unsaid(self);
+        RunConfig {
+            tile: tuning.tile.map_or(self.tile, Tile::Size),
+            engine: tuning.engine.as_deref().and_then(|name| EngineChoice::parse(name).ok()).unwrap_or(self.engine),
+            tuning: Some(tuning),
+            ..self.clone()
+        }
     }
 
     /// The network's file; `None` when it is meant to be a built-in one.

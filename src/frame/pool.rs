@@ -5,7 +5,9 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use crossbeam_queue::ArrayQueue;
 
 use super::{Picture, PixelFormat, PlaneMemory, PlaneMut};
 use crate::error::{Error, Kind, Result};
@@ -61,10 +63,20 @@ impl std::ops::DerefMut for AlignedBytes {
     }
 }
 
-/// A pool of pictures of any size; cheap to clone, clones share it.
-#[derive(Clone, Default)]
+/// Slabs that a pool keeps at most; more than an encoder holds back.
+const MAX_FREE: usize = 128;
+
+/// A pool of pictures of any size; cheap to clone, clones share it. Nobody waits for anybody: slabs go through a
+/// lock-free queue.
+#[derive(Clone)]
 pub struct Pool {
-    free: Arc<Mutex<Vec<AlignedBytes>>>,
+    free: Arc<ArrayQueue<AlignedBytes>>,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Pool { free: Arc::new(ArrayQueue::new(MAX_FREE)) }
+    }
 }
 
 impl Pool {
@@ -100,9 +112,12 @@ impl Pool {
 
     /// A free slab of exactly this length, else a new one; slabs of other lengths (before a size change) are freed.
     fn take(&self, length: usize) -> AlignedBytes {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        free.retain(|slab| slab.len() == length);
-        free.pop().unwrap_or_else(|| AlignedBytes::new(length))
+        while let Some(slab) = self.free.pop() {
+            if slab.len() == length {
+                return slab;
+            }
+        }
+        AlignedBytes::new(length)
     }
 }
 
@@ -111,7 +126,7 @@ struct Slab {
     bytes: Option<AlignedBytes>,
     /// Where each plane starts, and where the last one ends.
     offsets: [usize; 5],
-    free: Arc<Mutex<Vec<AlignedBytes>>>,
+    free: Arc<ArrayQueue<AlignedBytes>>,
 }
 
 impl Slab {
@@ -129,7 +144,8 @@ impl PlaneMemory for Slab {
 impl Drop for Slab {
     fn drop(&mut self) {
         if let Some(bytes) = self.bytes.take() {
-            self.free.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+            // One too many is freed.
+            drop(self.free.push(bytes));
         }
     }
 }

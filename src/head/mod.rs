@@ -4,4 +4,5 @@
 //! no buffers of its own, and can be shared; scratch memory is the caller's. A head runs no network.
 
 pub mod image;
+pub mod preview;
 mod tensor_row;

@@ -7,22 +7,53 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::board::Board;
 use crate::config::ProgressMode;
 
-/// Whether the terminal's current line is ours, so that whoever writes next clears it first.
-static LINE_OPEN: AtomicBool = AtomicBool::new(false);
+/// How many of the terminal's last lines are ours, so that whoever writes next clears them first.
+static LINES_OPEN: AtomicUsize = AtomicUsize::new(0);
 
 /// How far the "fps now" looks back.
 const RECENT: Duration = Duration::from_secs(5);
 
-/// Clears the progress line, if one stands on the terminal.
+/// Clears the progress lines, if any stand on the terminal.
 pub fn clear() {
-    if LINE_OPEN.swap(false, Ordering::Relaxed) {
-        let _ = io::stderr().write_all(b"\r\x1b[K");
+    // Locked first: who has cleared may write before the lines come back.
+    let mut stderr = io::stderr().lock();
+    let n_open = LINES_OPEN.swap(0, Ordering::Relaxed);
+    if n_open > 0 {
+        let _ = stderr.write_all(format!("{}\x1b[J", to_the_first_of(n_open)).as_bytes());
     }
+}
+
+/// Puts `text` in the place of the terminal's current line.
+pub fn rewrite(text: &str) {
+    rewrite_lines(&[text]);
+}
+
+/// Puts these lines, one at least, in the place of those that stand there; each is cut to the terminal's width.
+pub fn rewrite_lines(lines: &[&str]) {
+    let mut stderr = io::stderr().lock();
+    let width = rustix::termios::tcgetwinsize(&stderr).map_or(80, |size| usize::from(size.ws_col));
+    // One column less, so that no terminal wraps; a width of 0 means that it does not know.
+    let width = if width == 0 { 79 } else { width - 1 };
+    let mut text = to_the_first_of(LINES_OPEN.swap(lines.len(), Ordering::Relaxed));
+    for (index, line) in lines.iter().enumerate() {
+        text.push_str(if index > 0 { "\n" } else { "" });
+        text.extend(line.chars().take(width).map(|c| if c.is_control() { ' ' } else { c }));
+        text.push_str("\x1b[K");
+    }
+    text.push_str("\x1b[J");
+    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+}
+
+/// Moves the cursor to the beginning of the first of so many lines, the last of which it stands on.
+fn to_the_first_of(n_lines: usize) -> String {
+    format!("\r{}", "\x1b[1A".repeat(n_lines.saturating_sub(1)))
 }
 
 /// How it is told.
@@ -39,6 +70,16 @@ enum Style {
 }
 
 impl Style {
+    fn new(mode: ProgressMode, quiet: bool) -> Self {
+        match mode {
+            ProgressMode::Json => Style::Json,
+            ProgressMode::None => Style::None,
+            ProgressMode::Auto if quiet => Style::None,
+            ProgressMode::Auto if io::stderr().is_terminal() && !is_dumb() => Style::Rewritten,
+            ProgressMode::Auto => Style::Plain,
+        }
+    }
+
     fn period(self) -> Duration {
         match self {
             Style::Rewritten => Duration::from_millis(200),
@@ -47,6 +88,11 @@ impl Style {
             Style::None => Duration::MAX,
         }
     }
+}
+
+/// Whether lines are rewritten on a terminal.
+pub fn is_rewritten(mode: ProgressMode, quiet: bool) -> bool {
+    Style::new(mode, quiet) == Style::Rewritten
 }
 
 /// A count of frames at a time since the start.
@@ -68,19 +114,32 @@ pub struct Progress {
     n_frames: u64,
     seconds: f64,
     total_size: Option<u64>,
+    /// The run is one of several.
+    part: Option<Part>,
+}
+
+/// Which of several runs this is.
+#[derive(Debug)]
+pub struct Part {
+    /// Its name for people.
+    pub name: String,
+    /// Where lines stand together on a terminal.
+    pub board: Arc<Board>,
+    /// Its line there.
+    pub line: usize,
 }
 
 impl Progress {
     /// Progress towards `n_expected` frames, where that is known, from now on.
     pub fn new(mode: ProgressMode, quiet: bool, n_expected: Option<u64>) -> Self {
-        let style = match mode {
-            ProgressMode::Json => Style::Json,
-            ProgressMode::None => Style::None,
-            ProgressMode::Auto if quiet => Style::None,
-            ProgressMode::Auto if io::stderr().is_terminal() && !is_dumb() => Style::Rewritten,
-            ProgressMode::Auto => Style::Plain,
-        };
-        Progress::with_style(style, n_expected)
+        Progress::with_style(Style::new(mode, quiet), n_expected)
+    }
+
+    /// The progress of one of several runs: its line has its place on the board, and names it elsewhere.
+    pub fn of_part(mode: ProgressMode, quiet: bool, n_expected: Option<u64>, part: Part) -> Self {
+        let mut progress = Progress::new(mode, quiet, n_expected);
+        progress.part = Some(part);
+        progress
     }
 
     fn with_style(style: Style, n_expected: Option<u64>) -> Self {
@@ -93,6 +152,7 @@ impl Progress {
             n_frames: 0,
             seconds: 0.0,
             total_size: None,
+            part: None,
         }
     }
 
@@ -116,7 +176,7 @@ impl Progress {
                 let text = self.json(self.begun.elapsed(), "end");
                 self.say(&text);
             }
-            _ => clear(),
+            _ => self.put_away(),
         }
     }
 
@@ -180,27 +240,33 @@ impl Progress {
         if let Some(bytes) = self.total_size {
             object["total_size"] = bytes.into();
         }
+        if let Some(part) = &self.part {
+            object["file"] = part.name.as_str().into();
+        }
         object.to_string()
     }
 
     fn say(&self, text: &str) {
-        let mut stderr = io::stderr().lock();
-        let _ = if self.style == Style::Rewritten {
-            let width = rustix::termios::tcgetwinsize(&stderr).map_or(80, |size| usize::from(size.ws_col));
-            // One column less, so that no terminal wraps; a width of 0 means that it does not know.
-            let width = if width == 0 { 79 } else { width - 1 };
-            let text: String = text.chars().take(width).collect();
-            LINE_OPEN.store(true, Ordering::Relaxed);
-            write!(stderr, "\r{text}\x1b[K").and_then(|()| stderr.flush())
-        } else {
-            writeln!(stderr, "{text}")
+        let _ = match (self.style, &self.part) {
+            (Style::Rewritten, None) => return rewrite(text),
+            (Style::Rewritten, Some(part)) => return part.board.put(part.line, format!("{text}  {}", part.name)),
+            (Style::Plain, Some(part)) => writeln!(io::stderr(), "{}: {text}", part.name),
+            _ => writeln!(io::stderr(), "{text}"),
         };
+    }
+
+    /// Takes the line away.
+    fn put_away(&self) {
+        match &self.part {
+            None => clear(),
+            Some(part) => part.board.take(part.line),
+        }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        clear();
+        self.put_away();
     }
 }
 

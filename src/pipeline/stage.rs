@@ -1,50 +1,22 @@
-//! All threads and channels of the chain: one thread that takes frames, workers that process them, and the caller's
-//! own thread that receives the results in order.
+//! All threads and channels of the chain: one thread that takes items, workers that do the jobs they consist of, the
+//! caller's own thread that puts the items away in order, and one that looks now and then how full the queues are.
 //!
-//! Order is kept by an order queue: each item goes into it together with the one-shot reply that its worker will
-//! fill, so no results are sorted. The queue's length, the window, bounds how many items are under way. Nothing says
-//! stop: a closed channel does. Every thread is joined before [`ordered`] returns.
+//! An item needs any number of jobs, also none. Order is kept by an order queue: each item goes into it together with
+//! the channel that its workers will fill, so no results are sorted. Jobs wait on a [`Waiting`], where those of several
+//! items may be joined into a batch. The window bounds how many items are under way: an item is taken only when there
+//! is room, and makes room when it has been put away. Nothing says stop: a closed channel or queue does. Every thread
+//! is joined before [`ordered`] returns.
 
-use std::sync::Mutex;
-use std::thread;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
+use super::track::{Activity, Track};
+use super::waiting::Waiting;
 use crate::error::{Error, Kind, Result};
-
-/// What a stage did with its time.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Clock {
-    /// Working.
-    pub busy: Duration,
-    /// Waiting for something to work on.
-    pub starved: Duration,
-    /// Waiting for somebody to take its result.
-    pub blocked: Duration,
-    /// Items worked on.
-    pub items: u64,
-}
-
-impl Clock {
-    fn add(&mut self, other: Clock) {
-        self.busy += other.busy;
-        self.starved += other.starved;
-        self.blocked += other.blocked;
-        self.items += other.items;
-    }
-}
-
-/// The clocks of the three kinds of stages.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Clocks {
-    /// The thread that takes items from the source.
-    pub take: Clock,
-    /// All workers together.
-    pub work: Clock,
-    /// The thread that puts results away.
-    pub put: Clock,
-}
 
 /// How many of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,243 +27,351 @@ pub struct Width {
     pub window: usize,
 }
 
-/// An item on its way to a worker, with where the result goes.
-struct Job<A, B> {
+/// What every thread did, once all have ended.
+#[derive(Debug)]
+pub struct Tracks {
+    /// The thread that takes items from the source; absent if it could not be started.
+    pub take: Option<Track>,
+    /// The workers.
+    pub work: Vec<Track>,
+    /// The thread that puts results away: the caller's.
+    pub put: Track,
+}
+
+/// Items by how far they are, at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depths {
+    /// Put away.
+    pub put: u64,
+    /// Taken, and no worker has begun.
+    pub waiting: u64,
+    /// With a worker.
+    pub working: u64,
+    /// Finished by a worker, and not put away.
+    pub finished: u64,
+}
+
+/// How far items are; each is counted by one thread and read by another.
+#[derive(Default)]
+struct Counters {
+    taken: AtomicU64,
+    begun: AtomicU64,
+    finished: AtomicU64,
+    put: AtomicU64,
+}
+
+impl Counters {
+    fn depths(&self) -> Depths {
+        // From the end to the beginning, so that no difference is negative.
+        let put = self.put.load(Ordering::Relaxed);
+        let finished = self.finished.load(Ordering::Relaxed).max(put);
+        let begun = self.begun.load(Ordering::Relaxed).max(finished);
+        let taken = self.taken.load(Ordering::Relaxed).max(begun);
+        Depths { put, waiting: taken - begun, working: begun - finished, finished: finished - put }
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How the threads are watched.
+pub struct Watch<'a> {
+    /// When the chain began.
+    pub origin: Instant,
+    /// Every span is kept.
+    pub traced: bool,
+    /// Time between two looks at the queues.
+    pub period: Duration,
+    /// What is done with a look, on a thread of its own: once at the beginning, then every period, and at the end.
+    pub look: Option<&'a mut (dyn FnMut(Depths) + Send)>,
+}
+
+impl Watch<'_> {
+    /// Nobody looks.
+    pub fn none() -> Self {
+        Watch { origin: Instant::now(), traced: false, period: Duration::MAX, look: None }
+    }
+}
+
+/// An item with the jobs it needs.
+pub struct Order<T, J> {
+    /// What is put away, with the results of the jobs.
+    pub item: T,
+    /// What workers do for it.
+    pub jobs: Vec<J>,
+}
+
+/// The result of a job, by its index among those of its item.
+type Reply<R> = (usize, Result<R>);
+
+/// A job on its way to a worker, with where the result goes.
+struct Job<J, R> {
+    job: J,
+    /// Its index among those of its item.
+    index: usize,
+    item: Arc<Progress>,
+    reply: Sender<Reply<R>>,
+}
+
+/// How far the jobs of an item are.
+struct Progress {
     /// 0.. no holes, but workers take them in any order.
-    item: A,
-    reply: Sender<Result<B>>,
+    number: u64,
+    is_begun: AtomicBool,
+    left: AtomicUsize,
 }
 
-/// Runs `take` on a thread of its own until it gives `None`, `work` on `width.workers` threads, each with its own
-/// state from `worker`, and `put` here, in the order of `take`. The first error in that order ends it all.
-pub fn ordered<A: Send, B: Send, S>(
+/// An item in its place, with where the results of its jobs come from.
+struct Place<T, R> {
+    item: Result<T>,
+    n_jobs: usize,
+    replies: Receiver<Reply<R>>,
+}
+
+/// What is done by whom.
+pub struct Hands<Take, Joins, Start, Work, Put> {
+    /// Takes the next item, on a thread of its own, until it gives `None`. What it does not lap itself counts as
+    /// [`Activity::Decode`].
+    pub take: Take,
+    /// Whether a job may join a batch of waiting ones.
+    pub joins: Joins,
+    /// Makes what a worker owns, on its thread.
+    pub start: Start,
+    /// Does the jobs of a batch, on a worker's thread, and gives a result for each, or an error for the first if it
+    /// failed as a whole. What it does not lap itself counts as [`Activity::Network`].
+    pub work: Work,
+    /// Puts an item away, here, in the order of `take`, with the results of its jobs in their order. What it does not
+    /// lap itself counts as [`Activity::Encode`].
+    pub put: Put,
+}
+
+/// Runs a chain until there are no more items. The first error in their order ends it all.
+pub fn ordered<T, J, R, S, Take, Joins, Start, Work, Put>(
     width: Width,
-    take: impl FnMut() -> Result<Option<A>> + Send,
-    worker: impl Fn() -> Result<S> + Sync,
-    work: impl Fn(&mut S, A) -> Result<B> + Sync,
-    put: impl FnMut(B) -> Result<()>,
-) -> (Result<()>, Clocks) {
-    let shared = Mutex::new(Clocks::default());
-    let (worker, work) = (&worker, &work);
-    let result = thread::scope(|scope| {
-        // The queue of replies is the window; the queue of jobs is never longer, so it needs no bound of its own.
-        let (replies_in, replies_out) = bounded::<Receiver<Result<B>>>(width.window.max(1));
-        let (jobs_in, jobs_out) = bounded::<Job<A, B>>(width.window.max(1));
+    watch: Watch,
+    hands: Hands<Take, Joins, Start, Work, Put>,
+) -> (Result<()>, Tracks)
+where
+    T: Send,
+    J: Send,
+    R: Send,
+    Take: FnMut(&mut Track) -> Result<Option<Order<T, J>>> + Send,
+    Joins: Fn(&[&J], &J) -> bool + Send,
+    Start: Fn() -> Result<S> + Sync,
+    Work: Fn(&mut S, &mut Track, Vec<J>) -> Vec<Result<R>> + Sync,
+    Put: FnMut(&mut Track, T, Vec<R>) -> Result<()>,
+{
+    let Watch { origin, traced, period, look } = watch;
+    let Hands { take, joins, start, work, put } = hands;
+    let (worker, work) = (&start, &work);
+    let counters = &Counters::default();
+    let waiting = &Waiting::new(width.workers.max(1));
+    thread::scope(|scope| {
+        // One place for each item under way; the order queue is never longer, so it needs no bound of its own.
+        let (room_in, room_out) = bounded::<()>(width.window.max(1));
+        let (places_in, places_out) = bounded::<Place<T, R>>(width.window.max(1) + 1);
         let spawn = |name: String| thread::Builder::new().name(name);
-        let failed = |error| Error::io("start a thread", error);
-        for number in 0..width.workers.max(1) {
-            let jobs = jobs_out.clone();
-            let clocks = &shared;
-            spawn(format!("work-{number}"))
-                .spawn_scoped(scope, move || {
-                    let clock = serve(&jobs, worker, work);
-                    lock(clocks).work.add(clock);
-                })
-                .map_err(failed)?;
+        let track = move |name: String| Track::begin(name, origin, traced);
+        let start = || -> std::io::Result<_> {
+            let mut workers = Vec::new();
+            for number in 0..width.workers.max(1) {
+                let name = format!("work-{number}");
+                workers.push(
+                    spawn(name.clone())
+                        .spawn_scoped(scope, move || serve(track(name), waiting, counters, worker, work))?,
+                );
+            }
+            let feeder = spawn("decode".to_owned()).spawn_scoped(scope, move || {
+                // Also when it panics, so that nobody waits for it.
+                let _closed = Closing(waiting);
+                feed(track("decode".to_owned()), take, joins, counters, &room_in, &places_in, waiting)
+            })?;
+            // Holds nothing that is sent through: its end is the end of the watch.
+            let (done, is_done) = bounded::<()>(0);
+            if let Some(look) = look {
+                spawn("watch".to_owned()).spawn_scoped(scope, move || observe(counters, period, &is_done, look))?;
+            }
+            Ok((workers, feeder, done))
+        };
+        let started = start();
+        let begun = track("encode".to_owned());
+        let (workers, feeder, done) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                waiting.abandon();
+                let tracks = Tracks { take: None, work: Vec::new(), put: begun.end() };
+                return (Err(Error::io("start a thread", error)), tracks);
+            }
+        };
+        let (result, put) = collect(begun, &places_out, &room_out, counters, put);
+        // What is still on its way finds nobody listening, and the threads end.
+        drop((places_out, room_out));
+        if result.is_err() {
+            waiting.abandon();
         }
-        drop(jobs_out);
-        let clocks = &shared;
-        spawn("take".to_owned())
-            .spawn_scoped(scope, move || {
-                let clock = feed(take, &replies_in, &jobs_in);
-                lock(clocks).take = clock;
-            })
-            .map_err(failed)?;
-        let (result, clock) = collect(&replies_out, put);
-        lock(&shared).put = clock;
-        result
-    });
-    let clocks = *lock(&shared);
-    (result, clocks)
+        let take = Some(join(feeder));
+        let work = workers.into_iter().map(join).collect();
+        drop(done);
+        (result, Tracks { take, work, put })
+    })
 }
 
-fn lock(clocks: &Mutex<Clocks>) -> std::sync::MutexGuard<'_, Clocks> {
-    clocks.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+/// Closes a waiting when it goes.
+struct Closing<'a, J>(&'a Waiting<J>);
+
+impl<J> Drop for Closing<'_, J> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// The end of a thread; its panic goes on here.
+fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// The watching thread.
+fn observe(counters: &Counters, period: Duration, done: &Receiver<()>, look: &mut (dyn FnMut(Depths) + Send)) {
+    loop {
+        look(counters.depths());
+        if done.recv_timeout(period) != Err(RecvTimeoutError::Timeout) {
+            return look(counters.depths());
+        }
+    }
 }
 
 /// The taking thread: every item, or the error that ends them, gets its place in the order.
-fn feed<A, B>(
-    mut take: impl FnMut() -> Result<Option<A>>,
-    replies: &Sender<Receiver<Result<B>>>,
-    jobs: &Sender<Job<A, B>>,
-) -> Clock {
-    let mut clock = Clock::default();
+fn feed<T, J, R>(
+    mut track: Track,
+    mut take: impl FnMut(&mut Track) -> Result<Option<Order<T, J>>>,
+    joins: impl Fn(&[&J], &J) -> bool,
+    counters: &Counters,
+    room: &Sender<()>,
+    places: &Sender<Place<T, R>>,
+    waiting: &Waiting<Job<J, R>>,
+) -> Track {
+    let joins =
+        |batch: &[Job<J, R>], job: &Job<J, R>| joins(&batch.iter().map(|job| &job.job).collect::<Vec<_>>(), &job.job);
     loop {
-        let begun = Instant::now();
-        let taken = take();
-        let worked = Instant::now();
-        clock.busy += worked - begun;
-        let (reply, answer) = bounded(1);
-        let is_last = match taken {
-            Ok(None) => return clock,
-            Ok(Some(item)) => {
-                clock.items += 1;
-                replies.send(answer).is_err() || jobs.send(Job { item, reply }).is_err()
-            }
-            Err(error) => {
-                // The reply has room for one, so this cannot block; nobody listening means that the run has ended.
-                let _ = reply.send(Err(error));
-                let _ = replies.send(answer);
-                true
-            }
+        let number = track.items;
+        let is_wanted = room.send(()).is_ok();
+        track.lap(Activity::Blocked, number);
+        if !is_wanted {
+            return track.end();
+        }
+        let taken = take(&mut track);
+        track.lap(Activity::Decode, number);
+        let (item, jobs) = match taken {
+            Ok(None) => return track.end(),
+            Ok(Some(Order { item, jobs })) => (Ok(item), jobs),
+            Err(error) => (Err(error), Vec::new()),
         };
-        clock.blocked += worked.elapsed();
-        if is_last {
-            return clock;
+        let is_last = item.is_err();
+        let n_jobs = jobs.len();
+        let (reply, replies) = bounded(n_jobs);
+        if !is_last {
+            track.items += 1;
+            count(&counters.taken);
+            if n_jobs == 0 {
+                count(&counters.begun);
+                count(&counters.finished);
+            }
+        }
+        // There is room; nobody listening means that the run has ended.
+        if places.send(Place { item, n_jobs, replies }).is_err() || is_last {
+            return track.end();
+        }
+        let item = Arc::new(Progress { number, is_begun: AtomicBool::new(false), left: AtomicUsize::new(n_jobs) });
+        for (index, job) in jobs.into_iter().enumerate() {
+            waiting.add(Job { job, index, item: Arc::clone(&item), reply: reply.clone() }, joins);
         }
     }
 }
 
-/// A worker thread. If its state cannot be made, every job it takes fails with the reason.
-fn serve<A, B, S>(
-    jobs: &Receiver<Job<A, B>>,
+/// A worker thread. If its state cannot be made, every batch it takes fails with the reason.
+fn serve<J, R, S>(
+    mut track: Track,
+    waiting: &Waiting<Job<J, R>>,
+    counters: &Counters,
     worker: &(impl Fn() -> Result<S> + Sync),
-    work: &(impl Fn(&mut S, A) -> Result<B> + Sync),
-) -> Clock {
-    let mut clock = Clock::default();
-    let begun = Instant::now();
+    work: &(impl Fn(&mut S, &mut Track, Vec<J>) -> Vec<Result<R>> + Sync),
+) -> Track {
     let mut state = worker();
-    let mut idle_since = Instant::now();
-    clock.busy += idle_since - begun;
-    while let Ok(Job { item, reply }) = jobs.recv() {
-        let begun = Instant::now();
-        clock.starved += begun - idle_since;
-        let result = match &mut state {
-            Ok(state) => work(state, item),
-            Err(error) => Err(std::mem::replace(error, Error::new(Kind::Internal, "the worker did not start"))),
+    track.lap(Activity::Start, 0);
+    while let Some(batch) = waiting.take() {
+        let number = batch.first().map_or(0, |job| job.item.number);
+        track.lap(Activity::Starved, number);
+        let mut jobs = Vec::with_capacity(batch.len());
+        let mut owners = Vec::with_capacity(batch.len());
+        for Job { job, index, item, reply } in batch {
+            if !item.is_begun.swap(true, Ordering::Relaxed) {
+                count(&counters.begun);
+            }
+            jobs.push(job);
+            owners.push((index, item, reply));
+        }
+        let results = match &mut state {
+            Ok(state) => work(state, &mut track, jobs),
+            Err(error) => vec![Err(std::mem::replace(error, Error::new(Kind::Internal, "the worker did not start")))],
         };
-        idle_since = Instant::now();
-        clock.busy += idle_since - begun;
-        clock.items += 1;
-        // The reply has room for one; nobody listening means that the run has ended.
-        let _ = reply.send(result);
-    }
-    clock.starved += idle_since.elapsed();
-    clock
-}
-
-/// The caller's thread: results in order, until there are no more or one is an error.
-fn collect<B>(replies: &Receiver<Receiver<Result<B>>>, mut put: impl FnMut(B) -> Result<()>) -> (Result<()>, Clock) {
-    let mut clock = Clock::default();
-    loop {
-        let idle_since = Instant::now();
-        let Ok(reply) = replies.recv() else {
-            clock.starved += idle_since.elapsed();
-            return (Ok(()), clock);
-        };
-        let result = reply.recv();
-        let begun = Instant::now();
-        clock.starved += begun - idle_since;
-        let outcome = match result {
-            Ok(Ok(item)) => put(item),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(Error::new(Kind::Internal, "a worker ended without an answer")),
-        };
-        clock.busy += begun.elapsed();
-        clock.items += 1;
-        if outcome.is_err() {
-            return (outcome, clock);
+        track.lap(Activity::Network, number);
+        track.items += 1;
+        for (_, item, _) in &owners {
+            if item.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+                count(&counters.finished);
+            }
+        }
+        let mut results = results.into_iter();
+        for (index, _, reply) in owners {
+            let failed = || Err(Error::new(Kind::Internal, "a job failed with others of its batch"));
+            // There is room for all; nobody listening means that the run has ended.
+            let _ = reply.send((index, results.next().unwrap_or_else(failed)));
         }
     }
+    track.lap(Activity::Starved, 0);
+    track.end()
+}
+
+/// The caller's thread: items in order, until there are no more or one is an error.
+fn collect<T, R>(
+    mut track: Track,
+    places: &Receiver<Place<T, R>>,
+    room: &Receiver<()>,
+    counters: &Counters,
+    mut put: impl FnMut(&mut Track, T, Vec<R>) -> Result<()>,
+) -> (Result<()>, Track) {
+    loop {
+        let number = track.items;
+        let Ok(place) = places.recv() else {
+            track.lap(Activity::Starved, number);
+            return (Ok(()), track.end());
+        };
+        let finished = finish(place);
+        track.lap(Activity::Starved, number);
+        let outcome = finished.and_then(|(item, results)| put(&mut track, item, results));
+        track.lap(Activity::Encode, number);
+        track.items += 1;
+        count(&counters.put);
+        // Its own place is there to be given back.
+        let _ = room.try_recv();
+        if outcome.is_err() {
+            return (outcome, track.end());
+        }
+    }
+}
+
+/// Waits for all jobs of an item.
+fn finish<T, R>(place: Place<T, R>) -> Result<(T, Vec<R>)> {
+    let item = place.item?;
+    let mut results: Vec<Option<R>> = (0..place.n_jobs).map(|_| None).collect();
+    let lost = || Error::new(Kind::Internal, "a worker ended without an answer");
+    for _ in 0..place.n_jobs {
+        let (index, result) = place.replies.recv().map_err(|_| lost())?;
+        results[index] = Some(result?);
+    }
+    Ok((item, results.into_iter().collect::<Option<_>>().ok_or_else(lost)?))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    fn run(n: usize, width: Width, fail_at: Option<(usize, &str)>) -> (Result<()>, Vec<usize>) {
-        let mut next = 0;
-        let take = move || {
-            if fail_at == Some((next, "take")) {
-                return Err(Error::new(Kind::Decode, "take"));
-            }
-            next += 1;
-            Ok((next <= n).then_some(next - 1))
-        };
-        let work = |_: &mut (), item: usize| {
-            // Later items finish earlier, so that order is not given by luck.
-            thread::sleep(Duration::from_micros(((item * 7) % 5) as u64 * 50));
-            if fail_at == Some((item, "work")) { Err(Error::new(Kind::Infer, "work")) } else { Ok(item) }
-        };
-        let mut got = Vec::new();
-        let (result, clocks) = ordered(
-            width,
-            take,
-            || Ok(()),
-            work,
-            |item| {
-                if fail_at == Some((item, "put")) {
-                    return Err(Error::new(Kind::Encode, "put"));
-                }
-                got.push(item);
-                Ok(())
-            },
-        );
-        if fail_at.is_none() {
-            assert_eq!((clocks.take.items, clocks.work.items, clocks.put.items), (n as u64, n as u64, n as u64));
-        }
-        (result, got)
-    }
-
-    #[test]
-    fn every_count_arrives_in_order() {
-        for workers in 1..=3 {
-            for window in [1, 2, 5] {
-                for n in 0..=2 * window + 3 {
-                    let (result, got) = run(n, Width { workers, window }, None);
-                    assert!(result.is_ok());
-                    assert_eq!(got, (0..n).collect::<Vec<_>>());
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_failure_anywhere_ends_the_run_after_what_came_before() {
-        for stage in ["take", "work", "put"] {
-            for at in [0, 1, 7, 19] {
-                let (result, got) = run(20, Width { workers: 3, window: 4 }, Some((at, stage)));
-                assert_eq!(result.unwrap_err().to_string(), stage);
-                assert_eq!(got, (0..at).collect::<Vec<_>>());
-            }
-        }
-    }
-
-    #[test]
-    fn no_more_items_are_under_way_than_the_window_allows() {
-        let (out, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let mut n = 0;
-        let take = || {
-            n += 1;
-            let under_way = out.fetch_add(1, Ordering::SeqCst) + 1;
-            most.fetch_max(under_way, Ordering::SeqCst);
-            Ok((n <= 200).then_some(n))
-        };
-        let (result, _) = ordered(
-            Width { workers: 2, window: 3 },
-            take,
-            || Ok(()),
-            |_, item| Ok(item),
-            |_| {
-                out.fetch_sub(1, Ordering::SeqCst);
-                Ok(())
-            },
-        );
-        assert!(result.is_ok());
-        // The window, one in the taker's hand and one in the collector's.
-        assert!(most.into_inner() <= 3 + 2);
-    }
-
-    #[test]
-    fn a_worker_that_cannot_start_fails_the_run() {
-        let mut n = 0;
-        let take = || {
-            n += 1;
-            Ok((n < 100).then_some(n))
-        };
-        let worker = || -> Result<()> { Err(Error::new(Kind::Library, "no engine")) };
-        let (result, _) = ordered(Width { workers: 2, window: 3 }, take, worker, |_, item| Ok(item), |_| Ok(()));
-        assert_eq!(result.unwrap_err().to_string(), "no engine");
-    }
-}
+mod tests;

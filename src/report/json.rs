@@ -1,7 +1,7 @@
-//! The report as a JSON file, whole or not at all.
+//! The report as a JSON file, and every other file that tells of a run: whole or not at all.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -15,12 +15,23 @@ pub fn write_json(path: &Path, report: &Report) -> Result<()> {
     let mut text = serde_json::to_vec_pretty(report)
         .map_err(|error| Error::new(Kind::Internal, format!("the report is no JSON: {error}")))?;
     text.push(b'\n');
-    let failed = |error| Error::io(format!("cannot write the report {}", path.display()), error);
+    write_whole(path, "report", |out| out.write_all(&text))
+}
+
+/// Writes what `content` gives beside `path` and renames it there, so that nobody finds half of it; a pipe or a device
+/// is written to as it is. `what` it is, for people.
+pub fn write_whole(path: &Path, what: &str, content: impl Fn(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
+    let failed = |error| Error::io(format!("cannot write the {what} {}", path.display()), error);
+    let buffered = |file: &File| {
+        let mut out = BufWriter::new(file);
+        content(&mut out)?;
+        out.flush()
+    };
     if fs::metadata(path).is_ok_and(|facts| !facts.is_file()) {
-        return OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(&text)).map_err(failed);
+        return OpenOptions::new().write(true).open(path).and_then(|file| buffered(&file)).map_err(failed);
     }
     let part = part_of(path);
-    replace(&part, path, &text).map_err(|error| {
+    replace(&part, path, buffered).map_err(|error| {
         let _ = fs::remove_file(&part);
         failed(error)
     })
@@ -33,11 +44,11 @@ fn part_of(path: &Path) -> PathBuf {
     part.into()
 }
 
-fn replace(part: &Path, path: &Path, text: &[u8]) -> std::io::Result<()> {
+fn replace(part: &Path, path: &Path, content: impl Fn(&File) -> std::io::Result<()>) -> std::io::Result<()> {
     // A link planted under the name of the part must not lead the bytes elsewhere.
     let no_follow = i32::try_from(OFlags::NOFOLLOW.bits()).expect("the flag is a bit of a C int");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).custom_flags(no_follow).open(part)?;
-    file.write_all(text)?;
+    let file = OpenOptions::new().write(true).create(true).truncate(true).custom_flags(no_follow).open(part)?;
+    content(&file)?;
     file.sync_all()?;
     fs::rename(part, path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

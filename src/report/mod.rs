@@ -2,20 +2,25 @@
 //!
 //! The field names are a contract and only grow. A report is filled by the command; nothing here measures a stage.
 
+pub mod batch;
+pub mod bench;
 pub mod compare;
+pub mod html;
 pub mod inspect;
 pub mod json;
 pub mod media;
 pub mod names;
 pub mod network;
+pub mod trace;
+pub mod verdict;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 pub use json::write_json;
+use trace::Moment;
 
 /// Everything a run tells.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -60,12 +65,20 @@ pub struct Report {
     pub pixels_computed: u64,
     /// Calls of the engine.
     pub batches: u64,
+    /// What was skipped, and what that did.
+    pub skip: Skip,
     /// The stages by name.
     pub stages: BTreeMap<String, Stage>,
     /// The time of a frame from decoding to muxing.
     pub latency_ms: Latency,
-    /// The stage the others waited for.
+    /// What the run waited for: disk, decode, inference, encode or window.
     pub bottleneck: String,
+    /// The same in a sentence, with what to try.
+    pub verdict: String,
+    /// Minor page faults a frame over the second half of the run; absent for short ones.
+    pub steady_minor_faults: Option<f64>,
+    /// How the run went, a few hundred moments at most.
+    pub timeline: Vec<Moment>,
     /// The output was opened again and found to be what it should be.
     pub verified: bool,
     /// What a person should hear, a line each.
@@ -74,8 +87,34 @@ pub struct Report {
     pub streams: Vec<Stream>,
 }
 
+/// What was not computed again, when, where, and how near the rest is. All PSNR in dB, of luma; absent where nothing
+/// differs or nothing was measured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Skip {
+    /// `exact`, `near` or `off`.
+    pub mode: String,
+    /// Of the frame whose input was furthest from what its output was made from.
+    pub input_psnr_worst_frame: Option<f64>,
+    /// The same of the worst tile, of about 32x32 pixels.
+    pub input_psnr_worst_block: Option<f64>,
+    /// Frames that were run in full as well.
+    pub verified_frames: u64,
+    /// Of the output, of the worst of those frames.
+    pub output_psnr_worst_frame: Option<f64>,
+    /// Of the worst of their blocks of 32x32 samples.
+    pub output_psnr_worst_block: Option<f64>,
+    /// That block's frame, column and row.
+    pub worst_block: Option<[u64; 3]>,
+    /// Computed pixels as a share of all, frame by frame, or means of so many frames.
+    pub computed_shares: Vec<f64>,
+    /// Frames of a share.
+    pub frames_of_share: u64,
+    /// How often each part of the picture was computed, as a share of all frames; rows of columns.
+    pub computed_map: Vec<Vec<f64>>,
+}
+
 /// How a stage spent its time, summed over its threads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Stage {
     /// Seconds at work.
     pub busy_seconds: f64,
@@ -83,8 +122,14 @@ pub struct Stage {
     pub starved_seconds: f64,
     /// Seconds without room for output.
     pub blocked_seconds: f64,
+    /// Of the busy seconds, those spent waiting for disks and pipes.
+    pub disk_seconds: f64,
+    /// CPU seconds, the codec's own threads included.
+    pub cpu_seconds: f64,
     /// Items done.
     pub items: u64,
+    /// The busy seconds by what was done.
+    pub parts: BTreeMap<&'static str, f64>,
 }
 
 /// Percentiles, in milliseconds.
@@ -152,8 +197,8 @@ pub fn summary(report: &Report) -> String {
     if report.frames_damaged > 0 {
         tell(format!("damaged: {} of the source", frames(report.frames_damaged)));
     }
-    if !report.bottleneck.is_empty() {
-        tell(format!("bottleneck: {}", report.bottleneck));
+    if !report.verdict.is_empty() {
+        tell(report.verdict.clone());
     }
     tell(format!("verified: {}", if report.verified { "yes" } else { "no" }));
     match report.warnings.len() {
@@ -161,22 +206,6 @@ pub fn summary(report: &Report) -> String {
         n => tell(format!("warnings: {n}")),
     }
     text
-}
-
-/// CPU time of all threads of this process so far, in seconds.
-pub fn cpu_seconds() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
-}
-
-/// The most memory this process had resident at once, in bytes; 0 where the system does not tell.
-///
-/// Not `getrusage`, whose figure begins with that of the program that started this one.
-pub fn peak_rss_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse().unwrap_or(0);
-    kibibytes * 1024
 }
 
 #[cfg(test)]
@@ -187,11 +216,11 @@ mod tests {
     fn the_summary_begins_as_x264_ends() {
         let mut report = Report { frames_out: 250, fps: 41.2, verified: true, ..Report::default() };
         assert_eq!(summary(&report), "encoded 250 frames, 41.2 fps\nverified: yes\n");
-        report.bottleneck = "encode".into();
+        report.verdict = "encode-bound: why".into();
         report.warnings = vec!["a".into(), "b".into()];
         report.frames_damaged = 1;
         report.fps = 0.5;
-        let expected = "encoded 250 frames, 2.00 s/frame\ndamaged: 1 frame of the source\nbottleneck: encode\nverified: yes\nwarnings: 2\n";
+        let expected = "encoded 250 frames, 2.00 s/frame\ndamaged: 1 frame of the source\nencode-bound: why\nverified: yes\nwarnings: 2\n";
         assert_eq!(summary(&report), expected);
     }
 
@@ -201,13 +230,5 @@ mod tests {
         assert_eq!(Latency::of(times), Latency { p50: 100.0, p95: 190.0, p99: 198.0 });
         assert_eq!(Latency::of(vec![7.0]), Latency { p50: 7.0, p95: 7.0, p99: 7.0 });
         assert_eq!(Latency::of(Vec::new()), Latency::default());
-    }
-
-    #[test]
-    fn the_process_costs_something() {
-        let before = cpu_seconds();
-        let sum: u64 = (0..20_000_000_u64).map(|n| std::hint::black_box(n) % 7).sum();
-        assert!(sum > 0 && cpu_seconds() > before);
-        assert!((1 << 20..1 << 40).contains(&peak_rss_bytes()));
     }
 }

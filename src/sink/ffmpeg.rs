@@ -3,52 +3,21 @@
 //! All is written to `OUTPUT.part`. What is decided beforehand comes in as a [`FileJob`]; nothing is decided here.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::copier::Copier;
-use super::cut::Cut;
+use super::job::FileJob;
 use super::part::PartFile;
 use super::verify::{self, Expectation, Verdict, Written};
-use super::{Finished, Sink, VideoFacts};
+use super::{Finished, Sink};
 use crate::av::{
-    AvFrame, Chapter, Converter, Encoder, EncoderCodec, EncoderSettings, InputOptions, Output, OutputStream, Packet,
-    VideoSettings, Writer,
+    AvFrame, Converter, Encoder, EncoderCodec, EncoderSettings, Output, OutputStream, Packet, VideoSettings, Writer,
 };
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::{FieldOrder, Frame, PixelFormat, SideData};
-use crate::plan::container::{Container, StreamPlan, Treatment};
-use crate::plan::encoding::EncodingPlan;
+use crate::plan::container::Treatment;
 use crate::time::TimeBase;
-
-/// Everything that is decided about an output file.
-#[derive(Clone, Debug)]
-pub struct FileJob {
-    /// The container that the video came from and whose other streams are kept; `None` for raw video and pictures.
-    pub input: Option<PathBuf>,
-    /// How to open it.
-    pub input_options: InputOptions,
-    /// The final name.
-    pub output: PathBuf,
-    /// The container written.
-    pub container: Container,
-    /// FFmpeg's name of its muxer.
-    pub muxer: String,
-    /// What becomes of each stream of the input; empty without one.
-    pub streams: Vec<StreamPlan>,
-    /// The whole file's metadata.
-    pub metadata: Vec<(String, String)>,
-    /// The chapters.
-    pub chapters: Vec<Chapter>,
-    /// The processed video.
-    pub video: VideoFacts,
-    /// How it is encoded.
-    pub encoding: EncodingPlan,
-    /// The part of the input that is kept.
-    pub cut: Option<Cut>,
-    /// The input's packets carry the time stamps that the output must have (not a raw stream, not pictures).
-    pub has_input_pts: bool,
-}
 
 /// How long the encoder may go on once the run was stopped.
 const STOP_WITHIN: Duration = Duration::from_millis(700);

@@ -9,6 +9,7 @@ pub mod ffmpeg;
 pub mod fingerprint;
 pub mod hash;
 pub mod images;
+pub mod job;
 pub mod null;
 pub mod part;
 pub mod planar;

@@ -14,6 +14,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::error::{Error, Kind, Result};
+use crate::meter;
 
 /// A file that is being written under the name `OUTPUT.part`. Dropped without [`PartFile::commit`] it stays there.
 #[derive(Debug)]
@@ -190,10 +191,10 @@ impl Output {
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
+        meter::waiting(|| match self {
             Output::File(part) => part.file().write(bytes),
             Output::Stream(stream) => stream.write(bytes),
-        }
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -3,7 +3,7 @@
 //! A value that differs is an error. One that is not there is a warning: not every container holds every tag, and the
 //! run must not fail for it, but it must not be silent either.
 
-use super::ffmpeg::FileJob;
+use super::job::FileJob;
 use super::verify::wrong;
 use crate::av::{Input, Stream, StreamSideData};
 use crate::error::Result;

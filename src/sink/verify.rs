@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::cut::Cut;
-use super::ffmpeg::FileJob;
 use super::fingerprint::{Form, fingerprint};
+use super::job::FileJob;
 use super::{copier, tags};
 use crate::av::{Input, InputOptions, MediaKind, Stream};
 use crate::error::{Context, Error, Kind, Result};

@@ -15,7 +15,9 @@ use image::{DynamicImage, ImageDecoder, ImageError, Limits};
 use super::{Source, SourceFacts, check_size};
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::{ColorRange, ColorTags, FieldOrder, Frame, Picture, PictureBuf, PixelFormat, Pool};
+use crate::meter::Metered;
 use crate::sequence::Sequence;
+use crate::tile::roi::Mask;
 use crate::time::{Ratio, TimeBase};
 
 /// The pictures of a sequence of files.
@@ -143,16 +145,24 @@ impl Source for ImagesSource {
 }
 
 /// A decoder that has read the header, for a picture of a size we take.
-fn open_png(path: &Path) -> Result<PngDecoder<BufReader<File>>> {
+fn open_png(path: &Path) -> Result<PngDecoder<BufReader<Metered<File>>>> {
     let file = File::open(path).map_err(|error| Error::io(format!("open {}", path.display()), error))?;
     // The picture itself may take 8 bytes for each of `MAX_PIXELS`; what is beyond is text chunks and the like.
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(8 * super::MAX_PIXELS as u64 + (1 << 26));
-    let decoder = PngDecoder::with_limits(BufReader::with_capacity(1 << 18, file), limits);
+    let decoder = PngDecoder::with_limits(BufReader::with_capacity(1 << 18, Metered(file)), limits);
     let decoder = decoder.map_err(|error| undecodable(path, error))?;
     let (width, height) = decoder.dimensions();
     check_size(width as usize, height as usize).context(|| path.display().to_string())?;
     Ok(decoder)
+}
+
+/// The gray values of a PNG picture, as weights.
+pub fn read_mask(path: &Path) -> Result<Mask> {
+    let decoder = open_png(path)?;
+    let (width, height) = decoder.dimensions();
+    let image = DynamicImage::from_decoder(decoder).map_err(|error| undecodable(path, error))?;
+    Ok(Mask { width: width as usize, height: height as usize, values: image.into_luma8().into_raw() })
 }
 
 fn undecodable(path: &Path, error: ImageError) -> Error {

@@ -17,6 +17,7 @@ use self::header::Header;
 use super::{Damage, Source, SourceFacts};
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::{FieldOrder, Frame, Picture, PlaneMemory, Pool};
+use crate::meter::Metered;
 use crate::time::TimeBase;
 
 /// Longest header line, in bytes; FFmpeg gives up at a tenth of that.
@@ -24,7 +25,7 @@ const MAX_LINE: usize = 4096;
 
 /// Frames of a y4m stream.
 pub struct Y4mSource {
-    reader: BufReader<File>,
+    reader: BufReader<Metered<File>>,
     /// A regular file, whose frames are mapped.
     mapped: bool,
     /// Damage is an error.
@@ -84,7 +85,7 @@ impl Y4mSource {
     }
 
     fn begin(file: File, mapped: bool, mut position: u64) -> Result<Self> {
-        let mut reader = BufReader::with_capacity(1 << 16, file);
+        let mut reader = BufReader::with_capacity(1 << 16, Metered(file));
         let mut line = Vec::new();
         position += read_line(&mut reader, &mut line)?;
         if line.is_empty() {
@@ -102,7 +103,7 @@ impl Y4mSource {
             offsets[plane + 1] = offsets[plane] + columns * rows * header.format.bytes_per_sample();
         }
         let n_frames = if mapped {
-            let length = reader.get_ref().metadata().map_err(|error| Error::io("look at the file", error))?.len();
+            let length = reader.get_ref().0.metadata().map_err(|error| Error::io("look at the file", error))?.len();
             let bare = reader.fill_buf().map_err(|error| Error::io("read", error))?;
             let frame = b"FRAME\n".len() as u64 + offsets[header.format.n_planes()] as u64;
             (bare.starts_with(b"FRAME\n") || bare.is_empty()).then(|| length.saturating_sub(position) / frame)
@@ -178,7 +179,7 @@ impl Y4mSource {
 
     /// The frame at the current position as it lies in the file; `None` if the file ends before the frame does.
     fn map(&mut self, size: usize) -> Result<Option<Picture>> {
-        let file = self.reader.get_ref();
+        let file = &self.reader.get_ref().0;
         // Asked for every frame: a file that has been cut short since it was opened ends early instead of faulting.
         let length = file.metadata().map_err(|error| Error::io("look at the file", error))?.len();
         if length < self.position + size as u64 {
@@ -229,7 +230,7 @@ impl Y4mSource {
             return Err(Error::new(Kind::Input, what));
         }
         let frame = b"FRAME\n".len() as u64 + self.offsets[self.facts.format.n_planes()] as u64;
-        let length = if self.mapped { self.reader.get_ref().metadata().map_or(0, |facts| facts.len()) } else { 0 };
+        let length = if self.mapped { self.reader.get_ref().0.metadata().map_or(0, |facts| facts.len()) } else { 0 };
         self.note(length.saturating_sub(start).div_ceil(frame).max(1), format!("{what}; all behind it is lost"))
     }
 
@@ -268,7 +269,7 @@ impl Source for Y4mSource {
 }
 
 /// Reads a line with its line feed, at most [`MAX_LINE`] bytes; empty at the end. Gives how many bytes it took.
-fn read_line(reader: &mut BufReader<File>, line: &mut Vec<u8>) -> Result<u64> {
+fn read_line(reader: &mut BufReader<Metered<File>>, line: &mut Vec<u8>) -> Result<u64> {
     let taken = reader.take(MAX_LINE as u64).read_until(b'\n', line).map_err(|error| Error::io("read", error))?;
     Ok(taken as u64)
 }

@@ -7,11 +7,15 @@
 //! the halo small. The taps of a window are taken from the whole picture; its edges are repeated only where the
 //! picture ends. So a window gives the same bits as the same area of a whole frame.
 
+mod blend;
 mod gather;
+mod plain;
+mod rows;
 mod scatter;
 #[cfg(test)]
 mod tests;
 
+pub use rows::Rows;
 pub use scatter::Answer;
 
 use crate::error::{Error, Kind, Result};
@@ -21,6 +25,7 @@ use crate::simd::Kernels;
 use crate::simd::luma::Linear;
 use crate::simd::resize::{self, Axis, Filter, Lines, Resizer, Siting};
 use crate::simd::rgb::{FromRgb, ToRgb, YuvCoding};
+use crate::tile::Rect;
 
 /// What every picture of a stream has in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,16 +40,23 @@ pub struct PictureFacts {
     pub color: ColorTags,
 }
 
+impl PictureFacts {
+    /// All of a picture.
+    pub fn area(self) -> Rect {
+        Rect::new(0, 0, self.width, self.height)
+    }
+}
+
 /// The way between pictures of one stream and the tensors of one network.
 pub struct ImageHead {
     kernels: Kernels,
     network: NetworkFacts,
     picture: PictureFacts,
     route: Route,
-    /// For the chroma of luma networks that change the size.
+    /// For chroma that is only resized, where the size changes.
     chroma: Option<Resizer>,
-    /// For alpha, where the size changes.
-    alpha: Option<Resizer>,
+    /// For luma and alpha that are only resized, where the size changes.
+    luma: Option<Resizer>,
 }
 
 enum Route {
@@ -131,23 +143,30 @@ impl ImageHead {
                 chroma: picture.format.subsampling().map(|s| ChromaRoute::new(kernels, &picture, s, network.scale)),
             })),
         };
-        let luma_network = input.channels == Channels::Luma;
         let subsampling = picture.format.subsampling();
         Ok(ImageHead {
             kernels,
             network: network.clone(),
             picture,
             route,
-            chroma: subsampling
-                .filter(|_| resized && luma_network)
-                .map(|s| chroma_resizer(kernels, &picture, s, network.scale)),
-            alpha: (resized && picture.format.alpha).then(|| alpha_resizer(kernels, &picture, network.scale)),
+            chroma: subsampling.filter(|_| resized).map(|s| chroma_resizer(kernels, &picture, s, network.scale)),
+            luma: resized.then(|| luma_resizer(kernels, &picture, network.scale)),
         })
+    }
+
+    /// What the pictures of the stream have in common.
+    pub fn picture(&self) -> PictureFacts {
+        self.picture
     }
 
     /// The format of output pictures: the planar form of the input's.
     pub fn output_format(&self) -> PixelFormat {
         self.picture.format.planar()
+    }
+
+    /// Output pixels per input pixel, the same both ways.
+    pub fn scale(&self) -> usize {
+        self.network.scale
     }
 
     /// Width and height of output pictures.
@@ -235,7 +254,7 @@ fn chroma_resizer(kernels: Kernels, picture: &PictureFacts, subsampling: Subsamp
     Resizer::new(kernels, axis(columns, site.x), axis(rows, site.y), Filter::CatmullRom)
 }
 
-fn alpha_resizer(kernels: Kernels, picture: &PictureFacts, scale: usize) -> Resizer {
+fn luma_resizer(kernels: Kernels, picture: &PictureFacts, scale: usize) -> Resizer {
     let axis = |src_len| Axis::plain(src_len, src_len * scale);
     Resizer::new(kernels, axis(picture.width), axis(picture.height), Filter::CatmullRom)
 }

@@ -1,0 +1,283 @@
+//! What a run opens and decides before its first frame: from what was asked to a [`Prepared`], which the run, the bench
+//! and the tuning share.
+//!
+//! Nothing here starts a thread of the chain or writes an output.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::av::Encoder;
+use crate::config::{EngineChoice, Output, Overwrite, Precision, RunConfig, Tuning};
+use crate::error::{Context, Error, Kind, Result};
+use crate::frame::ColorTags;
+use crate::head::image::{ImageHead, PictureFacts};
+use crate::infer::{self, EngineSettings};
+use crate::measure::tuned::{self, Remembered, Situation};
+use crate::measure::{self, Opened, Rest, machine};
+use crate::model::Network;
+use crate::plan::container::Container;
+use crate::plan::encoding::{EncodingPlan, Pictures, Wishes, default_encoder, plan_encoding};
+use crate::plan::{Facts, Plan, Threads};
+use crate::sink::ffmpeg::{self, FfmpegSink};
+use crate::sink::hash::HashSink;
+use crate::sink::images::ImagesSink;
+use crate::sink::job::FileJob;
+use crate::sink::null::NullSink;
+use crate::sink::y4m::Y4mSink;
+use crate::sink::{Sink, VideoFacts};
+
+/// A run with everything decided and nothing started.
+pub struct Prepared {
+    /// What was decided.
+    pub plan: Plan,
+    /// The network.
+    pub network: Network,
+    /// What runs it, and how.
+    pub engine: EngineSettings,
+    /// Between pictures and tensors.
+    pub head: ImageHead,
+    /// The source, open.
+    pub opened: Opened,
+    /// What else goes over from the input's container.
+    pub rest: Rest,
+    /// What the sink gets.
+    pub video: VideoFacts,
+    /// Open once [`rehearse`] has run, for an output file.
+    pub encoder: Option<Encoder>,
+}
+
+/// Refuses a file to be written, called `what`, that is one to be read, by whatever name.
+fn check_not_input(config: &RunConfig, path: &Path, what: &str) -> Result<()> {
+    let inputs = [Some(Path::new(&config.input)), config.model_file(), config.model_config.as_deref()];
+    let identity = |path: &Path| std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
+    let mut inputs = inputs.into_iter().flatten().chain(config.masks());
+    if identity(path).is_some_and(|written| inputs.any(|input| identity(input) == Some(written))) {
+        let message = format!("{}: the {what} is the input itself; choose another name", path.display());
+        return Err(Error::new(Kind::Usage, message));
+    }
+    Ok(())
+}
+
+/// An output that exists, is the input, or has no folder is refused before any work is done.
+pub fn check_output(config: &RunConfig) -> Result<()> {
+    for (path, what) in [(&config.report, "report"), (&config.trace, "trace")] {
+        if let Some(path) = path {
+            check_not_input(config, path, what)?;
+        }
+    }
+    let Some(path) = config.output.path() else { return Ok(()) };
+    let usage = |message: String| Err(Error::new(Kind::Usage, format!("{}: {message}", path.display())));
+    check_not_input(config, path, "output")?;
+    if path.is_dir() {
+        return usage("the output is a folder; add a file name".to_owned());
+    }
+    if !matches!(config.output, Output::Images(_)) {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            return usage(format!("the folder {} is not there; make it first", folder.display()));
+        }
+        let is_stream = std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
+        if is_stream && matches!(config.output, Output::File(_)) {
+            return usage("a container cannot be written to a pipe or a device; '-' and .y4m can".to_owned());
+        }
+        let is_regular =
+            std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file() || metadata.is_symlink());
+        if is_regular && config.overwrite != Overwrite::Yes {
+            return usage("the output is there already; -y replaces it once the new one is complete".to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// Looks at everything and decides everything.
+pub fn prepare(config: &RunConfig) -> Result<Prepared> {
+    let hardware = measure::hardware();
+    let threads = Threads::new(config, hardware);
+    let network = measure::open_network(config)?;
+    let opened = measure::open_source(config, threads.decoder)?;
+    let source = opened.source.facts().clone();
+    let engine = engine(config, &network)?;
+    let picture =
+        PictureFacts { format: source.format, width: source.width, height: source.height, color: source.color };
+    let head = ImageHead::new(&network.facts, picture)?;
+    let (width, height) = head.output_size();
+    let mut video = VideoFacts {
+        width,
+        height,
+        format: head.output_format(),
+        color: source.color,
+        sample_aspect_ratio: source.sample_aspect_ratio,
+        field_order: source.field_order,
+        time_base: source.time_base,
+        frame_rate: source.frame_rate,
+    };
+    if source.format.subsampling().is_none() && source.color.matrix == 0 {
+        // That of R'G'B', which no encoder of gray pictures takes.
+        video.color = ColorTags { matrix: 2, ..video.color };
+    }
+    let (mut encoding, mut rest) = (None, Rest::default());
+    if let Output::File(path) = &config.output {
+        let container = Container::of(path);
+        let default = || default_encoder(container, video.format, (width, height));
+        let name = config.encoder.as_deref().unwrap_or_else(default);
+        let wishes = Wishes {
+            crf: config.crf,
+            preset: config.preset.clone(),
+            options: config.encoder_options.clone(),
+            pix_fmt: config.pix_fmt.clone(),
+        };
+        let facts = measure::encoder(name)?;
+        let pictures = Pictures {
+            format: video.format,
+            size: (width, height),
+            field_order: video.field_order,
+            hdr: &source.side_data,
+        };
+        encoding = Some(plan_encoding(&facts, &wishes, container, pictures, threads.encoder)?);
+        rest = measure::rest(config, &opened, container, &muxer(path)?)?;
+    }
+    let facts = Facts {
+        source: &source,
+        network: &network,
+        head: &head,
+        engine: infer::facts(&network, &engine)?.to_string(),
+        output: describe(&config.output),
+        roi: measure::roi(config, (source.width, source.height))?,
+        encoding,
+        streams: rest.streams.clone(),
+        hardware,
+    };
+    let plan = Plan::new(config, facts)?;
+    Ok(Prepared { plan, network, engine, head, opened, rest, video, encoder: None })
+}
+
+/// Opens the encoder of an output file, and tries whether the container takes what comes out of it.
+pub fn rehearse(config: &RunConfig, prepared: &mut Prepared) -> Result<()> {
+    if let (Output::File(path), Some(encoding)) = (&config.output, &prepared.plan.encoding) {
+        let job = job_of(config, prepared, path, encoding)?;
+        prepared.encoder = Some(ffmpeg::rehearse(&job).context(|| describe(&config.output))?);
+    }
+    Ok(())
+}
+
+/// FFmpeg's name of the muxer for an output file.
+fn muxer(path: &Path) -> Result<String> {
+    let known = Container::of(path).muxer().map(str::to_owned);
+    known.or_else(|| crate::av::Output::format_for(path)).ok_or_else(|| {
+        Error::new(Kind::Usage, format!("{}: no container is known for this name; try .mkv or .mp4", path.display()))
+    })
+}
+
+/// What runs the network. Which engine is the fastest is tried once and remembered, so that runs of one network do not
+/// differ by what else the machine did meanwhile.
+fn engine(config: &RunConfig, network: &Network) -> Result<EngineSettings> {
+    let wanted = EngineSettings {
+        choice: match config.engine {
+            EngineChoice::Auto => infer::EngineChoice::Auto,
+            EngineChoice::Native => infer::EngineChoice::Native,
+            EngineChoice::Ort => infer::EngineChoice::Ort,
+            EngineChoice::OpenVino => infer::EngineChoice::OpenVino,
+        },
+        precision: match config.precision {
+            Precision::Auto | Precision::F32 => infer::Precision::F32,
+            Precision::Bf16 => infer::Precision::Bf16,
+        },
+        threads: 1,
+        ..EngineSettings::default()
+    };
+    let folder = tuned::folder().filter(|_| config.tries_engines());
+    let Some(folder) = folder else { return infer::choose(network, &wanted) };
+    let situation = Situation::of_network(network.hash, config.precision, measure::hardware());
+    if let Some(remembered) = tuned::recall(&folder, &situation)
+        && let Some(choice) = remembered.settings.engine.as_deref().and_then(named_engine)
+    {
+        tracing::debug!("engine remembered from {}: {choice:?}", remembered.date);
+        if choice != infer::EngineChoice::Native {
+            // The trial's library, which is not the first choice of an engine that was asked for by name.
+            infer::ort::library(infer::EngineChoice::Auto)?;
+        }
+        return infer::choose(network, &EngineSettings { choice, ..wanted });
+    }
+    let chosen = infer::choose(network, &wanted)?;
+    if !config.dry_run {
+        let settings = Tuning { engine: engine_name(&chosen).map(|name| name.to_string()), ..Tuning::default() };
+        let remembered = Remembered { situation, date: machine::now(), settings, gain: 1.0 };
+        if let Err(error) = tuned::remember(&folder, &remembered) {
+            tracing::debug!("the engine's trial is not remembered: {error}");
+        }
+    }
+    Ok(chosen)
+}
+
+/// The engine of this name on the command line.
+fn named_engine(name: &str) -> Option<infer::EngineChoice> {
+    match EngineChoice::parse(name).ok()? {
+        EngineChoice::Auto => None,
+        EngineChoice::Native => Some(infer::EngineChoice::Native),
+        EngineChoice::Ort => Some(infer::EngineChoice::Ort),
+        EngineChoice::OpenVino => Some(infer::EngineChoice::OpenVino),
+    }
+}
+
+/// The engine by its name on the command line, once it is decided.
+pub fn engine_name(engine: &EngineSettings) -> Option<EngineChoice> {
+    match engine.choice {
+        infer::EngineChoice::Auto => None,
+        infer::EngineChoice::Native => Some(EngineChoice::Native),
+        infer::EngineChoice::Ort => Some(EngineChoice::Ort),
+        infer::EngineChoice::OpenVino => Some(EngineChoice::OpenVino),
+    }
+}
+
+/// An output for people.
+pub fn describe(output: &Output) -> String {
+    match output {
+        Output::Stdout => "y4m on stdout".to_owned(),
+        Output::Null => "nowhere".to_owned(),
+        Output::Md5(None) => "a hash a frame on stdout".to_owned(),
+        output => output.path().map(|path| path.display().to_string()).unwrap_or_default(),
+    }
+}
+
+/// Everything that a run would decide about its output file; for those who write or check one without the chain.
+pub fn file_job(config: &RunConfig) -> Result<FileJob> {
+    let prepared = prepare(config)?;
+    match (&config.output, &prepared.plan.encoding) {
+        (Output::File(path), Some(encoding)) => job_of(config, &prepared, path, encoding),
+        _ => Err(Error::new(Kind::Usage, format!("{} is no file of a container", config.output))),
+    }
+}
+
+fn job_of(config: &RunConfig, prepared: &Prepared, path: &Path, encoding: &EncodingPlan) -> Result<FileJob> {
+    let (opened, rest) = (&prepared.opened, &prepared.rest);
+    Ok(FileJob {
+        input: opened.container.clone(),
+        input_options: crate::av::InputOptions { protocols: config.protocols.clone() },
+        output: path.to_owned(),
+        container: Container::of(path),
+        muxer: muxer(path)?,
+        streams: rest.streams.clone(),
+        metadata: rest.metadata.clone(),
+        chapters: rest.chapters.clone(),
+        video: prepared.video.clone(),
+        encoding: encoding.clone(),
+        cut: opened.cut,
+        has_input_pts: opened.has_input_pts,
+    })
+}
+
+/// The sink that the output asks for; takes the encoder.
+pub fn open_sink(config: &RunConfig, prepared: &mut Prepared) -> Result<Box<dyn Sink>> {
+    let encoder = prepared.encoder.take();
+    let video = &prepared.video;
+    Ok(match (&config.output, &prepared.plan.encoding, encoder) {
+        (Output::File(path), Some(encoding), Some(encoder)) => {
+            Box::new(FfmpegSink::with_encoder(job_of(config, prepared, path, encoding)?, encoder)?)
+        }
+        (Output::Y4m(path), _, _) => Box::new(Y4mSink::create(path, video)?),
+        (Output::Stdout, _, _) => Box::new(Y4mSink::create(Path::new("-"), video)?),
+        (Output::Images(pattern), _, _) => Box::new(ImagesSink::create(pattern, video)?),
+        (Output::Md5(path), _, _) => Box::new(HashSink::create(path.as_deref().unwrap_or(Path::new("-")), video)?),
+        (Output::Null | Output::File(_), _, _) => Box::new(NullSink::default()),
+    })
+}
