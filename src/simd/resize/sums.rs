@@ -67,11 +67,26 @@ impl<'a, const P: usize> Sums<'a, P> {
     pub fn plain(rows: [&'a [f32]; P]) -> Self {
         Sums(Taken::One(rows.map(|row| Sum { rows: [row], weights: [1.0] })))
     }
+
+    /// Sums in a row.
+    pub(in crate::simd) fn length(&self) -> usize {
+        fn shortest<const N: usize>(planes: &[Sum<N>]) -> usize {
+            planes.iter().flat_map(|sum| sum.rows).map(<[f32]>::len).min().unwrap_or(0)
+        }
+        match &self.0 {
+            Taken::One(planes) => shortest(planes),
+            Taken::Two(planes) => shortest(planes),
+            Taken::Three(planes) => shortest(planes),
+            Taken::Four(planes) => shortest(planes),
+        }
+    }
 }
 
 impl Kernels {
-    /// The sums of a plane, each added to `addend`, as codes from 0 to `max`.
+    /// The sums of a plane, each added to `addend`, as codes from 0 to `max`; as many as there are codes to write.
     pub fn sums_to_codes(self, sums: Sums<1>, addend: Addend, max: u16, codes: CodesMut) {
+        let (n_sums, n) = (sums.length().min(addend.n_values()), codes.n_samples());
+        assert!(n_sums >= n, "{n_sums} sums for {n} codes");
         match sums.0 {
             Taken::One([sum]) => super::sum_to_codes(self, sum, addend, max, codes),
             Taken::Two([sum]) => super::sum_to_codes(self, sum, addend, max, codes),

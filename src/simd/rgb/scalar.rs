@@ -8,6 +8,8 @@ use crate::simd::resize::RowSum;
 
 /// Pixels of a row, as red, green, blue.
 pub trait Pixels: Copy {
+    /// How many there are.
+    fn length(self) -> usize;
     /// Some of the pixels.
     #[must_use]
     fn part(self, pixels: Range<usize>) -> Self;
@@ -24,6 +26,10 @@ pub struct Whole<'a>(pub [&'a [f32]; 3]);
 pub struct Change<'a>(pub [&'a [f32]; 3], pub [&'a [f32]; 3]);
 
 impl Pixels for Whole<'_> {
+    fn length(self) -> usize {
+        self.0.map(<[f32]>::len).into_iter().min().unwrap_or(0)
+    }
+
     #[inline(always)]
     fn part(self, pixels: Range<usize>) -> Self {
         Whole(self.0.map(|row| &row[pixels.clone()]))
@@ -37,6 +43,10 @@ impl Pixels for Whole<'_> {
 }
 
 impl<'a> Pixels for Change<'a> {
+    fn length(self) -> usize {
+        Whole(self.0).length().min(Whole(self.1).length())
+    }
+
     #[inline(always)]
     fn part(self, pixels: Range<usize>) -> Self {
         let part = |row: &'a [f32]| &row[pixels.clone()];
