@@ -5,9 +5,9 @@
 //! Comparing contents and not time stamps makes it right for frames of every kind: a cut is just "all dirty", and a
 //! frame after a damaged one is compared with what was really decoded.
 
+use super::change::Changes;
 use super::near::{Kept, Near};
 use crate::frame::Picture;
-use crate::frame::change::Changes;
 use crate::head::image::{ImageHead, PictureFacts};
 use crate::plan::cost::CostModel;
 use crate::plan::{Plan, Skip};
@@ -59,6 +59,8 @@ pub struct Need {
     pub passed: Vec<Rect>,
     /// What that comes to.
     pub pixels: Pixels,
+    /// What the network's part of it costs, by the cover's estimate.
+    pub cost: f64,
 }
 
 /// Luma pixels of the input by what became of them.
@@ -134,6 +136,7 @@ impl Survey {
     /// What has to be made of the next frame.
     pub fn look(&mut self, picture: &Picture) -> Need {
         match self.before.take().filter(|_| self.plan.skip != Skip::Off) {
+            Some(before) if self.has_all_changed(&before, picture) => self.changes.fill(),
             Some(before) => self.changes.compare(&before, picture),
             None => self.changes.fill(),
         }
@@ -151,13 +154,13 @@ impl Survey {
                 }
             }
         }
-        let pixels = self.count(&network);
+        let (pixels, cost) = (self.count(&network), self.plan.cover.cost(&network));
         if network == Choice::Whole {
-            return Need { network, outside: Vec::new(), passed: Vec::new(), pixels };
+            return Need { network, outside: Vec::new(), passed: Vec::new(), pixels, cost };
         }
         let outside = self.plain_areas(self.made_planes, true);
         let passed = self.plain_areas(!self.made_planes, false);
-        Need { network, outside, passed, pixels }
+        Need { network, outside, passed, pixels, cost }
     }
 
     /// How near the last frame is to what its output was made from; `None` where everything is exact.
@@ -170,14 +173,19 @@ impl Survey {
         self.inside.as_ref().map(|(inside, _)| inside)
     }
 
-    /// The blocks that differ from the frame before, as the last look found them.
-    pub fn changes(&self) -> &Changes {
-        &self.changes
-    }
-
     /// The cells that the network has to be run for, as the last look found them.
     pub fn dirty(&self) -> &Cells {
         &self.dirty
+    }
+
+    /// Whether so much has changed, by a sample, that the frame will be run as a whole: then nobody needs to know what.
+    fn has_all_changed(&mut self, before: &Picture, picture: &Picture) -> bool {
+        let may_reuse_less = self.near.is_some() || self.inside.is_some();
+        let area = (self.picture.width * self.picture.height) as f64;
+        !may_reuse_less && {
+            let share = self.changes.sample(before, picture);
+            self.plan.cover.is_too_much(share * area, self.dirty.side())
+        }
     }
 
     /// Cells whose output by the network may differ from that of the frame before.
