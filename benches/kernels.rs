@@ -8,10 +8,13 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use rustix::time::{ClockId, clock_gettime};
+use vproc::frame::pool::AlignedBytes;
 use vproc::frame::{ColorMatrix, ColorRange, PlaneView};
 use vproc::simd::cpu::Level;
 use vproc::simd::luma::{Addend, Codes, CodesMut, Linear};
@@ -32,9 +35,34 @@ type Best = RefCell<BTreeMap<(usize, usize, String), f64>>;
 struct Memory {
     width: usize,
     rows: usize,
-    bytes: [Vec<u8>; 2],
-    words: [Vec<u16>; 2],
-    floats: Vec<Vec<f32>>,
+    bytes: [Aligned<u8>; 2],
+    words: [Aligned<u16>; 2],
+    floats: Vec<Aligned<f32>>,
+}
+
+/// Samples that begin at a cache line, as those of pictures and tensors do.
+struct Aligned<T>(AlignedBytes, PhantomData<T>);
+
+impl<T: bytemuck::Pod> Aligned<T> {
+    fn new(n: usize, sample: impl Fn(usize) -> T) -> Self {
+        let mut all = Aligned(AlignedBytes::new(n * size_of::<T>()), PhantomData);
+        all.iter_mut().enumerate().for_each(|(i, to)| *to = sample(i));
+        all
+    }
+}
+
+impl<T: bytemuck::Pod> Deref for Aligned<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+impl<T: bytemuck::Pod> DerefMut for Aligned<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        bytemuck::cast_slice_mut(&mut self.0)
+    }
 }
 
 /// A kernel over all rows of `memory`.
@@ -194,14 +222,15 @@ impl Memory {
     fn new(width: usize, rows: usize) -> Self {
         let n = width * rows;
         // Planes that differ in few places, as those of successive frames do.
-        let bytes = |seed: usize| (0..n).map(|i| if i % 997 == seed { 7 } else { (i * 7 % 251) as u8 }).collect();
-        let words = |seed: usize| (0..n).map(|i| if i % 997 == seed { 7 } else { (i * 7 % 1021) as u16 }).collect();
+        let code = |i: usize, seed: usize, most: usize| if i % 997 == seed { 7 } else { i * 7 % most };
+        let bytes = |seed: usize| Aligned::new(n, |i| code(i, seed, 251) as u8);
+        let words = |seed: usize| Aligned::new(n, |i| code(i, seed, 1021) as u16);
         Memory {
             width,
             rows,
             bytes: [bytes(1), bytes(2)],
             words: [words(1), words(2)],
-            floats: (0..8).map(|seed| (0..n).map(|i| (i % (251 - seed)) as f32 / 251.0).collect()).collect(),
+            floats: (0..8).map(|seed| Aligned::new(n, |i| (i % (251 - seed)) as f32 / 251.0)).collect(),
         }
     }
 }
@@ -232,21 +261,21 @@ fn measure(criterion: &mut Criterion, best: &Best, key: (usize, usize, String), 
 }
 
 /// Reads and writes `bytes` in all.
-fn copy(buffers: &mut [Vec<u8>; 2], bytes: f64) {
+fn copy(buffers: &mut [Aligned<u8>; 2], bytes: f64) {
     let n = (bytes / 2.0) as usize;
     let [from, to] = buffers;
     to[..n].copy_from_slice(&from[..n]);
-    black_box(to);
+    black_box(&mut to[..]);
 }
 
 fn main() {
     let settings = Criterion::default().sample_size(10).nresamples(1000);
-    let settings = settings.warm_up_time(Duration::from_millis(50)).measurement_time(Duration::from_millis(200));
+    let settings = settings.warm_up_time(Duration::from_millis(30)).measurement_time(Duration::from_millis(100));
     let mut criterion = settings.without_plots().configure_from_args();
     let best = Best::default();
     for (s, &(_, width, rows)) in SIZES.iter().enumerate() {
         let mut memory = Memory::new(width, rows);
-        let mut buffers = [vec![1; 17 * width * rows], vec![2; 17 * width * rows]];
+        let mut buffers = [1, 2].map(|byte| Aligned::new(17 * width * rows, |_| byte));
         for (index, &(_, per_sample, run)) in KERNELS.iter().enumerate() {
             let bytes = per_sample * (width * rows) as f64;
             measure(&mut criterion, &best, (index, s, "memcpy".into()), bytes, || copy(&mut buffers, bytes));

@@ -89,6 +89,39 @@ impl Pixels {
     }
 }
 
+/// Frames in a row that are taken for all changed because frames like them were.
+const MAX_GUESSES: u32 = 7;
+
+/// The least share of changed blocks in a sample from which a frame is taken for all changed.
+const LEAST_GUESS: f64 = 0.5;
+
+/// What samples of changed blocks have meant so far: footage where all moves goes on moving, and then the sample is
+/// all that has to be read.
+struct Guess {
+    /// Frames with this share of changed blocks, and more, were run as a whole.
+    whole_from: f64,
+    /// Frames since the last that was looked at in full.
+    n_guessed: u32,
+}
+
+impl Guess {
+    /// Whether to take a frame for all changed.
+    fn is_whole(&mut self, share: f64) -> bool {
+        let is_whole = share >= self.whole_from && self.n_guessed < MAX_GUESSES;
+        self.n_guessed = if is_whole { self.n_guessed + 1 } else { 0 };
+        is_whole
+    }
+
+    /// A frame with this share was looked at in full.
+    fn learn(&mut self, share: f64, is_whole: bool) {
+        if is_whole {
+            self.whole_from = self.whole_from.min(share.max(LEAST_GUESS));
+        } else if share >= self.whole_from {
+            self.whole_from = f64::INFINITY;
+        }
+    }
+}
+
 /// Looks at the frames of one stream in order.
 pub struct Survey {
     plan: SurveyPlan,
@@ -104,6 +137,7 @@ pub struct Survey {
     /// Room for a second map.
     cells: Cells,
     near: Option<Near>,
+    guess: Guess,
 }
 
 impl Survey {
@@ -121,6 +155,7 @@ impl Survey {
         };
         Survey {
             near,
+            guess: Guess { whole_from: f64::INFINITY, n_guessed: 0 },
             inside: plan.roi.as_ref().map(|roi| (roi.cells(plan.cell), roi.rest(plan.cell))),
             plan,
             picture,
@@ -135,17 +170,21 @@ impl Survey {
 
     /// What has to be made of the next frame.
     pub fn look(&mut self, picture: &Picture) -> Need {
-        match self.before.take().filter(|_| self.plan.skip != Skip::Off) {
-            Some(before) if self.has_all_changed(&before, picture) => self.changes.fill(),
+        let before = self.before.replace(picture.clone()).filter(|_| self.plan.skip != Skip::Off);
+        let share = before.as_ref().and_then(|before| self.sample(before, picture));
+        let is_guessed = share.is_some_and(|share| self.has_all_changed(share));
+        match before.filter(|_| !is_guessed) {
             Some(before) => self.changes.compare(&before, picture),
             None => self.changes.fill(),
         }
-        self.before = Some(picture.clone());
         self.find_dirty();
         if let Some(near) = &mut self.near {
             near.judge(picture, &mut self.dirty);
         }
         let network = self.plan.cover.choose(&self.dirty);
+        if let Some(share) = share.filter(|_| !is_guessed) {
+            self.guess.learn(share, network == Choice::Whole);
+        }
         if let Some(near) = &mut self.near {
             match &network {
                 Choice::Whole => near.keep(picture, &self.dirty, self.picture.area()),
@@ -178,14 +217,16 @@ impl Survey {
         &self.dirty
     }
 
-    /// Whether so much has changed, by a sample, that the frame will be run as a whole: then nobody needs to know what.
-    fn has_all_changed(&mut self, before: &Picture, picture: &Picture) -> bool {
-        let may_reuse_less = self.near.is_some() || self.inside.is_some();
+    /// The share of blocks that differ by a sample, where that can tell that the frame will be run as a whole.
+    fn sample(&mut self, before: &Picture, picture: &Picture) -> Option<f64> {
+        let may_need_less = self.near.is_some() || self.inside.is_some();
+        (!may_need_less).then(|| self.changes.sample(before, picture))
+    }
+
+    /// Whether so much has changed that the frame will be run as a whole: then nobody needs to know what.
+    fn has_all_changed(&mut self, share: f64) -> bool {
         let area = (self.picture.width * self.picture.height) as f64;
-        !may_reuse_less && {
-            let share = self.changes.sample(before, picture);
-            self.plan.cover.is_too_much(share * area, self.dirty.side())
-        }
+        self.plan.cover.is_too_much(share * area, self.dirty.side()) || self.guess.is_whole(share)
     }
 
     /// Cells whose output by the network may differ from that of the frame before.
@@ -247,4 +288,26 @@ impl Survey {
 fn planes(picture: PictureFacts, bits: u8) -> impl Iterator<Item = usize> {
     // Both chroma components lie in one plane of a semi-planar format, which has the bit of the first.
     (0..picture.format.n_planes()).filter(move |plane| bits >> plane & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guesses_follow_what_frames_turned_out_to_need() {
+        let mut guess = Guess { whole_from: f64::INFINITY, n_guessed: 0 };
+        assert!(!guess.is_whole(0.9));
+        guess.learn(0.9, true);
+        // Seven on the word of the last one, then another look.
+        assert_eq!(
+            [0.9; 9].map(|share| guess.is_whole(share)),
+            [true, true, true, true, true, true, true, false, true]
+        );
+        assert!(!guess.is_whole(0.8), "less than was seen to need all");
+        guess.learn(0.2, true);
+        assert!(guess.is_whole(0.5) && !guess.is_whole(0.4), "small changes are looked at");
+        guess.learn(0.7, false);
+        assert!(!guess.is_whole(0.9), "what needed less puts an end to guessing");
+    }
 }
