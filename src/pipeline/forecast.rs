@@ -51,6 +51,7 @@ pub fn forecast(
             cell: windows.cell,
             reach: windows.reach,
             roi: None,
+            is_trivial: false,
         };
         let whole = plan.cover.whole_cost();
         Looking { skip, survey: Survey::new(plan, head), whole, pixels: Pixels::default(), dirty: 0, cost: 0.0 }

@@ -32,6 +32,8 @@ pub struct SurveyPlan {
     pub reach: Option<usize>,
     /// How much the network is wanted where; everywhere without one.
     pub roi: Option<Roi>,
+    /// The network costs no more than finding out what changed: only frames without any change are worth it.
+    pub is_trivial: bool,
 }
 
 impl SurveyPlan {
@@ -44,6 +46,7 @@ impl SurveyPlan {
             cell: plan.windows.cell,
             reach: plan.windows.reach,
             roi: plan.roi.clone(),
+            is_trivial: cost.is_trivial(),
         }
     }
 }
@@ -226,7 +229,9 @@ impl Survey {
     /// Whether so much has changed that the frame will be run as a whole: then nobody needs to know what.
     fn has_all_changed(&mut self, share: f64) -> bool {
         let area = (self.picture.width * self.picture.height) as f64;
-        self.plan.cover.is_too_much(share * area, self.dirty.side()) || self.guess.is_whole(share)
+        (self.plan.is_trivial && share > 0.0)
+            || self.plan.cover.is_too_much(share * area, self.dirty.side())
+            || self.guess.is_whole(share)
     }
 
     /// Cells whose output by the network may differ from that of the frame before.
