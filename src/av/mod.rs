@@ -32,7 +32,7 @@ pub use decoder::{Decoded, Decoder};
 pub use deinterlace::Deinterlacer;
 pub use dictionary::Dictionary;
 pub use encoder::{Encoder, EncoderCodec, EncoderSettings, VideoSettings};
-pub use input::{Chapter, Input, InputOptions};
+pub use input::{Chapter, IndexEntry, Input, InputOptions};
 pub use io::{Reader, Writer};
 pub use output::{Output, OutputStream};
 pub use packet::Packet;

@@ -160,7 +160,7 @@ mod tests {
             --frames 7 --fps 23.976 --deinterlace bwdif --engine ort --precision f32 --device cpu --threads 4 \
             --workers 2 --memory 6G --tile 64 --encoder libx264 --crf 20 --preset fast --encoder-opt a=1 \
             --encoder-opt b=2:c=3 --pix-fmt yuv420p -y --strict -q -vv --dry-run --progress json --report r.json \
-            --latency 200ms --trace t.json --protocol https --protocol tls";
+            --latency 200ms --trace t.json --segment-frames 100 --protocol https --protocol tls";
         let config = run(line);
         assert_eq!((config.input.to_str(), config.model.to_str()), (Some("in.mp4"), Some("identity")));
         assert_eq!(config.output, Output::File("out.mkv".into()));
@@ -170,9 +170,11 @@ mod tests {
         assert_eq!(config.protocols, ["https", "tls"]);
         assert_eq!((config.overwrite, config.progress), (Overwrite::Yes, ProgressMode::Json));
         assert_eq!((config.strict, config.quiet, config.verbose, config.dry_run), (true, true, 2, true));
-        for key in KEYS {
+        for key in KEYS.iter().filter(|key| key.name != "no-resume") {
             assert_eq!(config.origin(key.name), Origin::CommandLine, "{}", key.name);
         }
+        assert_eq!(config.segment_frames, Some(100));
+        assert!(run("a -o b.mkv --no-resume").no_resume);
     }
 
     #[test]
@@ -201,6 +203,8 @@ mod tests {
             "in.mp4 -o out.mp4 --encodr x",
             "in.mp4 -o out.mp4 --device gpu",
             "in.mp4 -o out.mp4 -y -n",
+            "in.mp4 -o out.mp4 --no-resume --segment-frames 100",
+            "in.mp4 -o out.mp4 --segment-frames 1",
             "in.mp4 -i in.mp4 -o out.mp4",
             "in.mp4 second.mp4 -o out.mp4",
             "in.mp4 -o out.mp4 --config /nonexistent.toml",

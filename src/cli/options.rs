@@ -192,6 +192,12 @@ pub struct Run {
     /// The output's pixel format by FFmpeg's name
     #[arg(long, value_name = "NAME", help_heading = "Out", hide_short_help = true)]
     pix_fmt: Option<OsString>,
+    /// Make the output in one go: an interrupted run begins anew
+    #[arg(long, help_heading = "Out", hide_short_help = true)]
+    no_resume: bool,
+    /// Make segments of so many frames, however short the run is
+    #[arg(long, value_name = "N", help_heading = "Out", hide_short_help = true, conflicts_with = "no_resume")]
+    segment_frames: Option<OsString>,
     /// Replace an output that is there already
     #[arg(short = 'y', long, help_heading = "Out")]
     overwrite: bool,
@@ -265,6 +271,8 @@ impl Run {
             ("crf", self.crf),
             ("preset", self.preset),
             ("pix-fmt", self.pix_fmt),
+            ("no-resume", given(self.no_resume, "true")),
+            ("segment-frames", self.segment_frames),
             ("overwrite", overwrite),
             ("strict", given(self.strict, "true")),
             ("dry-run", given(self.dry_run, "true")),

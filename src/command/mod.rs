@@ -8,6 +8,7 @@ pub mod inspect;
 pub mod models;
 pub mod prepare;
 pub mod run;
+pub mod segment;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};

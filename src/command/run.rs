@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::account::Account;
 use super::prepare::{self, Prepared, describe, open_sink};
+use super::segment::{self, Begun};
 use crate::config::RunConfig;
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::Pool;
@@ -14,12 +15,13 @@ use crate::pipeline::stage::Width;
 use crate::pipeline::worker::Workshop;
 use crate::pipeline::{self, Settings};
 use crate::report::{self, Report, html, trace};
+use crate::segment::resumed::{Past, Resumed};
 use crate::source::Damage;
 
 /// Runs a network over a video; the exit status.
 pub fn run(config: &RunConfig) -> Result<u8> {
     prepare::check_output(config)?;
-    let mut prepared = prepare::prepare(config)?;
+    let mut prepared = segment::prepare(config)?;
     prepare::rehearse(config, &mut prepared)?;
     if config.dry_run {
         super::print(prepared.plan.to_string().as_bytes())?;
@@ -35,36 +37,50 @@ pub fn run(config: &RunConfig) -> Result<u8> {
 /// Runs the chain, finishes the output, reports.
 fn execute(config: &RunConfig, mut prepared: Prepared) -> Result<u8> {
     let begun = Instant::now();
-    let mut sink = open_sink(config, &mut prepared).context(|| describe(&config.output))?;
-    let Prepared { plan, network, engine, head, opened, .. } = &mut prepared;
-    let shop = Workshop { network, engine: engine.clone(), head, tiles: plan.tiles.clone(), pool: Pool::new() };
+    let (mut sink, past) = match segment::begin(config, &mut prepared).context(|| describe(&config.output))? {
+        Some(Begun::Sink(sink, past)) => (sink, Some(past)),
+        Some(Begun::Complete(end)) => return Ok(segment::conclude(config, &end)),
+        None => (open_sink(config, &mut prepared).context(|| describe(&config.output))?, None),
+    };
+    let Prepared { plan, network, engine, head, opened, .. } = prepared;
+    let mut source = opened.source;
+    let n_past = past.as_ref().map_or(0, Past::n_frames);
+    let is_segmented = past.is_some();
+    if let Some(past) = past {
+        source = Box::new(Resumed::new(source, past));
+    }
+    let (tiles, pool) = (plan.tiles.clone(), Pool::new());
+    let shop = Workshop { network: &network, engine, head: &head, tiles, pool };
     let width = Width { workers: plan.threads.workers, window: plan.window };
     let shown = if config.wants_page() { Choice::Spread(plan.source.n_frames) } else { Choice::None };
     let settings = Settings { width, traced: config.trace.is_some(), shown };
-    let mut progress = Progress::new(config.progress, config.quiet, plan.source.n_frames);
+    let n_left = plan.source.n_frames.map(|n| n.saturating_sub(n_past));
+    let mut progress = Progress::new(config.progress, config.quiet, n_left);
     let stop = || interrupt::requested().is_some();
-    let source = opened.source.as_mut();
-    let (result, mut outcome) = pipeline::run(settings, &shop, source, sink.as_mut(), &mut progress, &stop);
+    let (result, mut outcome) = pipeline::run(settings, &shop, source.as_mut(), sink.as_mut(), &mut progress, &stop);
     progress.finish();
     result.context(|| config.input.to_string_lossy())?;
     if outcome.stopped {
         sink.stop().context(|| describe(&config.output))?;
-        let part = config
-            .output
-            .path()
-            .map_or_else(String::new, |path| format!("; what is done is in {}.part", path.display()));
-        return Err(Error::new(Kind::Interrupted, format!("stopped after {} frames{part}", outcome.n_frames)));
+        let rest = match config.output.path() {
+            Some(_) if is_segmented => "; the same command continues".to_owned(),
+            Some(path) => format!("; what is done is in {}.part", path.display()),
+            None => String::new(),
+        };
+        let n_frames = n_past + outcome.n_frames;
+        return Err(Error::new(Kind::Interrupted, format!("stopped after {n_frames} frames{rest}")));
     }
     let finished = pipeline::finish(sink, &mut outcome).context(|| describe(&config.output))?;
-    let damage = prepared.opened.source.damage();
+    let damage = source.damage();
     let account = Account {
         config,
-        plan: &prepared.plan,
+        plan: &plan,
         output: describe(&config.output),
         outcome: &outcome,
         finished: &finished,
         damage: &damage,
-        source_warnings: prepared.opened.source.warnings(),
+        source_warnings: source.warnings(),
+        n_past,
     };
     let report = account.report(begun.elapsed());
     match &config.report {
@@ -75,7 +91,7 @@ fn execute(config: &RunConfig, mut prepared: Prepared) -> Result<u8> {
     if let Some(path) = &config.trace {
         trace::write_trace(path, &account.rows(), &report.timeline)?;
     }
-    conclude(config, &report, &damage, prepared.plan.warnings.len())?;
+    conclude(config, &report, &damage, plan.warnings.len())?;
     Ok(report.exit_status)
 }
 

@@ -47,6 +47,8 @@ pub const KEYS: &[Key] = &[
     key("preset", Scope::Anywhere),
     key("encoder-opt", Scope::Anywhere),
     key("pix-fmt", Scope::Anywhere),
+    key("no-resume", Scope::Anywhere),
+    key("segment-frames", Scope::Anywhere),
     key("overwrite", Scope::Trusted),
     key("strict", Scope::Anywhere),
     key("quiet", Scope::Anywhere),

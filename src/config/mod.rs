@@ -109,6 +109,10 @@ pub struct RunConfig {
     pub encoder_options: Vec<(String, String)>,
     /// FFmpeg's name of the output's pixel format.
     pub pix_fmt: Option<String>,
+    /// The output is made in one go, and an interrupted run begins anew.
+    pub no_resume: bool,
+    /// Frames of a segment, 2 or more; said by a person, segments are made however short the run is.
+    pub segment_frames: Option<u64>,
     /// What is done when the output is already there.
     pub overwrite: Overwrite,
     /// The first damaged frame ends the run.
@@ -158,6 +162,8 @@ impl Default for RunConfig {
             preset: None,
             encoder_options: Vec::new(),
             pix_fmt: None,
+            no_resume: false,
+            segment_frames: None,
             overwrite: Overwrite::Refuse,
             strict: false,
             quiet: false,
@@ -248,6 +254,8 @@ impl RunConfig {
             "tile" => self.tile = value::tile(text)?,
             "latency" => self.latency = Some(value::seconds(text)?),
             "crf" => self.crf = Some(value::number(text)?),
+            "no-resume" => self.no_resume = value::switch(text)?,
+            "segment-frames" => self.segment_frames = Some(value::whole(text, 2)?),
             "overwrite" if text == "never" => self.overwrite = Overwrite::Never,
             "overwrite" => self.overwrite = if value::switch(text)? { Overwrite::Yes } else { Overwrite::Refuse },
             "strict" => self.strict = value::switch(text)?,

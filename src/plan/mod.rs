@@ -7,6 +7,7 @@ pub mod encoding;
 pub mod hdr;
 pub mod memory;
 mod rules;
+pub mod segments;
 
 use std::fmt;
 
@@ -23,6 +24,7 @@ use crate::tile::grid::{Grid, Tile as Window};
 use container::StreamPlan;
 use encoding::EncodingPlan;
 use memory::Needs;
+use segments::Segments;
 
 /// What the machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +81,8 @@ pub struct Plan {
     pub output: String,
     /// How the video is encoded; `None` when it is not.
     pub encoding: Option<EncodingPlan>,
+    /// How the output is cut.
+    pub segments: Segments,
     /// What becomes of each stream of the input.
     pub streams: Vec<StreamPlan>,
     /// What a person should hear before the run.
@@ -101,6 +105,8 @@ pub struct Facts<'a> {
     pub output: String,
     /// How the video is encoded.
     pub encoding: Option<EncodingPlan>,
+    /// How the output is cut.
+    pub segments: Segments,
     /// What becomes of each stream of the input.
     pub streams: Vec<StreamPlan>,
     /// The machine.
@@ -141,6 +147,9 @@ impl Plan {
         if let Some(encoding) = &facts.encoding {
             warnings.extend(encoding.notes.clone());
         }
+        if let Segments::Impossible(why) = &facts.segments {
+            warnings.push(format!("made in one go, so that an interrupted run begins anew: {why}"));
+        }
         for stream in &facts.streams {
             let (action, detail) = stream.describe();
             if action == "dropped" || detail.contains("without") {
@@ -166,6 +175,7 @@ impl Plan {
             is_limited,
             output: facts.output,
             encoding: facts.encoding,
+            segments: facts.segments,
             streams: facts.streams,
             warnings,
             said: config.in_order().map(|(name, said)| (name, said.clone())).collect(),
@@ -175,14 +185,15 @@ impl Plan {
     /// Hash of all that decides the output's bits.
     pub fn hash(&self) -> String {
         let decided = format!(
-            "{:032x} {:?} {} {:?} {:?} {:?} {:?}",
+            "{:032x} {:?} {} {:?} {:?} {:?} {:?} {:?}",
             self.network.1,
             self.facts,
             self.engine,
             self.tiles.first(),
             self.source,
             self.encoding,
-            self.output_size
+            self.output_size,
+            self.segments
         );
         format!("{:032x}", xxh3_128(decided.as_bytes()))
     }
@@ -294,6 +305,9 @@ impl fmt::Display for Plan {
         if let Some(encoding) = &self.encoding {
             let options: Vec<_> = encoding.options.iter().map(|(key, value)| format!("{key}={value}")).collect();
             writeln!(f, "encoder   {} {} {}", encoding.encoder, encoding.pixel_format, options.join(" "))?;
+        }
+        if self.segments != Segments::None {
+            writeln!(f, "segments  {}", self.segments)?;
         }
         for stream in &self.streams {
             let (action, detail) = stream.describe();
