@@ -36,7 +36,7 @@ openvino: packages ## fetch the OpenVINO engine as well (x86_64; set ORT_DYLIB_P
 build: packages ## build target/release/vproc
 	cargo build --release --locked
 
-run: build library ## upscale the sample (or INPUT=clip OUTPUT=file ARGS=options) and say where the result is
+run: build ## upscale the sample (or INPUT=clip OUTPUT=file ARGS=options) and say where the result is
 	@mkdir -p "$(dir $(OUTPUT))"
 	target/release/vproc "$(INPUT)" -o "$(OUTPUT)" -y $(ARGS)
 	@echo "the result is $(OUTPUT) ($$(stat -c %s "$(OUTPUT)" | numfmt --to=si)B)"

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use vproc::cli::{self, Invocation, Parsed, log};
+use vproc::command::Row;
 use vproc::error::{Error, Kind, Result};
 use vproc::sandbox::{self, Grants};
 use vproc::{av, command, interrupt};
@@ -35,9 +36,37 @@ fn start() -> Result<u8> {
         Invocation::Run(config) => {
             config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
             confine(&command::run_grants(&config));
-            interrupt::watch(|| log::line("stopping after the frames under way; once more stops at once"))?;
+            watch()?;
             command::run(&config)
         }
+        Invocation::Batch(config) => {
+            config.run.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            let batch = command::Batch::open(*config)?;
+            confine(&batch.grants());
+            watch()?;
+            batch.run()
+        }
+        Invocation::Segment(asked) => {
+            let segment = command::OneSegment::open(asked)?;
+            confine(&segment.grants());
+            watch()?;
+            segment.run()
+        }
+        Invocation::Join(asked) => {
+            let join = command::Join::open(&asked)?;
+            confine(&join.grants());
+            watch()?;
+            join.run()
+        }
+        Invocation::Row { config, spec } => {
+            let row = Row::new(&config, &spec)?;
+            confine(&row.grants());
+            watch()?;
+            row.run()
+        }
+        Invocation::Bench(config) => watch().and_then(|()| command::bench(&config)),
+        Invocation::Tune(config) => watch().and_then(|()| command::tune(&config)),
+        Invocation::BenchCompare { a, b } => command::bench_compare(&a, &b),
         Invocation::Inspect { file, json } => {
             confine(&command::inspect_grants(&file));
             command::inspect(&file, json)
@@ -50,6 +79,11 @@ fn start() -> Result<u8> {
         }
         Invocation::Models { json } => command::models(json),
     }
+}
+
+/// Takes signals from now on.
+fn watch() -> Result<()> {
+    interrupt::watch(|| log::line("stopping after the frames under way; once more stops at once"))
 }
 
 /// Gives up what the command does not need, before any thread starts.

@@ -3,13 +3,15 @@
 //!
 //! Everything here opens things and concludes nothing; the conclusions are the plan's.
 
+pub mod machine;
 pub mod network;
 pub mod packets;
+pub mod tuned;
 
 use std::path::{Path, PathBuf};
 
 use crate::av::{self, Chapter, EncoderCodec, Input, InputOptions, OutputStream, Stream, Writer};
-use crate::config::{Position, RunConfig};
+use crate::config::{Position, Region, RunConfig};
 use crate::error::{Context, Error, Kind, Result};
 use crate::meter;
 use crate::model::overrides::Overrides;
@@ -21,11 +23,12 @@ use crate::plan::hdr;
 use crate::sequence;
 use crate::sink::cut::Cut;
 use crate::source::ffmpeg::{FfmpegOptions, FfmpegSource};
-use crate::source::images::ImagesSource;
+use crate::source::images::{self, ImagesSource};
 use crate::source::pattern::{PatternSource, PatternSpec};
 use crate::source::trim::Trim;
 use crate::source::y4m::Y4mSource;
 use crate::source::{Source, SourceFacts};
+use crate::tile::roi::{self, Roi};
 use crate::time::{Ratio, TimeBase};
 
 /// The machine.
@@ -194,6 +197,21 @@ impl Times {
         }
         Ok((start, end, n_frames))
     }
+}
+
+/// The region of interest over a picture of this size; `None` where nobody named one.
+pub fn roi(config: &RunConfig, size: (usize, usize)) -> Result<Option<Roi>> {
+    if config.roi.is_empty() {
+        return Ok(None);
+    }
+    let (mut rects, mut masks) = (Vec::new(), Vec::new());
+    for region in &config.roi {
+        match region {
+            Region::Area(area) => rects.push(roi::pixels(*area, size)),
+            Region::Mask(path) => masks.push(images::read_mask(path).context(|| "--roi")?),
+        }
+    }
+    Roi::new(size, &rects, &masks).context(|| "--roi").map(Some)
 }
 
 /// The network with this name or in this file.

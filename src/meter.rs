@@ -69,6 +69,16 @@ fn cpu(clock: ClockId) -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
+/// Time that all processors of the machine together have been at work so far, for whomever; in steps of 10 ms.
+pub fn machine_cpu() -> Duration {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let first = stat.lines().next().unwrap_or_default();
+    let ticks: Vec<u64> = first.split_whitespace().skip(1).filter_map(|ticks| ticks.parse().ok()).collect();
+    // User, nice, system, then idle and waiting for disks; guests are counted in the first two.
+    let working: u64 = ticks.iter().take(3).chain(ticks.iter().skip(5).take(3)).sum();
+    Duration::from_millis(working * 10)
+}
+
 /// CPU time of the living threads whose names begin with one of these.
 pub fn cpu_of_threads(names: &[&str]) -> Duration {
     let Ok(threads) = fs::read_dir("/proc/self/task") else { return Duration::ZERO };
@@ -127,11 +137,12 @@ mod tests {
 
     #[test]
     fn the_process_costs_something() {
-        let (process, thread, faults) = (process_cpu(), thread_cpu(), minor_faults());
+        let (process, thread, faults, machine) = (process_cpu(), thread_cpu(), minor_faults(), machine_cpu());
         let sum: u64 = (0..20_000_000_u64).map(|n| std::hint::black_box(n) % 7).sum();
         let touched = vec![1_u8; 8 << 20];
         assert!(sum > 0 && process_cpu() > process && thread_cpu() > thread);
         assert!(std::hint::black_box(touched).len() > 1 && minor_faults() > faults);
+        assert!(machine_cpu() >= machine && machine > Duration::ZERO);
         assert!((1 << 20..1 << 40).contains(&peak_rss_bytes()));
         assert!(rss_bytes() <= peak_rss_bytes());
     }

@@ -125,7 +125,7 @@ fn allow(ruleset: RulesetCreated, path: &Path, access: BitFlags<AccessFs>) -> Re
 fn libraries() -> Vec<PathBuf> {
     let mut paths = Vec::new();
     if let Some(folders) = folders() {
-        paths.extend([folders.config, folders.data]);
+        paths.extend([folders.config, folders.data, folders.cache]);
     }
     if let Some(folder) = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.to_owned())) {
         let names = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use vproc::command::{prepare, segment};
 use vproc::config::{Origin, RunConfig};
 use vproc::error::Result;
-use vproc::segment::disk::{Disk, System};
 use vproc::segment::resumed::Resumed;
+use vproc::sink::disk::{Disk, System};
 use vproc::source::Source;
 
 use crate::program::{Dice, is_slow};
@@ -29,6 +29,7 @@ enum Fault {
 }
 
 /// What a disk may lose when the power goes.
+#[derive(Debug)]
 enum Loose {
     /// A file with content that was not synced.
     Content(PathBuf),
@@ -36,6 +37,7 @@ enum Loose {
     Name { from: PathBuf, to: PathBuf, before: Option<Vec<u8>> },
 }
 
+#[derive(Debug)]
 struct State {
     n_acts: u64,
     at: u64,
@@ -45,6 +47,7 @@ struct State {
 }
 
 /// A disk on which act number `at`, from 1, goes wrong.
+#[derive(Debug)]
 struct Faulty(Mutex<State>);
 
 impl Faulty {
@@ -116,8 +119,15 @@ impl Disk for Faulty {
         self.act(|_| System.make_folder(path))
     }
 
-    fn create(&self, path: &Path) -> io::Result<File> {
-        self.act(|_| System.create(path))
+    fn open(&self, path: &Path) -> io::Result<File> {
+        self.act(|_| System.open(path))
+    }
+
+    fn empty(&self, file: &File) -> io::Result<()> {
+        self.act(|state| {
+            state.loose.push(Loose::Content(path_of(file)));
+            System.empty(file)
+        })
     }
 
     fn write(&self, file: &File, bytes: &[u8]) -> io::Result<()> {
@@ -186,12 +196,9 @@ fn config(output: &Path) -> RunConfig {
 fn go(output: &Path, disk: Arc<dyn Disk>) -> Result<()> {
     let config = config(output);
     prepare::check_output(&config)?;
-    let mut prepared = segment::prepare(&config)?;
+    let (config, mut prepared) = segment::prepare(&config)?;
     prepare::rehearse(&config, &mut prepared)?;
-    let (mut sink, past) = match segment::begin_on(disk, &config, &mut prepared)?.expect("it is a run in segments") {
-        segment::Begun::Sink(sink, past) => (sink, past),
-        segment::Begun::Complete(_) => return Ok(()),
-    };
+    let (mut sink, past) = segment::begin_on(disk, &config, &mut prepared)?.expect("it is a run in segments");
     let mut source = Resumed::new(prepared.opened.source, past);
     while let Some(frame) = source.next_frame()? {
         sink.write(&frame)?;

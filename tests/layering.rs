@@ -47,7 +47,15 @@ const HOMES: &[(&str, &[&str])] = &[
 ];
 
 /// Files that may hold `unsafe`, as folders or files below `src`.
-const UNSAFE: &[&str] = &["av/", "frame/pool.rs", "source/y4m", "infer/ort"];
+const UNSAFE: &[&str] = &[
+    "av/",
+    "frame/pool.rs",
+    "source/y4m",
+    "infer/ort",
+    "infer/native/kernel/avx",
+    "infer/native/kernel/amx.rs",
+    "simd/compile.rs",
+];
 
 fn sources() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

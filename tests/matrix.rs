@@ -109,8 +109,9 @@ fn check(film: &Film, cell: &Cell) -> Vec<String> {
         return vec![format!("{:?}: {said}", output.status.code())];
     }
     let (warnings, rest): (Vec<_>, Vec<_>) = said.lines().partition(|line| line.starts_with("vproc: warning: "));
-    let summary = ["encoded ", "bottleneck: ", "verified: ", "warnings: "];
-    if let Some(line) = rest.iter().find(|line| !summary.iter().any(|word| line.starts_with(word))) {
+    let summary = ["encoded ", "verified: ", "warnings: "];
+    let is_summary = |line: &str| line.contains("-bound: ") || summary.iter().any(|word| line.starts_with(word));
+    if let Some(line) = rest.iter().find(|line| !is_summary(line)) {
         wrong.push(format!("chatter: {line}"));
     }
     let warned = |words: &str| warnings.iter().any(|line| line.contains(words));

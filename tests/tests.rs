@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod absurd;
+mod batch;
+mod bench;
 mod cli;
 mod clips;
 mod clobber;
@@ -15,6 +17,7 @@ mod inspect;
 mod layering;
 mod matrix;
 mod names;
+mod native;
 mod networks;
 mod options;
 mod outside;
@@ -24,6 +27,7 @@ mod raw_video;
 mod resume;
 mod sandbox;
 mod signals;
+mod skip;
 mod steady;
 mod streams;
 mod support;

@@ -33,7 +33,7 @@ pub use deinterlace::Deinterlacer;
 pub use dictionary::Dictionary;
 pub use encoder::{Encoder, EncoderCodec, EncoderSettings, VideoSettings};
 pub use input::{Chapter, IndexEntry, Input, InputOptions};
-pub use io::{Reader, Writer};
+pub use io::{Channel, Reader, Writer};
 pub use output::{Output, OutputStream};
 pub use packet::Packet;
 pub use picture::AvFrame;

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::error::{Error, Kind, Result};
@@ -36,8 +36,9 @@ pub fn start(quiet: bool, verbose: u8) -> Result<()> {
 
 /// Writes `text` as a line of the program's on stderr; a closed stderr is nobody's fault.
 pub fn line(text: impl fmt::Display) {
+    let mut stderr = io::stderr().lock();
     progress::clear();
-    let _ = writeln!(io::stderr(), "vproc: {text}");
+    let _ = writeln!(stderr, "vproc: {text}");
 }
 
 /// `vproc: warning: message key=value`.
@@ -57,6 +58,12 @@ where
             Level::TRACE => "trace",
         };
         write!(writer, "vproc: {level}: ")?;
+        // Which of several files it is about.
+        for span in ctx.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
+                write!(writer, "{fields}: ")?;
+            }
+        }
         ctx.format_fields(writer.by_ref(), event)?;
         writeln!(writer)
     }
@@ -67,8 +74,10 @@ struct Stderr;
 
 impl Write for Stderr {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Locked over both, so that no progress line comes between.
+        let mut stderr = io::stderr().lock();
         progress::clear();
-        io::stderr().write(bytes)
+        stderr.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

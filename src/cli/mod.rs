@@ -3,18 +3,23 @@
 //! Options are passed on as text to `config`, which alone knows what they mean; the parser checks names and
 //! choices, so that `--help`, the man page and the completions know them. Nothing here opens an input.
 
+mod commands;
+mod groups;
 pub mod log;
 mod options;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 
 use crate::config::value::number;
-use crate::config::{Layers, RunConfig};
+use crate::config::{BatchConfig, BenchConfig, JoinConfig, Layers, RunConfig, SegmentConfig, TuneConfig};
 use crate::error::{Context, Error, Kind, Result};
-use options::{Cli, Command, Generate};
+use commands::Command;
+use groups::Network;
+use options::{Cli, Generate};
 
 /// What the person asks for.
 #[derive(Debug)]
@@ -43,6 +48,30 @@ pub enum Invocation {
     Models {
         /// The list is one JSON object.
         json: bool,
+    },
+    /// Runs a network over many videos.
+    Batch(Box<BatchConfig>),
+    /// Makes one segment of a run.
+    Segment(SegmentConfig),
+    /// Joins the segments of a run.
+    Join(JoinConfig),
+    /// Measures this machine.
+    Bench(Box<BenchConfig>),
+    /// Tells what changed between two results of `bench`.
+    BenchCompare {
+        /// The one file.
+        a: PathBuf,
+        /// The other.
+        b: PathBuf,
+    },
+    /// Finds fast settings for a video.
+    Tune(Box<TuneConfig>),
+    /// One measurement of `bench` or `tune`, which start the program for each.
+    Row {
+        /// The options of the run that is measured.
+        config: Box<RunConfig>,
+        /// What is measured, as JSON.
+        spec: OsString,
     },
     /// Text to be printed as it is: help, version, man page, completions.
     Print(Vec<u8>),
@@ -85,10 +114,18 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed> {
             Invocation::Compare { a, b, min_psnr, json }
         }
         (Some(Command::Models { json }), _) => Invocation::Models { json },
+        (Some(Command::Batch(batch)), _) => {
+            let config = batch.asked(cli.say.said())?;
+            (quiet, verbose) = (config.run.quiet, config.run.verbose);
+            Invocation::Batch(Box::new(config))
+        }
+        (Some(Command::Segment(segment)), _) => Invocation::Segment(segment.asked(quiet)?),
+        (Some(Command::Join { manifest, overwrite }), _) => Invocation::Join(JoinConfig { manifest, overwrite, quiet }),
+        (Some(Command::Bench(bench)), _) => bench.asked(cli.say.said())?,
+        (Some(Command::Tune(tune)), _) => tune.asked(cli.say.said())?,
         (None, Some(kind)) => Invocation::Print(generated(kind)?),
         (None, None) => {
-            let (named_file, with_files) = cli.run.files();
-            let mut layers = Layers { named_file, ..Layers::of_process(with_files) };
+            let mut layers = layers(&cli.run.network);
             layers.command_line = cli.run.said(&cli.say);
             let config = layers.gather()?;
             (quiet, verbose) = (config.quiet, config.verbose);
@@ -96,6 +133,12 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed> {
         }
     };
     Ok(Parsed { invocation, quiet, verbose })
+}
+
+/// The places where options are said, but for the command line.
+fn layers(network: &Network) -> Layers {
+    let (named_file, with_files) = network.files();
+    Layers { named_file, ..Layers::of_process(with_files) }
 }
 
 /// The man page or the completions of a shell.
@@ -131,7 +174,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::config::{KEYS, Origin, Output, Overwrite, Position, ProgressMode};
+    use crate::config::{KEYS, Origin, Output, Overwrite, Position, ProgressMode, SkipMode};
 
     fn parsed(line: &str) -> Result<Parsed> {
         parse(std::iter::once("vproc").chain(line.split_whitespace()).map(OsString::from))
@@ -160,7 +203,8 @@ mod tests {
             --frames 7 --fps 23.976 --deinterlace bwdif --engine ort --precision f32 --device cpu --threads 4 \
             --workers 2 --memory 6G --tile 64 --encoder libx264 --crf 20 --preset fast --encoder-opt a=1 \
             --encoder-opt b=2:c=3 --pix-fmt yuv420p -y --strict -q -vv --dry-run --progress json --report r.json \
-            --latency 200ms --trace t.json --segment-frames 100 --protocol https --protocol tls";
+            --latency 200ms --cpu-affinity 0 --trace t.json --protocol https --protocol tls --skip near --skip-psnr 45.5 \
+            --verify-skip 3 --roi 10%,0,50,60 --roi m.png --debug-overlay --segment-frames 100";
         let config = run(line);
         assert_eq!((config.input.to_str(), config.model.to_str()), (Some("in.mp4"), Some("identity")));
         assert_eq!(config.output, Output::File("out.mkv".into()));
@@ -168,13 +212,16 @@ mod tests {
         assert_eq!((config.frames, config.memory, config.crf), (Some(7), Some(6 << 30), Some(20.0)));
         assert_eq!(config.encoder_options.len(), 3);
         assert_eq!(config.protocols, ["https", "tls"]);
+        assert_eq!((config.skip, config.skip_psnr, config.verify_skip), (SkipMode::Near, 45.5, Some(3)));
+        assert_eq!((config.roi.len(), config.debug_overlay), (2, true));
         assert_eq!((config.overwrite, config.progress), (Overwrite::Yes, ProgressMode::Json));
         assert_eq!((config.strict, config.quiet, config.verbose, config.dry_run), (true, true, 2, true));
-        for key in KEYS.iter().filter(|key| key.name != "no-resume") {
+        for key in KEYS.iter().filter(|key| !["no-resume", "manifest-only"].contains(&key.name)) {
             assert_eq!(config.origin(key.name), Origin::CommandLine, "{}", key.name);
         }
         assert_eq!(config.segment_frames, Some(100));
         assert!(run("a -o b.mkv --no-resume").no_resume);
+        assert!(run("a -o b.mkv --manifest-only").manifest_only);
     }
 
     #[test]
@@ -251,7 +298,7 @@ mod tests {
     fn the_short_help_fits_a_screen() {
         let Invocation::Print(text) = parsed("-h").unwrap().invocation else { panic!() };
         let text = String::from_utf8(text).unwrap();
-        assert!(text.lines().count() <= 45, "{} lines", text.lines().count());
+        assert!(text.lines().count() <= 48, "{} lines", text.lines().count());
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
         for heading in ["What:", "Where:", "Out:", "Say:"] {
             assert!(text.contains(heading), "{heading}");

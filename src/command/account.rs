@@ -11,12 +11,13 @@ use crate::pipeline::Outcome;
 use crate::pipeline::samples::{self, Sample};
 use crate::pipeline::snapshot::{Crop, Snapshot};
 use crate::pipeline::track::{Activity, Track};
+use crate::pipeline::verify::Verified;
 use crate::plan::Plan;
 use crate::plan::container::StreamPlan;
 use crate::report::html::{Pair, Shown};
 use crate::report::trace::{Moment, Row, Span};
 use crate::report::verdict::{self, Shares, StageShare};
-use crate::report::{Action, Latency, Report, Stage, Stream};
+use crate::report::{self, Action, Latency, Report, Stage, Stream};
 use crate::sink::Finished;
 use crate::source::Damage;
 
@@ -49,7 +50,7 @@ impl Account<'_> {
         let Account { plan, outcome, finished, damage, .. } = self;
         let wall = wall.as_secs_f64();
         let n = outcome.n_frames;
-        let pixels = n * (plan.source.width * plan.source.height) as u64;
+        let pixels = &outcome.history.pixels;
         let n_damaged = damage.n_frames.max(finished.missing);
         let mut warnings = plan.warnings.clone();
         warnings.extend(self.source_warnings.iter().cloned());
@@ -77,13 +78,14 @@ impl Account<'_> {
             device: "cpu".to_owned(),
             engine: plan.engine.clone(),
             plan_hash: plan.hash(),
-            pixels_total: pixels,
-            pixels_inferred: pixels,
-            pixels_reused: 0,
+            pixels_total: pixels.total,
+            pixels_inferred: pixels.inferred,
+            pixels_reused: pixels.reused,
             pixels_cached: 0,
-            pixels_outside_roi: 0,
-            pixels_computed: n * plan.pixels_computed(),
-            batches: n * plan.tiles.len() as u64,
+            pixels_outside_roi: pixels.outside,
+            pixels_computed: pixels.computed,
+            batches: outcome.tracks.work.iter().map(|track| track.items).sum(),
+            skip: self.skip(),
             stages: self.stages(),
             latency_ms: Latency::of(outcome.latencies.clone()),
             bottleneck: if n > 0 { verdict::bound(&shares).name().to_owned() } else { String::new() },
@@ -93,6 +95,26 @@ impl Account<'_> {
             verified: finished.verified,
             warnings,
             streams: plan.streams.iter().map(stream).collect(),
+        }
+    }
+
+    fn skip(&self) -> report::Skip {
+        let Outcome { history, verified, .. } = self.outcome;
+        // What is identical has no figure.
+        let finite = |psnr: f64| Some(psnr).filter(|psnr| psnr.is_finite());
+        report::Skip {
+            mode: self.config.skip.to_string(),
+            input_psnr_worst_frame: history.kept.and_then(|kept| finite(kept.frame)),
+            input_psnr_worst_block: history.kept.and_then(|kept| finite(kept.worst_tile)),
+            verified_frames: verified.map_or(0, |verified| verified.n_frames),
+            output_psnr_worst_frame: verified.and_then(|verified| finite(verified.worst_frame)),
+            output_psnr_worst_block: verified.and_then(|verified| finite(verified.worst_block.0)),
+            worst_block: verified
+                .filter(|verified| verified.worst_block.0.is_finite())
+                .map(|Verified { worst_block: (_, frame, x, y), .. }| [frame, x as u64, y as u64]),
+            computed_shares: history.shares.clone(),
+            frames_of_share: history.frames_of_share,
+            computed_map: history.map.chunks(history.map_columns).map(<[f64]>::to_vec).collect(),
         }
     }
 
@@ -123,7 +145,7 @@ impl Account<'_> {
     }
 
     fn shares(&self) -> Shares<'_> {
-        let Outcome { tracks, cpu, wall, .. } = self.outcome;
+        let Outcome { tracks, cpu, wall, cpu_of_others, .. } = self.outcome;
         let wall = wall.as_secs_f64().max(1e-9);
         let share = |tracks: &[&Track], cpu: Duration| {
             let whole = wall * tracks.len().max(1) as f64;
@@ -144,6 +166,7 @@ impl Account<'_> {
             cores: self.plan.cores,
             window: self.plan.window,
             is_limited: self.plan.is_limited,
+            others: cpu_of_others.as_secs_f64() / (wall * self.plan.cores.max(1) as f64),
             engine: &self.plan.engine,
             encoder: self.plan.encoding.as_ref().map(|encoding| encoding.encoder.as_str()),
         }

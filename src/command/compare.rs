@@ -7,7 +7,7 @@ use crate::config::{Deinterlace, RunConfig};
 use crate::error::{Context, Result};
 use crate::frame::{Frame, Picture, Pool};
 use crate::measure::{self, Opened};
-use crate::pipeline::stage::{self, Watch, Width};
+use crate::pipeline::stage::{self, Hands, Order, Watch, Width};
 use crate::pipeline::track::Track;
 use crate::quality;
 use crate::report::compare::{Comparison, Pair, Side};
@@ -28,12 +28,12 @@ pub fn compare(a: &OsStr, b: &OsStr, min_psnr: Option<f64>, json: bool) -> Resul
         (a.width, a.height) == (b.width, b.height)
     };
     let mut comparison = Comparison::new(side_a, side_b, min_psnr, json);
-    let take = || {
+    let take = |_: &mut Track| {
         let a = opened_a.source.next_frame().context(|| a.to_string_lossy())?;
         let b = opened_b.source.next_frame().context(|| b.to_string_lossy())?;
-        Ok((a.is_some() || b.is_some()).then_some((a, b)))
+        Ok((a.is_some() || b.is_some()).then(|| Order { item: (), jobs: vec![(a, b)] }))
     };
-    let work = |pool: &mut Pool, _: &mut Track, (a, b): (Option<Frame>, Option<Frame>)| {
+    let compare = |pool: &Pool, (a, b): (Option<Frame>, Option<Frame>)| {
         let planes = match (&a, &b) {
             (Some(a), Some(b)) if is_same_size => compare_pictures(&a.picture, &b.picture, pool)?,
             _ => Vec::new(),
@@ -42,11 +42,19 @@ pub fn compare(a: &OsStr, b: &OsStr, min_psnr: Option<f64>, json: bool) -> Resul
     };
     // More than workers, as some are taken and put away meanwhile.
     let width = Width { workers: cores, window: cores + 4 };
-    let put = |pair: Pair| {
-        comparison.add(&pair);
-        Ok(())
+    let hands = Hands {
+        take,
+        joins: |_: &[&_], _: &_| false,
+        start: || Ok(Pool::new()),
+        work: |pool: &mut Pool, _: &mut Track, pairs: Vec<_>| {
+            pairs.into_iter().map(|pair| compare(pool, pair)).collect()
+        },
+        put: |_: &mut Track, (), pairs: Vec<Pair>| {
+            pairs.iter().for_each(|pair| comparison.add(pair));
+            Ok(())
+        },
     };
-    let (result, _) = stage::ordered(width, Watch::none(), take, || Ok(Pool::new()), work, put);
+    let (result, _) = stage::ordered(width, Watch::none(), hands);
     result?;
     comparison.end((opened_a.source.damage().lines, opened_b.source.damage().lines));
     let is_different = !comparison.differences().is_empty();

@@ -111,7 +111,7 @@ fn planned(file: &OsStr, container: Container) -> Result<Planned> {
     let source = opened.source.facts();
     let network = measure::open_network(&config)?;
     let size = (source.width * network.facts.scale, source.height * network.facts.scale);
-    let facts = measure::encoder(default_encoder(container, source.format.bit_depth))?;
+    let facts = measure::encoder(default_encoder(container, source.format, size))?;
     let pictures =
         Pictures { format: source.format.planar(), size, field_order: source.field_order, hdr: &source.side_data };
     let encoding = plan_encoding(&facts, &Wishes::default(), container, pictures, threads.encoder)?;

@@ -3,35 +3,60 @@
 //! Also here: what each of them must be able to touch, and how they print.
 
 mod account;
+pub mod batch;
+pub mod bench;
+mod chain;
 pub mod compare;
 pub mod inspect;
 pub mod models;
 pub mod prepare;
+mod process;
+pub mod row;
 pub mod run;
 pub mod segment;
+pub mod tune;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+pub use batch::Batch;
+pub use bench::{bench, bench_compare};
 pub use compare::compare;
 pub use inspect::inspect;
 pub use models::models;
+pub use row::Row;
 pub use run::run;
+pub use segment::{Join, OneSegment};
+pub use tune::tune;
 
 use crate::config::{Output, RunConfig};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::measure::tuned;
 use crate::sandbox::Grants;
 
-/// What a run touches: its inputs to be read, the folders of what it writes.
+/// What a run touches: its inputs to be read, the folders of what it writes, and the one where it keeps which engine
+/// was the fastest, which is made if need be: only what is there can be granted.
 pub fn run_grants(config: &RunConfig) -> Grants {
+    let mut grants = named_grants(config);
+    if config.tries_engines() && !config.dry_run {
+        grants.write.extend(tuned::folder().filter(|folder| fs::create_dir_all(folder).is_ok()));
+    }
+    grants
+}
+
+/// What a run touches by its options.
+fn named_grants(config: &RunConfig) -> Grants {
     let mut grants = input_grants(&config.input);
     grants.network = !config.protocols.is_empty();
     if let Some(model) = config.model_file() {
         grants.read.extend(model_grants(model));
     }
     grants.read.extend(config.model_config.clone());
+    grants.read.extend(config.masks().map(Path::to_owned));
     if !config.dry_run {
         grants.write.extend(match &config.output {
             // The folder of pictures may not be there yet; then it is made in the nearest one that is.
@@ -43,6 +68,24 @@ pub fn run_grants(config: &RunConfig) -> Grants {
         grants.write.extend([&config.report, &config.trace].into_iter().flatten().map(|path| place_of(path)));
     }
     grants
+}
+
+/// Leaves this process, and all that it starts, the processors that were named.
+fn pin(config: &RunConfig) -> Result<()> {
+    let Some(wanted) = &config.cpu_affinity else { return Ok(()) };
+    let failed = |error: rustix::io::Errno| Error::io("cannot choose processors", error.into());
+    let there = sched_getaffinity(None).map_err(failed)?;
+    if let Some(missing) = wanted.iter().find(|number| !there.is_set(**number)) {
+        let last = (0..CpuSet::MAX_CPU).rev().find(|number| there.is_set(*number)).unwrap_or(0);
+        let message = format!(
+            "--cpu-affinity: got processor {missing}, expected some of the {} that this process may use, the last is {last}",
+            there.count()
+        );
+        return Err(Error::new(Kind::Usage, message));
+    }
+    let mut chosen = CpuSet::new();
+    wanted.iter().for_each(|number| chosen.set(*number));
+    sched_setaffinity(None, &chosen).map_err(failed)
 }
 
 /// What inspecting `file` touches, a network's TOML included.
@@ -113,7 +156,7 @@ mod tests {
 
     fn grants(input: &str, output: &str) -> Grants {
         let output = Output::parse(OsStr::new(output)).unwrap();
-        run_grants(&RunConfig { input: input.into(), output, ..RunConfig::default() })
+        named_grants(&RunConfig { input: input.into(), output, ..RunConfig::default() })
     }
 
     #[test]
@@ -128,9 +171,9 @@ mod tests {
         assert_eq!(grants("-", "null:"), expected("-", &[]));
         assert_eq!(grants("a.mp4", "/none/such/%d.png"), expected("a.mp4", &["/"]));
         let report = RunConfig { report: Some("/dev/full".into()), ..RunConfig::default() };
-        assert_eq!(run_grants(&report).write, [PathBuf::from("/dev/full")]);
+        assert_eq!(named_grants(&report).write, [PathBuf::from("/dev/full")]);
         let dry = RunConfig { output: Output::File("a/b.mkv".into()), dry_run: true, ..RunConfig::default() };
-        assert!(run_grants(&dry).write.is_empty());
+        assert!(named_grants(&dry).write.is_empty());
     }
 
     #[test]
@@ -139,9 +182,9 @@ mod tests {
         let (network, beside) = (folder.path().join("a.onnx"), folder.path().join("a.toml"));
         fs::write(&network, b"\x08\x07").unwrap();
         let config = RunConfig { model: network.clone().into(), ..RunConfig::default() };
-        assert_eq!(run_grants(&config).read[1..], *std::slice::from_ref(&network));
+        assert_eq!(named_grants(&config).read[1..], *std::slice::from_ref(&network));
         fs::write(&beside, "scale = 2").unwrap();
-        assert_eq!(run_grants(&config).read[1..], [network, beside]);
+        assert_eq!(named_grants(&config).read[1..], [network, beside]);
     }
 
     #[test]

@@ -8,12 +8,13 @@ use std::path::Path;
 
 use super::segment;
 use crate::av::Encoder;
-use crate::config::{EngineChoice, Output, Overwrite, Precision, RunConfig};
+use crate::config::{EngineChoice, Output, Overwrite, Precision, RunConfig, Tuning};
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::ColorTags;
 use crate::head::image::{ImageHead, PictureFacts};
 use crate::infer::{self, EngineSettings};
-use crate::measure::{self, Opened, Rest};
+use crate::measure::tuned::{self, Remembered, Situation};
+use crate::measure::{self, Opened, Rest, machine};
 use crate::model::{Network, NetworkCode};
 use crate::plan::container::Container;
 use crate::plan::encoding::{EncodingPlan, Pictures, Wishes, default_encoder, plan_encoding};
@@ -52,8 +53,8 @@ pub struct Prepared {
 fn check_not_input(config: &RunConfig, path: &Path, what: &str) -> Result<()> {
     let inputs = [Some(Path::new(&config.input)), config.model_file(), config.model_config.as_deref()];
     let identity = |path: &Path| std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
-    if identity(path).is_some_and(|written| inputs.into_iter().flatten().any(|input| identity(input) == Some(written)))
-    {
+    let mut inputs = inputs.into_iter().flatten().chain(config.masks());
+    if identity(path).is_some_and(|written| inputs.any(|input| identity(input) == Some(written))) {
         let message = format!("{}: the {what} is the input itself; choose another name", path.display());
         return Err(Error::new(Kind::Usage, message));
     }
@@ -120,7 +121,8 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
     let (mut encoding, mut rest) = (None, Rest::default());
     if let Output::File(path) = &config.output {
         let container = Container::of(path);
-        let name = config.encoder.as_deref().unwrap_or_else(|| default_encoder(container, source.format.bit_depth));
+        let default = || default_encoder(container, video.format, (width, height));
+        let name = config.encoder.as_deref().unwrap_or_else(default);
         let wishes = Wishes {
             crf: config.crf,
             preset: config.preset.clone(),
@@ -143,6 +145,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
             let run = segments::Run {
                 encoding,
                 is_repeatable: is_repeatable(config),
+                has_overlay: config.debug_overlay,
                 n_frames: source.n_frames,
                 frame_rate: source.frame_rate,
                 pixels_in: (source.width * source.height) as u64,
@@ -162,6 +165,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
         head: &head,
         engine: infer::facts(&network, &engine)?.to_string(),
         output: describe(&config.output),
+        roi: measure::roi(config, (source.width, source.height))?,
         encoding,
         segments,
         streams: rest.streams.clone(),
@@ -194,10 +198,13 @@ fn muxer(path: &Path) -> Result<String> {
     })
 }
 
+/// What runs the network. Which engine is the fastest is tried once and remembered, so that runs of one network do not
+/// differ by what else the machine did meanwhile.
 fn engine(config: &RunConfig, network: &Network) -> Result<EngineSettings> {
     let wanted = EngineSettings {
         choice: match config.engine {
             EngineChoice::Auto => infer::EngineChoice::Auto,
+            EngineChoice::Native => infer::EngineChoice::Native,
             EngineChoice::Ort => infer::EngineChoice::Ort,
             EngineChoice::OpenVino => infer::EngineChoice::OpenVino,
         },
@@ -208,7 +215,48 @@ fn engine(config: &RunConfig, network: &Network) -> Result<EngineSettings> {
         threads: 1,
         ..EngineSettings::default()
     };
-    infer::choose(network, &wanted)
+    let folder = tuned::folder().filter(|_| config.tries_engines());
+    let Some(folder) = folder else { return infer::choose(network, &wanted) };
+    let situation = Situation::of_network(network.hash, config.precision, measure::hardware());
+    if let Some(remembered) = tuned::recall(&folder, &situation)
+        && let Some(choice) = remembered.settings.engine.as_deref().and_then(named_engine)
+    {
+        tracing::debug!("engine remembered from {}: {choice:?}", remembered.date);
+        if choice != infer::EngineChoice::Native {
+            // The trial's library, which is not the first choice of an engine that was asked for by name.
+            infer::ort::library(infer::EngineChoice::Auto)?;
+        }
+        return infer::choose(network, &EngineSettings { choice, ..wanted });
+    }
+    let chosen = infer::choose(network, &wanted)?;
+    if !config.dry_run {
+        let settings = Tuning { engine: engine_name(&chosen).map(|name| name.to_string()), ..Tuning::default() };
+        let remembered = Remembered { situation, date: machine::now(), settings, gain: 1.0 };
+        if let Err(error) = tuned::remember(&folder, &remembered) {
+            tracing::debug!("the engine's trial is not remembered: {error}");
+        }
+    }
+    Ok(chosen)
+}
+
+/// The engine of this name on the command line.
+fn named_engine(name: &str) -> Option<infer::EngineChoice> {
+    match EngineChoice::parse(name).ok()? {
+        EngineChoice::Auto => None,
+        EngineChoice::Native => Some(infer::EngineChoice::Native),
+        EngineChoice::Ort => Some(infer::EngineChoice::Ort),
+        EngineChoice::OpenVino => Some(infer::EngineChoice::OpenVino),
+    }
+}
+
+/// The engine by its name on the command line, once it is decided.
+pub fn engine_name(engine: &EngineSettings) -> Option<EngineChoice> {
+    match engine.choice {
+        infer::EngineChoice::Auto => None,
+        infer::EngineChoice::Native => Some(EngineChoice::Native),
+        infer::EngineChoice::Ort => Some(EngineChoice::Ort),
+        infer::EngineChoice::OpenVino => Some(EngineChoice::OpenVino),
+    }
 }
 
 /// An output for people.

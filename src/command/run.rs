@@ -3,61 +3,97 @@
 use std::time::Instant;
 
 use super::account::Account;
+use super::chain::{How, run_chain};
 use super::prepare::{self, Prepared, describe, open_sink};
-use super::segment::{self, Begun};
+use super::segment;
 use crate::config::RunConfig;
 use crate::error::{Context, Error, Kind, Result};
-use crate::frame::Pool;
-use crate::interrupt;
+use crate::measure::Opened;
+use crate::pipeline;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::snapshot::Choice;
-use crate::pipeline::stage::Width;
-use crate::pipeline::worker::Workshop;
-use crate::pipeline::{self, Settings};
 use crate::report::{self, Report, html, trace};
-use crate::segment::resumed::{Past, Resumed};
+use crate::segment::resumed::Resumed;
+use crate::sink::Sink;
 use crate::source::Damage;
 
 /// Runs a network over a video; the exit status.
 pub fn run(config: &RunConfig) -> Result<u8> {
+    let progress = |n_frames| Progress::new(config.progress, config.quiet, n_frames);
+    let Some(report) = process(config, progress)? else { return Ok(0) };
+    if !config.quiet {
+        eprint!("{}", report::summary(&report));
+    }
+    Ok(report.exit_status)
+}
+
+/// Runs a network over a video, or only prints the plan if no more is asked. `progress` is told the number of frames,
+/// where it is known, and makes what tells how far the run is.
+pub fn process(config: &RunConfig, progress: impl FnOnce(Option<u64>) -> Progress) -> Result<Option<Report>> {
+    super::pin(config)?;
     prepare::check_output(config)?;
-    let mut prepared = segment::prepare(config)?;
+    let (config, mut prepared) = segment::prepare(config)?;
+    let config = &config;
     prepare::rehearse(config, &mut prepared)?;
     if config.dry_run {
         super::print(prepared.plan.to_string().as_bytes())?;
-        return Ok(0);
+        return Ok(None);
     }
     for warning in &prepared.plan.warnings {
         tracing::warn!("{warning}");
     }
     tracing::info!("plan\n{}", prepared.plan);
-    execute(config, prepared)
+    if config.manifest_only {
+        let manifest = segment::make_manifest(config, &mut prepared).context(|| describe(&config.output))?;
+        super::print(format!("{}\n", manifest.display()).as_bytes())?;
+        return Ok(None);
+    }
+    let begun = Instant::now();
+    let (prepared, output) = open_output(config, prepared).context(|| describe(&config.output))?;
+    let progress = progress(prepared.plan.source.n_frames).behind(output.n_past);
+    execute(config, prepared, output, progress, begun).map(Some)
+}
+
+/// Where the frames go, and what is there already.
+struct Output {
+    sink: Box<dyn Sink>,
+    /// Frames that earlier runs of the same command have made; the source gives the others.
+    n_past: u64,
+    /// An interrupted run can be continued.
+    is_segmented: bool,
+}
+
+/// Opens the output, in segments if that was decided, and lets the source pass over what is there.
+fn open_output(config: &RunConfig, mut prepared: Prepared) -> Result<(Prepared, Output)> {
+    let Some((sink, past)) = segment::begin(config, &mut prepared)? else {
+        let sink = open_sink(config, &mut prepared)?;
+        return Ok((prepared, Output { sink, n_past: 0, is_segmented: false }));
+    };
+    let n_past = past.n_frames();
+    let source = Box::new(Resumed::new(prepared.opened.source, past));
+    prepared.opened = Opened { source, ..prepared.opened };
+    Ok((prepared, Output { sink, n_past, is_segmented: true }))
 }
 
 /// Runs the chain, finishes the output, reports.
-fn execute(config: &RunConfig, mut prepared: Prepared) -> Result<u8> {
-    let begun = Instant::now();
-    let (mut sink, past) = match segment::begin(config, &mut prepared).context(|| describe(&config.output))? {
-        Some(Begun::Sink(sink, past)) => (sink, Some(past)),
-        Some(Begun::Complete(end)) => return Ok(segment::conclude(config, &end)),
-        None => (open_sink(config, &mut prepared).context(|| describe(&config.output))?, None),
+fn execute(
+    config: &RunConfig,
+    mut prepared: Prepared,
+    output: Output,
+    mut progress: Progress,
+    begun: Instant,
+) -> Result<Report> {
+    let Output { mut sink, n_past, is_segmented } = output;
+    let n_frames = prepared.plan.source.n_frames;
+    let how = How {
+        traced: config.trace.is_some(),
+        shown: if config.wants_page() { Choice::Spread(n_frames) } else { Choice::None },
+        // Spread over the video; of one of unknown length, one frame in a hundred.
+        verify_stride: config.verify_skip.map(|n| n_frames.map_or(100, |frames| (frames / n).max(1))),
+        has_overlay: config.debug_overlay,
+        start: None,
     };
-    let Prepared { plan, network, engine, head, opened, .. } = prepared;
-    let mut source = opened.source;
-    let n_past = past.as_ref().map_or(0, Past::n_frames);
-    let is_segmented = past.is_some();
-    if let Some(past) = past {
-        source = Box::new(Resumed::new(source, past));
-    }
-    let (tiles, pool) = (plan.tiles.clone(), Pool::new());
-    let shop = Workshop { network: &network, engine, head: &head, tiles, pool };
-    let width = Width { workers: plan.threads.workers, window: plan.window };
-    let shown = if config.wants_page() { Choice::Spread(plan.source.n_frames) } else { Choice::None };
-    let settings = Settings { width, traced: config.trace.is_some(), shown };
-    let n_left = plan.source.n_frames.map(|n| n.saturating_sub(n_past));
-    let mut progress = Progress::new(config.progress, config.quiet, n_left);
-    let stop = || interrupt::requested().is_some();
-    let (result, mut outcome) = pipeline::run(settings, &shop, source.as_mut(), sink.as_mut(), &mut progress, &stop);
+    let (result, mut outcome) = run_chain(&mut prepared, how, sink.as_mut(), &mut progress)?;
     progress.finish();
     result.context(|| config.input.to_string_lossy())?;
     if outcome.stopped {
@@ -71,15 +107,15 @@ fn execute(config: &RunConfig, mut prepared: Prepared) -> Result<u8> {
         return Err(Error::new(Kind::Interrupted, format!("stopped after {n_frames} frames{rest}")));
     }
     let finished = pipeline::finish(sink, &mut outcome).context(|| describe(&config.output))?;
-    let damage = source.damage();
+    let damage = prepared.opened.source.damage();
     let account = Account {
         config,
-        plan: &plan,
+        plan: &prepared.plan,
         output: describe(&config.output),
         outcome: &outcome,
         finished: &finished,
         damage: &damage,
-        source_warnings: source.warnings(),
+        source_warnings: prepared.opened.source.warnings(),
         n_past,
     };
     let report = account.report(begun.elapsed());
@@ -91,12 +127,12 @@ fn execute(config: &RunConfig, mut prepared: Prepared) -> Result<u8> {
     if let Some(path) = &config.trace {
         trace::write_trace(path, &account.rows(), &report.timeline)?;
     }
-    conclude(config, &report, &damage, plan.warnings.len())?;
-    Ok(report.exit_status)
+    warn(&report, &damage, prepared.plan.warnings.len());
+    Ok(report)
 }
 
-/// Says what came of the run.
-fn conclude(config: &RunConfig, report: &Report, damage: &Damage, n_said: usize) -> Result<()> {
+/// Says what a person should hear at the end; `n_said` warnings have been said.
+fn warn(report: &Report, damage: &Damage, n_said: usize) {
     // The plan's own were said before the run.
     for warning in &report.warnings[n_said..] {
         tracing::warn!("{warning}");
@@ -104,8 +140,4 @@ fn conclude(config: &RunConfig, report: &Report, damage: &Damage, n_said: usize)
     for line in &damage.lines {
         tracing::warn!("damaged source: {line}");
     }
-    if !config.quiet {
-        eprint!("{}", report::summary(report));
-    }
-    Ok(())
 }

@@ -3,9 +3,11 @@
 //! `config` fills them from text, the command line lists their names. What `Auto` comes to is decided by the plan.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use super::value;
 use crate::error::Result;
+use crate::tile::roi::Area;
 
 /// A place in the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,15 @@ pub enum Tile {
     Off,
     /// Cores of this many luma pixels a side.
     Size(usize),
+}
+
+/// A part of the region of interest.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Region {
+    /// A rectangle.
+    Area(Area),
+    /// A PNG picture whose gray values are weights.
+    Mask(PathBuf),
 }
 
 /// What is done when the output is already there.
@@ -95,11 +106,26 @@ choice! {
 }
 
 choice! {
+    /// What of a frame is not computed again.
+    SkipMode {
+        /// What depends on unchanged pixels only; the result is the same bit for bit.
+        #[default]
+        Exact = "exact",
+        /// What depends on nearly unchanged pixels only.
+        Near = "near",
+        /// Nothing is skipped.
+        Off = "off",
+    }
+}
+
+choice! {
     /// What runs the network.
     EngineChoice {
         /// Decided by the plan.
         #[default]
         Auto = "auto",
+        /// vproc's own, for plain convolution networks.
+        Native = "native",
         /// ONNX Runtime's own kernels.
         Ort = "ort",
         /// OpenVINO, through ONNX Runtime.

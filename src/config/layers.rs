@@ -27,12 +27,15 @@ pub struct Folders {
     pub config: PathBuf,
     /// `$XDG_DATA_HOME/vproc`, where libraries and networks are looked for.
     pub data: PathBuf,
+    /// `$XDG_CACHE_HOME/vproc`, where measurements of earlier runs are kept.
+    pub cache: PathBuf,
 }
 
 /// The folders of the user; `None` without a home.
 pub fn folders() -> Option<Folders> {
     let base = etcetera::choose_base_strategy().ok()?;
-    Some(Folders { config: base.config_dir().join("vproc"), data: base.data_dir().join("vproc") })
+    let of = |folder: PathBuf| folder.join("vproc");
+    Some(Folders { config: of(base.config_dir()), data: of(base.data_dir()), cache: of(base.cache_dir()) })
 }
 
 /// The places where values are said. What is `None` or empty is not looked at.
@@ -64,6 +67,13 @@ impl Layers {
 
     /// Reads all places and checks that the values fit each other.
     pub fn gather(&self) -> Result<RunConfig> {
+        let config = self.read()?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Reads all places, for commands that need not have an input or an output.
+    pub fn read(&self) -> Result<RunConfig> {
         let mut config = RunConfig::default();
         for (file, least, must_exist) in [
             (&self.user_file, Scope::Trusted, false),
@@ -78,7 +88,6 @@ impl Layers {
         for (name, values) in &self.command_line {
             config.set(name, values, &Origin::CommandLine)?;
         }
-        config.check()?;
         Ok(config)
     }
 

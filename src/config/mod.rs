@@ -5,10 +5,14 @@
 //! [`RunConfig::set`], so a value means the same wherever it stands. Nothing here looks at inputs, networks or the
 //! hardware, and nothing here knows how a command line is taken apart.
 
+pub mod batch;
+pub mod bench;
 pub mod choice;
 pub mod keys;
 pub mod layers;
 pub mod output;
+pub mod segment;
+pub mod tuning;
 pub mod value;
 
 use std::collections::BTreeMap;
@@ -16,10 +20,16 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use choice::{Deinterlace, DeviceChoice, EngineChoice, Overwrite, Position, Precision, ProgressMode, Tile};
+pub use batch::{BatchConfig, Names, Template};
+pub use bench::{BenchConfig, Resolution, TuneConfig};
+pub use choice::{
+    Deinterlace, DeviceChoice, EngineChoice, Overwrite, Position, Precision, ProgressMode, Region, SkipMode, Tile,
+};
 pub use keys::{KEYS, Key, Scope};
 pub use layers::{Layers, folders};
 pub use output::Output;
+pub use segment::{JoinConfig, SegmentConfig};
+pub use tuning::Tuning;
 
 use crate::error::{Error, Kind, Result};
 use crate::time::Ratio;
@@ -54,6 +64,8 @@ impl fmt::Display for Origin {
 pub struct Said {
     /// The text; several texts of one name are joined by commas.
     pub text: String,
+    /// The texts.
+    pub values: Vec<OsString>,
     /// Where.
     pub origin: Origin,
 }
@@ -97,8 +109,20 @@ pub struct RunConfig {
     pub memory: Option<u64>,
     /// How windows are cut.
     pub tile: Tile,
+    /// What is not computed again.
+    pub skip: SkipMode,
+    /// How near is near, in dB.
+    pub skip_psnr: f64,
+    /// So many frames are run in full as well and compared, where near is enough.
+    pub verify_skip: Option<u64>,
+    /// Where the network is wanted; everywhere if empty.
+    pub roi: Vec<Region>,
+    /// The output shows what was computed.
+    pub debug_overlay: bool,
     /// The time that a frame may be under way, in seconds of the video.
     pub latency: Option<f64>,
+    /// The processors that the process may use, by number, rising.
+    pub cpu_affinity: Option<Vec<usize>>,
     /// The encoder by FFmpeg's name.
     pub encoder: Option<String>,
     /// The encoder's constant rate factor, in its own scale, 0 or more.
@@ -113,6 +137,8 @@ pub struct RunConfig {
     pub no_resume: bool,
     /// Frames of a segment, 2 or more; said by a person, segments are made however short the run is.
     pub segment_frames: Option<u64>,
+    /// The manifest of segments is written and nothing is run.
+    pub manifest_only: bool,
     /// What is done when the output is already there.
     pub overwrite: Overwrite,
     /// The first damaged frame ends the run.
@@ -129,6 +155,10 @@ pub struct RunConfig {
     pub report: Option<PathBuf>,
     /// Where the trace goes.
     pub trace: Option<PathBuf>,
+    /// What was found to be fast, for what nobody said.
+    pub tuning: Option<Tuning>,
+    /// When that was found, and what it brought, for people.
+    pub tuning_note: Option<String>,
     /// What a person should hear about the configuration itself.
     pub warnings: Vec<String>,
     /// What was said, by names of [`KEYS`]; what is missing is built in.
@@ -156,7 +186,13 @@ impl Default for RunConfig {
             workers: None,
             memory: None,
             tile: Tile::Auto,
+            skip: SkipMode::Exact,
+            skip_psnr: 50.0,
+            verify_skip: None,
+            roi: Vec::new(),
+            debug_overlay: false,
             latency: None,
+            cpu_affinity: None,
             encoder: None,
             crf: None,
             preset: None,
@@ -164,6 +200,7 @@ impl Default for RunConfig {
             pix_fmt: None,
             no_resume: false,
             segment_frames: None,
+            manifest_only: false,
             overwrite: Overwrite::Refuse,
             strict: false,
             quiet: false,
@@ -172,6 +209,8 @@ impl Default for RunConfig {
             progress: ProgressMode::Auto,
             report: None,
             trace: None,
+            tuning: None,
+            tuning_note: None,
             warnings: Vec::new(),
             said: BTreeMap::new(),
         }
@@ -182,6 +221,14 @@ impl RunConfig {
     /// Where the value of `name` was said.
     pub fn origin(&self, name: &str) -> Origin {
         self.said.get(name).map(|said| said.origin.clone()).unwrap_or_default()
+    }
+
+    /// The pictures that the region of interest is read from.
+    pub fn masks(&self) -> impl Iterator<Item = &Path> {
+        self.roi.iter().filter_map(|region| match region {
+            Region::Mask(path) => Some(path.as_path()),
+            Region::Area(_) => None,
+        })
     }
 
     /// Everything that was said, in the order of [`KEYS`].
@@ -211,7 +258,7 @@ impl RunConfig {
         }
         self.take(key.name, last, values).map_err(|error| error.context(spelled(key.name, origin)))?;
         let text = values.iter().map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(",");
-        self.said.insert(key.name, Said { text, origin: origin.clone() });
+        self.said.insert(key.name, Said { text, values: values.to_vec(), origin: origin.clone() });
         Ok(())
     }
 
@@ -228,6 +275,7 @@ impl RunConfig {
             "preset" => self.preset = owned()?,
             "pix-fmt" => self.pix_fmt = owned()?,
             "protocol" => self.protocols = each(all, |text| Ok(text.split(',').map(str::to_owned).collect()))?,
+            "roi" => self.roi = each(all, |text| Ok(vec![value::region(text)?]))?,
             "encoder-opt" => self.encoder_options = each(all, value::encoder_options)?,
             _ => self.take_text(name, value::text(raw)?)?,
         }
@@ -253,9 +301,15 @@ impl RunConfig {
             "memory" => self.memory = Some(value::size(text)?),
             "tile" => self.tile = value::tile(text)?,
             "latency" => self.latency = Some(value::seconds(text)?),
+            "cpu-affinity" => self.cpu_affinity = Some(value::processors(text)?),
+            "skip" => self.skip = SkipMode::parse(text)?,
+            "skip-psnr" => self.skip_psnr = value::number(text)?,
+            "verify-skip" => self.verify_skip = Some(value::whole(text, 1)?),
+            "debug-overlay" => self.debug_overlay = value::switch(text)?,
             "crf" => self.crf = Some(value::number(text)?),
             "no-resume" => self.no_resume = value::switch(text)?,
             "segment-frames" => self.segment_frames = Some(value::whole(text, 2)?),
+            "manifest-only" => self.manifest_only = value::switch(text)?,
             "overwrite" if text == "never" => self.overwrite = Overwrite::Never,
             "overwrite" => self.overwrite = if value::switch(text)? { Overwrite::Yes } else { Overwrite::Refuse },
             "strict" => self.strict = value::switch(text)?,
@@ -289,6 +343,23 @@ impl RunConfig {
             return usage(format!("--end {end} is not after --start {start}, so no frame is left"));
         }
         Ok(())
+    }
+
+    /// Nobody named the engine, and the network is a stranger's: which is the fastest has to be tried.
+    pub fn tries_engines(&self) -> bool {
+        self.engine == EngineChoice::Auto && self.model_file().is_some()
+    }
+
+    /// The same with `tuning` for all that nobody said.
+    #[must_use]
+    pub fn tuned(&self, tuning: Tuning) -> RunConfig {
+        let tuning = tuning.where_unsaid(self);
+        RunConfig {
+            tile: tuning.tile.map_or(self.tile, Tile::Size),
+            engine: tuning.engine.as_deref().and_then(|name| EngineChoice::parse(name).ok()).unwrap_or(self.engine),
+            tuning: Some(tuning),
+            ..self.clone()
+        }
     }
 
     /// The network's file; `None` when it is meant to be a built-in one.

@@ -4,8 +4,9 @@
 //! exact: a time is a whole number of microseconds and a rate a ratio, never a float. A failure says what was got and
 //! what is expected; where the value came from is added by the caller.
 
-use super::choice::{Position, Tile};
+use super::choice::{Position, Region, Tile};
 use crate::error::{Error, Kind, Result};
+use crate::tile::roi::Length;
 use crate::time::Ratio;
 
 /// `text` as UTF-8 from what the system gave.
@@ -23,7 +24,7 @@ pub(super) fn switch(text: &str) -> Result<bool> {
 }
 
 /// A whole number from `least` up.
-pub(super) fn whole(text: &str, least: u64) -> Result<u64> {
+pub fn whole(text: &str, least: u64) -> Result<u64> {
     match text.parse() {
         Ok(number) if number >= least => Ok(number),
         _ => Err(bad(format!("got '{text}', expected a whole number from {least} up"))),
@@ -31,7 +32,7 @@ pub(super) fn whole(text: &str, least: u64) -> Result<u64> {
 }
 
 /// A count from 1 up that fits the machine.
-pub(super) fn count(text: &str) -> Result<usize> {
+pub fn count(text: &str) -> Result<usize> {
     let number = whole(text, 1)?;
     usize::try_from(number).map_err(|_| bad(format!("{number} is too large")))
 }
@@ -55,6 +56,24 @@ pub fn seconds(text: &str) -> Result<f64> {
         Ok(amount) if amount.is_finite() && amount >= 0.0 => Ok(amount * unit),
         _ => Err(bad(format!("got '{text}', expected a time such as 0.5 or 200ms"))),
     }
+}
+
+/// Numbers of processors: `0-3,8`, rising and each once.
+pub fn processors(text: &str) -> Result<Vec<usize>> {
+    let wrong = || bad(format!("got '{text}', expected processors such as 0-3,8"));
+    let number = |text: &str| text.parse::<usize>().ok().filter(|number| *number < 1024).ok_or_else(wrong);
+    let mut list = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last {
+            return Err(wrong());
+        }
+        list.extend(first..=last);
+    }
+    list.sort_unstable();
+    list.dedup();
+    Ok(list)
 }
 
 /// A place: `1:02:03.5`, `2:03`, `90`, `90.25` (hours, minutes, seconds) or `120f` (a frame).
@@ -160,6 +179,21 @@ pub(super) fn tile(text: &str) -> Result<Tile> {
     }
 }
 
+/// A part of the region of interest: `X,Y,W,H` in pixels or percent, or a PNG picture.
+pub fn region(text: &str) -> Result<Region> {
+    let wrong =
+        || bad(format!("got '{text}', expected X,Y,W,H in pixels or percent, such as 10%,0,640,50%, or a .png"));
+    if text.to_ascii_lowercase().ends_with(".png") {
+        return Ok(Region::Mask(text.into()));
+    }
+    let length = |part: &str| match part.trim().strip_suffix('%') {
+        Some(percent) => number(percent).ok().filter(|percent| *percent <= 100.0).map(Length::Percent),
+        None => number(part.trim()).ok().filter(|pixels| *pixels <= 65535.0).map(Length::Pixels),
+    };
+    let lengths: Option<Vec<_>> = text.split(',').map(length).collect();
+    lengths.and_then(|lengths| <[Length; 4]>::try_from(lengths).ok()).map(Region::Area).ok_or_else(wrong)
+}
+
 /// An error that names what was got, what there is, and which of it is near.
 pub(super) fn unknown(got: &str, names: &[&str]) -> Error {
     let hint = nearest(got, names).map_or_else(String::new, |name| format!("; did you mean '{name}'?"));
@@ -249,6 +283,14 @@ mod tests {
     }
 
     #[test]
+    fn processors_are_listed_and_counted_once() {
+        assert_eq!(processors("8,0-3,2").unwrap(), [0, 1, 2, 3, 8]);
+        for text in ["", "a", "1-", "-1", "3-1", "0,,1", "1024", "0-9999999999"] {
+            assert_eq!(processors(text).unwrap_err().kind(), Kind::Usage, "{text}");
+        }
+    }
+
+    #[test]
     fn rates_are_exact_and_ntsc_is_recognised() {
         for (text, num, den) in [
             ("24000/1001", 24000, 1001),
@@ -294,7 +336,7 @@ mod tests {
     #[test]
     fn a_wrong_choice_names_the_near_one() {
         let message = EngineChoice::parse("openvin").unwrap_err().to_string();
-        assert_eq!(message, "got 'openvin', expected one of auto, ort, openvino; did you mean 'openvino'?");
+        assert_eq!(message, "got 'openvin', expected one of auto, native, ort, openvino; did you mean 'openvino'?");
         for name in Deinterlace::NAMES {
             assert_eq!(Deinterlace::parse(name).unwrap().to_string(), *name);
         }

@@ -3,6 +3,8 @@
 //! A [`Picture`] is shared and read only. Its memory is the decoder's own buffer, a memory-mapped file or a slab of
 //! the [`pool`]; nobody copies it to hand it on. A frame knows nothing of files, networks or threads.
 
+pub mod canvas;
+pub mod change;
 pub mod color;
 pub mod format;
 pub mod plane;

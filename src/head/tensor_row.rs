@@ -8,7 +8,8 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use crate::model::{Channels, Element, Layout, Port, Tensor};
-use crate::simd::luma::{self, Codes, CodesMut, Linear};
+use crate::simd::Kernels;
+use crate::simd::luma::{Codes, CodesMut, Linear};
 
 /// Which row: batch item and `y`.
 #[derive(Clone, Copy)]
@@ -57,7 +58,7 @@ fn read_elements(tensor: &Tensor, run: Range<usize>, out: &mut [f32]) {
     match tensor.element() {
         Element::F32 => out.copy_from_slice(&tensor.as_f32()[run]),
         Element::F16 => tensor.as_f16()[run].convert_to_f32_slice(out),
-        Element::U8 => luma::to_values(Codes::U8(&tensor.bytes()[run]), Linear::IDENTITY, out),
+        Element::U8 => Kernels::best().to_values(Codes::U8(&tensor.bytes()[run]), Linear::IDENTITY, out),
     }
 }
 
@@ -65,7 +66,9 @@ fn write_elements(tensor: &mut Tensor, run: Range<usize>, values: &[f32]) {
     match tensor.element() {
         Element::F32 => tensor.as_f32_mut()[run].copy_from_slice(values),
         Element::F16 => <[f16]>::convert_from_f32_slice(&mut tensor.as_f16_mut()[run], values),
-        Element::U8 => luma::to_codes(values, Linear::IDENTITY, 255, CodesMut::U8(&mut tensor.bytes_mut()[run])),
+        Element::U8 => {
+            Kernels::best().to_codes(values, Linear::IDENTITY, 255, CodesMut::U8(&mut tensor.bytes_mut()[run]))
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`choose`] decides once which engine a run uses, [`open`] makes one a worker, [`facts`] says what it was for reports
 //! and for the pixel hash, and a [`Terminator`] stops them all.
 
+pub mod native;
 pub mod ort;
 mod stop;
 mod test;
@@ -12,7 +13,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::model::{Network, NetworkCode, NetworkFacts, Tensor};
+use crate::model::{Network, NetworkCode, NetworkFacts, Tensor, builtin};
 
 pub use stop::{Interrupt, Terminator};
 
@@ -21,6 +22,23 @@ pub trait Engine {
     /// Runs the network on `input`, shape and element as in the network's facts; the result goes into `output`, whose
     /// shape must be the one the network gives for this input.
     fn run(&mut self, input: &Tensor, output: &mut Tensor) -> Result<()>;
+
+    /// The way without tensors, for engines that have it.
+    fn rows(&mut self) -> Option<&mut dyn RowEngine> {
+        None
+    }
+}
+
+/// Runs one network row by row, with the same results as through tensors.
+pub trait RowEngine {
+    /// Runs the network on a picture of this width and height: `read` fills a row of the input and `write` takes a row
+    /// of the output, a slice a channel, each row once and from top to bottom.
+    fn run_rows(
+        &mut self,
+        size: (usize, usize),
+        read: &mut dyn FnMut(usize, &mut [&mut [f32]]),
+        write: &mut dyn FnMut(usize, &[&[f32]]),
+    ) -> Result<()>;
 }
 
 /// Which engine was asked for.
@@ -29,6 +47,8 @@ pub enum EngineChoice {
     /// The faster of those that are there.
     #[default]
     Auto,
+    /// vproc's own, for plain convolution networks.
+    Native,
     /// ONNX Runtime's own CPU kernels.
     Ort,
     /// OpenVINO on the CPU, through ONNX Runtime.
@@ -41,7 +61,7 @@ pub enum Precision {
     /// 32-bit floats, also for a network whose weights are 16-bit.
     #[default]
     F32,
-    /// bfloat16 products, where the CPU has them; OpenVINO only.
+    /// bfloat16 products, where the CPU has them.
     Bf16,
 }
 
@@ -61,13 +81,13 @@ pub struct EngineSettings {
 /// What ran a network: shown in the report and part of the pixel hash.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EngineFacts {
-    /// `test`, `ort` or `openvino`.
+    /// `test`, `native`, `ort` or `openvino`.
     pub name: &'static str,
-    /// The library's version; empty for the test engine.
+    /// The library's version, or vproc's own; empty for the test engine.
     pub version: String,
     /// What it computes in; empty for the test engine.
     pub precision: &'static str,
-    /// The widest instruction set that the CPU has and that changes the bits of a result.
+    /// The widest instruction set that the CPU has and that changes the bits of a result; `any` where none does.
     pub isa: &'static str,
 }
 
@@ -87,38 +107,71 @@ pub fn open(network: &Network, settings: &EngineSettings) -> Result<Box<dyn Engi
     match network.code {
         NetworkCode::Identity => Ok(Box::new(test::Identity)),
         NetworkCode::NearestX2 => Ok(Box::new(test::NearestX2::new(&network.facts))),
+        NetworkCode::Onnx(_) if settings.choice == EngineChoice::Native => {
+            Ok(Box::new(native::NativeEngine::new(network, &settings)?))
+        }
         NetworkCode::Onnx(_) => Ok(Box::new(ort::OrtEngine::new(network, &settings)?)),
     }
 }
 
-/// The same settings with the engine decided: of those that are there, the one that was faster on a small picture.
+/// The same settings with the engine decided: vproc's own for the networks inside the program, which then need no
+/// library; for others, of the engines that are there, the one that was fastest on a small picture. vproc's own is
+/// given up only for one that is clearly faster, so that two runs choose alike.
 pub fn choose(network: &Network, settings: &EngineSettings) -> Result<EngineSettings> {
     let is_onnx = matches!(network.code, NetworkCode::Onnx(_));
     if settings.choice != EngineChoice::Auto || !is_onnx {
         return Ok(settings.clone());
     }
     let with = |choice| EngineSettings { choice, ..settings.clone() };
-    if !ort::library(settings.choice)?.openvino {
-        return Ok(with(EngineChoice::Ort));
+    let native = native::check(network, settings.precision);
+    if native.is_ok() && builtin::find(&network.name).is_some_and(|builtin| builtin.hash == network.hash) {
+        return Ok(with(EngineChoice::Native));
     }
-    if settings.precision != Precision::F32 {
-        return Ok(with(EngineChoice::OpenVino));
+    if let Err(why) = &native {
+        tracing::debug!("{why}");
     }
-    let trials = [EngineChoice::Ort, EngineChoice::OpenVino].map(|choice| (choice, trial(network, &with(choice))));
-    for (choice, time) in &trials {
+    let library = match (ort::library(settings.choice), &native) {
+        (Ok(library), _) => library,
+        (Err(_), Ok(())) => return Ok(with(EngineChoice::Native)),
+        (Err(error), Err(_)) => return Err(error),
+    };
+    let choices = [
+        (EngineChoice::Native, native.is_ok()),
+        (EngineChoice::Ort, settings.precision == Precision::F32 || !library.openvino),
+        (EngineChoice::OpenVino, library.openvino),
+    ];
+    let choices: Vec<_> = choices.into_iter().filter(|(_, is_there)| *is_there).map(|(choice, _)| choice).collect();
+    let &[first, ref others @ ..] = choices.as_slice() else {
+        return Err(Error::new(Kind::Internal, "no engine is there, not even ONNX Runtime's"));
+    };
+    if others.is_empty() {
+        return Ok(with(first));
+    }
+    let mut best = (first, trial(network, &with(first)));
+    tracing::debug!("engine trial: {first:?} {:?}", best.1);
+    for &choice in others {
+        let time = trial(network, &with(choice));
         tracing::debug!("engine trial: {choice:?} {time:?}");
+        let is_better = match (&time, &best.1) {
+            (Ok(time), Ok(other)) if best.0 == EngineChoice::Native => time.mul_f64(CLEARLY) < *other,
+            (Ok(time), Ok(other)) => time < other,
+            (Ok(_), Err(_)) => true,
+            _ => false,
+        };
+        if is_better {
+            best = (choice, time);
+        }
     }
-    match trials {
-        [(_, Ok(ort)), (_, Ok(openvino))] if openvino < ort => Ok(with(EngineChoice::OpenVino)),
-        [(_, Err(_)), (_, Ok(_))] => Ok(with(EngineChoice::OpenVino)),
-        [(_, Ok(_)), _] => Ok(with(EngineChoice::Ort)),
-        [(_, Err(error)), _] => Err(error),
-    }
+    best.1.map(|_| with(best.0))
 }
+
+/// So many times faster is another engine that vproc's own is given up for.
+const CLEARLY: f64 = 1.1;
 
 /// What will run `network` with these settings, once [`choose`] has decided.
 pub fn facts(network: &Network, settings: &EngineSettings) -> Result<EngineFacts> {
     let (name, precision) = match (&network.code, settings.choice, settings.precision) {
+        (NetworkCode::Onnx(_), EngineChoice::Native, precision) => return Ok(native::facts(precision)),
         (NetworkCode::Onnx(_), EngineChoice::OpenVino, Precision::Bf16) => ("openvino", "bf16"),
         (NetworkCode::Onnx(_), EngineChoice::OpenVino, Precision::F32) => ("openvino", "f32"),
         (NetworkCode::Onnx(_), _, _) => ("ort", "f32"),
@@ -130,7 +183,7 @@ pub fn facts(network: &Network, settings: &EngineSettings) -> Result<EngineFacts
 
 /// The shortest of three runs on a small picture, after one to warm up.
 fn trial(network: &Network, settings: &EngineSettings) -> Result<Duration> {
-    let mut engine = ort::OrtEngine::new(network, settings)?;
+    let mut engine = open(network, settings)?;
     let (mut input, mut output) = small_tensors(&network.facts);
     input.bytes_mut().fill(0x33); // small positive numbers in every element type
     let mut shortest = Duration::MAX;

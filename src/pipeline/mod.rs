@@ -1,28 +1,46 @@
 //! The chain from source to sink.
 //!
-//! A frame is taken from the source, processed by a worker, and put into the sink, in order; [`stage`] holds the only
-//! threads. What every thread did with its time is kept in [`track`]s. Nothing is decided here.
+//! A frame is taken from the source, and [`survey`] says what of it has to be made anew; workers make that, and
+//! [`assemble`] puts it together with what is known, for the sink, in order. [`stage`] holds the only threads. What
+//! every thread did with its time is kept in [`track`]s. Nothing is decided here.
 
+pub mod assemble;
+pub mod batch;
+pub mod board;
+pub mod history;
+pub mod near;
+pub mod overlay;
 pub mod progress;
+pub mod rehearsal;
 pub mod samples;
 pub mod snapshot;
 pub mod stage;
+pub mod survey;
 pub mod track;
+pub mod verify;
+mod waiting;
 pub mod worker;
 
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
-use crate::frame::{Frame, Picture};
+use crate::frame::Frame;
+use crate::frame::canvas::Canvas;
 use crate::meter;
 use crate::sink::{Finished, Sink};
 use crate::source::Source;
 
+use assemble::Assemble;
+use batch::{Job, Piece};
+use history::History;
+use overlay::Areas;
 use progress::Progress;
 use samples::{Sample, Samples};
 use snapshot::{Choice, Snapshot};
-use stage::{Tracks, Watch, Width};
+use stage::{Hands, Order, Tracks, Watch, Width};
+use survey::Survey;
 use track::{Activity, Track};
+use verify::Verified;
 use worker::{Worker, Workshop};
 
 /// Latencies that are kept; of longer runs every second, fourth, ... is.
@@ -32,14 +50,20 @@ const MAX_LATENCIES: usize = 4096;
 const DECODERS: &[&str] = &["decode", "dav1d"];
 
 /// How a chain is run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Threads and frames under way.
     pub width: Width,
     /// Every span of every thread is kept.
     pub traced: bool,
+    /// How many windows of each shape go through the network at once, at most.
+    pub batch_limits: Vec<usize>,
     /// Frames kept for people to look at.
     pub shown: Choice,
+    /// One frame in so many is run in full as well and compared.
+    pub verify_stride: Option<u64>,
+    /// The output shows what was computed where.
+    pub has_overlay: bool,
 }
 
 /// CPU time by what it was for. Codecs' own threads count where they belong.
@@ -66,68 +90,97 @@ pub struct Outcome {
     pub tracks: Tracks,
     /// What the CPUs did.
     pub cpu: CpuShares,
+    /// What the machine's CPUs did meanwhile for other programs.
+    pub cpu_of_others: Duration,
     /// How it went.
     pub samples: Vec<Sample>,
     /// Milliseconds from taking to putting, a sample.
     pub latencies: Vec<f64>,
+    /// What was computed.
+    pub history: History,
+    /// How near sampled frames are to full runs; `None` where none were sampled.
+    pub verified: Option<Verified>,
     /// Frames before and after.
     pub snapshots: Vec<Snapshot>,
     /// It was asked to stop before the end.
     pub stopped: bool,
 }
 
-/// A frame with the moment it was taken.
+/// A frame with its source's picture and the moment it was taken.
 struct Passing {
     frame: Frame,
     taken: Instant,
-    /// The picture before the network, for frames that are shown.
-    source: Option<Picture>,
+    /// What was computed where, to be shown.
+    areas: Option<Areas>,
+    /// It is compared with a full run.
+    is_sampled: bool,
 }
 
-/// Runs frames from `source` through the workers into `sink` until the source ends or `stop` says so; frames under
-/// way are finished either way. The outcome is also there when it fails.
+/// Runs frames from `source` through `survey` and the workers into `sink` until the source ends or `stop` says so;
+/// frames under way are finished either way. The outcome is also there when it fails.
 pub fn run(
     settings: Settings,
     shop: &Workshop,
+    mut survey: Survey,
     source: &mut dyn Source,
     sink: &mut dyn Sink,
     progress: &mut Progress,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> (Result<()>, Outcome) {
     let time_base = source.facts().time_base;
-    let mut latencies = Latencies::default();
-    let take = || {
+    let (made, passed) = (shop.head.made_planes(), shop.head.passed_planes());
+    let mut history = History::new((shop.head.picture().width, shop.head.picture().height));
+    let take = |track: &mut Track| {
         if stop() {
             return Ok(None);
         }
-        Ok(source.next_frame()?.map(|frame| {
-            let source = settings.shown.includes(frame.index).then(|| frame.picture.clone());
-            Passing { frame, taken: Instant::now(), source }
-        }))
-    };
-    let work = |worker: &mut Worker, track: &mut Track, passing: Passing| {
-        let frame = worker.work(shop, track, passing.frame)?;
-        Ok(Passing { frame, ..passing })
+        let Some(frame) = source.next_frame()? else { return Ok(None) };
+        let taken = Instant::now();
+        track.lap(Activity::Decode, frame.index);
+        let need = survey.look(frame.index, &frame.picture);
+        history.add(&need, survey.kept());
+        let areas = settings.has_overlay.then(|| Areas::new(&need, shop.head.picture().area(), survey.inside()));
+        let is_sampled = settings.verify_stride.is_some_and(|stride| verify::is_sampled(frame.index, stride));
+        let jobs = batch::jobs(frame.index, &frame.picture, need, (made, passed), is_sampled);
+        track.lap(Activity::Survey, frame.index);
+        Ok(Some(Order { item: Passing { frame, taken, areas, is_sampled }, jobs }))
     };
     let mut n_frames = 0;
     let mut snapshots = Vec::new();
-    let put = |passing: Passing| {
-        sink.write(&passing.frame)?;
-        let seconds = time_base.seconds(passing.frame.pts);
-        if let Some(source) = &passing.source {
-            snapshots.push(snapshot::take(source, &passing.frame, seconds)?);
+    let mut latencies = Latencies::default();
+    let mut assemble = Assemble::new(
+        Canvas::new(shop.head.output_format(), shop.head.output_size()),
+        shop.pool.clone(),
+        shop.head.scale(),
+    );
+    let put = |track: &mut Track, passing: Passing, pieces: Vec<Piece>| {
+        let source = settings.shown.includes(passing.frame.index).then(|| passing.frame.picture.clone());
+        let frame = assemble.frame(passing.frame, pieces, passing.areas, passing.is_sampled)?;
+        track.lap(Activity::Assemble, frame.index);
+        sink.write(&frame)?;
+        let seconds = time_base.seconds(frame.pts);
+        if let Some(source) = &source {
+            snapshots.push(snapshot::take(source, &frame, seconds)?);
         }
         n_frames += 1;
         latencies.add(passing.taken.elapsed().as_secs_f64() * 1000.0);
         progress.tick(n_frames, seconds);
         Ok(())
     };
+    let hands = Hands {
+        take,
+        joins: |batch: &[&Job], job: &Job| batch::joins(&settings.batch_limits, batch, job),
+        start: || Worker::new(shop),
+        work: |worker: &mut Worker, track: &mut Track, jobs: Vec<Job>| worker.work(shop, track, &jobs),
+        put,
+    };
     let origin = Instant::now();
     let (cpu_before, decoders_before) = (meter::process_cpu(), meter::cpu_of_threads(DECODERS));
+    let others_before = meter::machine_cpu().saturating_sub(cpu_before);
     let mut samples = Samples::begin(origin);
     let mut look = |depths| samples.take(depths);
     let watch = Watch { origin, traced: settings.traced, period: samples::PERIOD, look: Some(&mut look) };
-    let (result, tracks) = stage::ordered(settings.width, watch, take, || Worker::new(shop), work, put);
+    let (result, tracks) = stage::ordered(settings.width, watch, hands);
     let cpu = cpu_shares(&tracks, cpu_before, decoders_before);
     let outcome = Outcome {
         n_frames,
@@ -135,8 +188,11 @@ pub fn run(
         wall: origin.elapsed(),
         tracks,
         cpu,
+        cpu_of_others: meter::machine_cpu().saturating_sub(meter::process_cpu()).saturating_sub(others_before),
         samples: samples.into_vec(),
         latencies: latencies.samples,
+        history: history.end(),
+        verified: assemble.verified(),
         snapshots,
         stopped: stop(),
     };

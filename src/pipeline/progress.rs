@@ -7,22 +7,53 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::board::Board;
 use crate::config::ProgressMode;
 
-/// Whether the terminal's current line is ours, so that whoever writes next clears it first.
-static LINE_OPEN: AtomicBool = AtomicBool::new(false);
+/// How many of the terminal's last lines are ours, so that whoever writes next clears them first.
+static LINES_OPEN: AtomicUsize = AtomicUsize::new(0);
 
 /// How far the "fps now" looks back.
 const RECENT: Duration = Duration::from_secs(5);
 
-/// Clears the progress line, if one stands on the terminal.
+/// Clears the progress lines, if any stand on the terminal.
 pub fn clear() {
-    if LINE_OPEN.swap(false, Ordering::Relaxed) {
-        let _ = io::stderr().write_all(b"\r\x1b[K");
+    // Locked first: who has cleared may write before the lines come back.
+    let mut stderr = io::stderr().lock();
+    let n_open = LINES_OPEN.swap(0, Ordering::Relaxed);
+    if n_open > 0 {
+        let _ = stderr.write_all(format!("{}\x1b[J", to_the_first_of(n_open)).as_bytes());
     }
+}
+
+/// Puts `text` in the place of the terminal's current line.
+pub fn rewrite(text: &str) {
+    rewrite_lines(&[text]);
+}
+
+/// Puts these lines, one at least, in the place of those that stand there; each is cut to the terminal's width.
+pub fn rewrite_lines(lines: &[&str]) {
+    let mut stderr = io::stderr().lock();
+    let width = rustix::termios::tcgetwinsize(&stderr).map_or(80, |size| usize::from(size.ws_col));
+    // One column less, so that no terminal wraps; a width of 0 means that it does not know.
+    let width = if width == 0 { 79 } else { width - 1 };
+    let mut text = to_the_first_of(LINES_OPEN.swap(lines.len(), Ordering::Relaxed));
+    for (index, line) in lines.iter().enumerate() {
+        text.push_str(if index > 0 { "\n" } else { "" });
+        text.extend(line.chars().take(width).map(|c| if c.is_control() { ' ' } else { c }));
+        text.push_str("\x1b[K");
+    }
+    text.push_str("\x1b[J");
+    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+}
+
+/// Moves the cursor to the beginning of the first of so many lines, the last of which it stands on.
+fn to_the_first_of(n_lines: usize) -> String {
+    format!("\r{}", "\x1b[1A".repeat(n_lines.saturating_sub(1)))
 }
 
 /// How it is told.
@@ -39,6 +70,16 @@ enum Style {
 }
 
 impl Style {
+    fn new(mode: ProgressMode, quiet: bool) -> Self {
+        match mode {
+            ProgressMode::Json => Style::Json,
+            ProgressMode::None => Style::None,
+            ProgressMode::Auto if quiet => Style::None,
+            ProgressMode::Auto if io::stderr().is_terminal() && !is_dumb() => Style::Rewritten,
+            ProgressMode::Auto => Style::Plain,
+        }
+    }
+
     fn period(self) -> Duration {
         match self {
             Style::Rewritten => Duration::from_millis(200),
@@ -47,6 +88,11 @@ impl Style {
             Style::None => Duration::MAX,
         }
     }
+}
+
+/// Whether lines are rewritten on a terminal.
+pub fn is_rewritten(mode: ProgressMode, quiet: bool) -> bool {
+    Style::new(mode, quiet) == Style::Rewritten
 }
 
 /// A count of frames at a time since the start.
@@ -62,25 +108,42 @@ pub struct Progress {
     style: Style,
     begun: Instant,
     n_expected: Option<u64>,
+    /// Frames that earlier runs have made, which are among those expected.
+    n_past: u64,
+    /// Where the video was when the first frame of this run was out.
+    seconds_past: Option<f64>,
     next: Duration,
     /// Oldest first; spans [`RECENT`] and a bit.
     recent: VecDeque<Sample>,
     n_frames: u64,
     seconds: f64,
     total_size: Option<u64>,
+    /// The run is one of several.
+    part: Option<Part>,
+}
+
+/// Which of several runs this is.
+#[derive(Debug)]
+pub struct Part {
+    /// Its name for people.
+    pub name: String,
+    /// Where lines stand together on a terminal.
+    pub board: Arc<Board>,
+    /// Its line there.
+    pub line: usize,
 }
 
 impl Progress {
     /// Progress towards `n_expected` frames, where that is known, from now on.
     pub fn new(mode: ProgressMode, quiet: bool, n_expected: Option<u64>) -> Self {
-        let style = match mode {
-            ProgressMode::Json => Style::Json,
-            ProgressMode::None => Style::None,
-            ProgressMode::Auto if quiet => Style::None,
-            ProgressMode::Auto if io::stderr().is_terminal() && !is_dumb() => Style::Rewritten,
-            ProgressMode::Auto => Style::Plain,
-        };
-        Progress::with_style(style, n_expected)
+        Progress::with_style(Style::new(mode, quiet), n_expected)
+    }
+
+    /// The progress of one of several runs: its line has its place on the board, and names it elsewhere.
+    pub fn of_part(mode: ProgressMode, quiet: bool, n_expected: Option<u64>, part: Part) -> Self {
+        let mut progress = Progress::new(mode, quiet, n_expected);
+        progress.part = Some(part);
+        progress
     }
 
     fn with_style(style: Style, n_expected: Option<u64>) -> Self {
@@ -88,15 +151,25 @@ impl Progress {
             style,
             begun: Instant::now(),
             n_expected: n_expected.filter(|&n| n > 0),
+            n_past: 0,
+            seconds_past: None,
             next: if style == Style::None { Duration::MAX } else { style.period() },
             recent: VecDeque::from([Sample::default()]),
             n_frames: 0,
             seconds: 0.0,
             total_size: None,
+            part: None,
         }
     }
 
-    /// `n_frames` are out; the last one's pts, counted from the first one's, is `seconds`.
+    /// The run goes on behind `n_past` frames that are there.
+    #[must_use]
+    pub fn behind(mut self, n_past: u64) -> Self {
+        self.n_past = n_past;
+        self
+    }
+
+    /// `n_frames` of this run are out; the last one's pts is `seconds`.
     pub fn tick(&mut self, n_frames: u64, seconds: f64) {
         let now = self.begun.elapsed();
         if let Some(text) = self.told(now, n_frames, seconds) {
@@ -116,13 +189,14 @@ impl Progress {
                 let text = self.json(self.begun.elapsed(), "end");
                 self.say(&text);
             }
-            _ => clear(),
+            _ => self.put_away(),
         }
     }
 
     /// What is told at `now`, if it is time.
     fn told(&mut self, now: Duration, n_frames: u64, seconds: f64) -> Option<String> {
         (self.n_frames, self.seconds) = (n_frames, seconds);
+        self.seconds_past.get_or_insert(if self.n_past > 0 { seconds } else { 0.0 });
         if now < self.next {
             return None;
         }
@@ -148,7 +222,7 @@ impl Progress {
     fn line(&self, now: Duration) -> String {
         let (recent, average) = self.fps(now);
         let mut line = String::new();
-        let n_frames = self.n_frames;
+        let n_frames = self.n_past + self.n_frames;
         // Writing into a string cannot fail.
         let _ = match self.n_expected {
             Some(n) => write!(line, "[{:5.1}%] {n_frames}/{n} frames", 100.0 * n_frames.min(n) as f64 / n as f64),
@@ -169,9 +243,10 @@ impl Progress {
     fn json(&self, now: Duration, state: &str) -> String {
         let (recent, average) = self.fps(now);
         let fps = if state == "end" { average } else { recent };
-        let speed = if now.is_zero() { 0.0 } else { self.seconds / now.as_secs_f64() };
+        let made = self.seconds - self.seconds_past.unwrap_or(0.0);
+        let speed = if now.is_zero() { 0.0 } else { made / now.as_secs_f64() };
         let mut object = serde_json::json!({
-            "frame": self.n_frames,
+            "frame": self.n_past + self.n_frames,
             "fps": (fps * 100.0).round() / 100.0,
             "speed": (speed * 1000.0).round() / 1000.0,
             "out_time_us": (self.seconds * 1e6).round() as i64,
@@ -180,27 +255,33 @@ impl Progress {
         if let Some(bytes) = self.total_size {
             object["total_size"] = bytes.into();
         }
+        if let Some(part) = &self.part {
+            object["file"] = part.name.as_str().into();
+        }
         object.to_string()
     }
 
     fn say(&self, text: &str) {
-        let mut stderr = io::stderr().lock();
-        let _ = if self.style == Style::Rewritten {
-            let width = rustix::termios::tcgetwinsize(&stderr).map_or(80, |size| usize::from(size.ws_col));
-            // One column less, so that no terminal wraps; a width of 0 means that it does not know.
-            let width = if width == 0 { 79 } else { width - 1 };
-            let text: String = text.chars().take(width).collect();
-            LINE_OPEN.store(true, Ordering::Relaxed);
-            write!(stderr, "\r{text}\x1b[K").and_then(|()| stderr.flush())
-        } else {
-            writeln!(stderr, "{text}")
+        let _ = match (self.style, &self.part) {
+            (Style::Rewritten, None) => return rewrite(text),
+            (Style::Rewritten, Some(part)) => return part.board.put(part.line, format!("{text}  {}", part.name)),
+            (Style::Plain, Some(part)) => writeln!(io::stderr(), "{}: {text}", part.name),
+            _ => writeln!(io::stderr(), "{text}"),
         };
+    }
+
+    /// Takes the line away.
+    fn put_away(&self) {
+        match &self.part {
+            None => clear(),
+            Some(part) => part.board.take(part.line),
+        }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        clear();
+        self.put_away();
     }
 }
 
@@ -238,6 +319,18 @@ mod tests {
             progress.told(seconds(43.0), 102, 4.1).unwrap(),
             "[ 12.8%] 102/800 frames, 5.00 s/frame (avg 2.4 fps), eta 4:55"
         );
+    }
+
+    #[test]
+    fn a_continued_run_counts_what_is_there_and_not_how_fast_it_came() {
+        let mut progress = Progress::with_style(Style::Rewritten, Some(800)).behind(700);
+        assert_eq!(progress.told(seconds(0.1), 1, 28.0), None);
+        assert_eq!(
+            progress.told(seconds(2.0), 50, 30.0).unwrap(),
+            "[ 93.8%] 750/800 frames, 25.0 fps (avg 25.0 fps), eta 0:02"
+        );
+        let object: serde_json::Value = serde_json::from_str(&progress.json(seconds(2.0), "continue")).unwrap();
+        assert_eq!((&object["frame"], &object["speed"]), (&750.into(), &1.0.into()));
     }
 
     #[test]

@@ -1,18 +1,21 @@
-//! All threads and channels of the chain: one thread that takes frames, workers that process them, the caller's own
-//! thread that receives the results in order, and one that looks now and then how full the queues are.
+//! All threads and channels of the chain: one thread that takes items, workers that do the jobs they consist of, the
+//! caller's own thread that puts the items away in order, and one that looks now and then how full the queues are.
 //!
-//! Order is kept by an order queue: each item goes into it together with the one-shot reply that its worker will
-//! fill, so no results are sorted. The window bounds how many items are under way: an item is taken only when there is
-//! room, and makes room when it has been put away. Nothing says stop: a closed channel does. Every thread is joined
-//! before [`ordered`] returns.
+//! An item needs any number of jobs, also none. Order is kept by an order queue: each item goes into it together with
+//! the channel that its workers will fill, so no results are sorted. Jobs wait on a [`Waiting`], where those of several
+//! items may be joined into a batch. The window bounds how many items are under way: an item is taken only when there
+//! is room, and makes room when it has been put away. Nothing says stop: a closed channel or queue does. Every thread
+//! is joined before [`ordered`] returns.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::track::{Activity, Track};
+use super::waiting::Waiting;
 use crate::error::{Error, Kind, Result};
 
 /// How many of each.
@@ -91,47 +94,98 @@ impl Watch<'_> {
     }
 }
 
-/// An item on its way to a worker, with where the result goes.
-struct Job<A, B> {
-    /// 0.. no holes, but workers take them in any order.
-    number: u64,
-    item: A,
-    reply: Sender<Result<B>>,
+/// An item with the jobs it needs.
+pub struct Order<T, J> {
+    /// What is put away, with the results of the jobs.
+    pub item: T,
+    /// What workers do for it.
+    pub jobs: Vec<J>,
 }
 
-/// Runs `take` on a thread of its own until it gives `None`, `work` on `width.workers` threads, each with its own
-/// state from `worker`, and `put` here, in the order of `take`. The first error in that order ends it all. What `work`
-/// does not lap itself counts as [`Activity::Network`].
-pub fn ordered<A: Send, B: Send, S>(
+/// The result of a job, by its index among those of its item.
+type Reply<R> = (usize, Result<R>);
+
+/// A job on its way to a worker, with where the result goes.
+struct Job<J, R> {
+    job: J,
+    /// Its index among those of its item.
+    index: usize,
+    item: Arc<Progress>,
+    reply: Sender<Reply<R>>,
+}
+
+/// How far the jobs of an item are.
+struct Progress {
+    /// 0.. no holes, but workers take them in any order.
+    number: u64,
+    is_begun: AtomicBool,
+    left: AtomicUsize,
+}
+
+/// An item in its place, with where the results of its jobs come from.
+struct Place<T, R> {
+    item: Result<T>,
+    n_jobs: usize,
+    replies: Receiver<Reply<R>>,
+}
+
+/// What is done by whom.
+pub struct Hands<Take, Joins, Start, Work, Put> {
+    /// Takes the next item, on a thread of its own, until it gives `None`. What it does not lap itself counts as
+    /// [`Activity::Decode`].
+    pub take: Take,
+    /// Whether a job may join a batch of waiting ones.
+    pub joins: Joins,
+    /// Makes what a worker owns, on its thread.
+    pub start: Start,
+    /// Does the jobs of a batch, on a worker's thread, and gives a result for each, or an error for the first if it
+    /// failed as a whole. What it does not lap itself counts as [`Activity::Network`].
+    pub work: Work,
+    /// Puts an item away, here, in the order of `take`, with the results of its jobs in their order. What it does not
+    /// lap itself counts as [`Activity::Encode`].
+    pub put: Put,
+}
+
+/// Runs a chain until there are no more items. The first error in their order ends it all.
+pub fn ordered<T, J, R, S, Take, Joins, Start, Work, Put>(
     width: Width,
     watch: Watch,
-    take: impl FnMut() -> Result<Option<A>> + Send,
-    worker: impl Fn() -> Result<S> + Sync,
-    work: impl Fn(&mut S, &mut Track, A) -> Result<B> + Sync,
-    put: impl FnMut(B) -> Result<()>,
-) -> (Result<()>, Tracks) {
+    hands: Hands<Take, Joins, Start, Work, Put>,
+) -> (Result<()>, Tracks)
+where
+    T: Send,
+    J: Send,
+    R: Send,
+    Take: FnMut(&mut Track) -> Result<Option<Order<T, J>>> + Send,
+    Joins: Fn(&[&J], &J) -> bool + Send,
+    Start: Fn() -> Result<S> + Sync,
+    Work: Fn(&mut S, &mut Track, Vec<J>) -> Vec<Result<R>> + Sync,
+    Put: FnMut(&mut Track, T, Vec<R>) -> Result<()>,
+{
     let Watch { origin, traced, period, look } = watch;
-    let (worker, work) = (&worker, &work);
+    let Hands { take, joins, start, work, put } = hands;
+    let (worker, work) = (&start, &work);
     let counters = &Counters::default();
+    let waiting = &Waiting::new(width.workers.max(1));
     thread::scope(|scope| {
-        // One place for each item under way; the other two queues are never longer, so they need no bound of their own.
+        // One place for each item under way; the order queue is never longer, so it needs no bound of its own.
         let (room_in, room_out) = bounded::<()>(width.window.max(1));
-        let (replies_in, replies_out) = bounded::<Receiver<Result<B>>>(width.window.max(1));
-        let (jobs_in, jobs_out) = bounded::<Job<A, B>>(width.window.max(1));
+        let (places_in, places_out) = bounded::<Place<T, R>>(width.window.max(1) + 1);
         let spawn = |name: String| thread::Builder::new().name(name);
         let track = move |name: String| Track::begin(name, origin, traced);
         let start = || -> std::io::Result<_> {
             let mut workers = Vec::new();
             for number in 0..width.workers.max(1) {
-                let jobs = jobs_out.clone();
                 let name = format!("work-{number}");
                 workers.push(
                     spawn(name.clone())
-                        .spawn_scoped(scope, move || serve(track(name), &jobs, counters, worker, work))?,
+                        .spawn_scoped(scope, move || serve(track(name), waiting, counters, worker, work))?,
                 );
             }
             let feeder = spawn("decode".to_owned()).spawn_scoped(scope, move || {
-                feed(track("decode".to_owned()), take, counters, &room_in, &replies_in, &jobs_in)
+                // Also when it panics, so that nobody waits for it.
+                let _closed = Closing(waiting);
+                feed(track("decode".to_owned()), take, joins, counters, &room_in, &places_in, waiting)
             })?;
             // Holds nothing that is sent through: its end is the end of the watch.
             let (done, is_done) = bounded::<()>(0);
@@ -141,23 +195,35 @@ pub fn ordered<A: Send, B: Send, S>(
             Ok((workers, feeder, done))
         };
         let started = start();
-        drop(jobs_out);
         let begun = track("encode".to_owned());
         let (workers, feeder, done) = match started {
             Ok(started) => started,
             Err(error) => {
+                waiting.abandon();
                 let tracks = Tracks { take: None, work: Vec::new(), put: begun.end() };
                 return (Err(Error::io("start a thread", error)), tracks);
             }
         };
-        let (result, put) = collect(begun, &replies_out, &room_out, counters, put);
+        let (result, put) = collect(begun, &places_out, &room_out, counters, put);
         // What is still on its way finds nobody listening, and the threads end.
-        drop((replies_out, room_out));
+        drop((places_out, room_out));
+        if result.is_err() {
+            waiting.abandon();
+        }
         let take = Some(join(feeder));
         let work = workers.into_iter().map(join).collect();
         drop(done);
         (result, Tracks { take, work, put })
     })
+}
+
+/// Closes a waiting when it goes.
+struct Closing<'a, J>(&'a Waiting<J>);
+
+impl<J> Drop for Closing<'_, J> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 /// The end of a thread; its panic goes on here.
@@ -176,14 +242,17 @@ fn observe(counters: &Counters, period: Duration, done: &Receiver<()>, look: &mu
 }
 
 /// The taking thread: every item, or the error that ends them, gets its place in the order.
-fn feed<A, B>(
+fn feed<T, J, R>(
     mut track: Track,
-    mut take: impl FnMut() -> Result<Option<A>>,
+    mut take: impl FnMut(&mut Track) -> Result<Option<Order<T, J>>>,
+    joins: impl Fn(&[&J], &J) -> bool,
     counters: &Counters,
     room: &Sender<()>,
-    replies: &Sender<Receiver<Result<B>>>,
-    jobs: &Sender<Job<A, B>>,
+    places: &Sender<Place<T, R>>,
+    waiting: &Waiting<Job<J, R>>,
 ) -> Track {
+    let joins =
+        |batch: &[Job<J, R>], job: &Job<J, R>| joins(&batch.iter().map(|job| &job.job).collect::<Vec<_>>(), &job.job);
     loop {
         let number = track.items;
         let is_wanted = room.send(()).is_ok();
@@ -191,77 +260,96 @@ fn feed<A, B>(
         if !is_wanted {
             return track.end();
         }
-        let taken = take();
+        let taken = take(&mut track);
         track.lap(Activity::Decode, number);
-        let (reply, answer) = bounded(1);
-        let is_last = match taken {
-            Ok(None) => true,
-            Ok(Some(item)) => {
-                track.items += 1;
-                count(&counters.taken);
-                replies.send(answer).is_err() || jobs.send(Job { number, item, reply }).is_err()
-            }
-            Err(error) => {
-                // The reply has room for one, so this cannot block; nobody listening means that the run has ended.
-                let _ = reply.send(Err(error));
-                let _ = replies.send(answer);
-                true
-            }
+        let (item, jobs) = match taken {
+            Ok(None) => return track.end(),
+            Ok(Some(Order { item, jobs })) => (Ok(item), jobs),
+            Err(error) => (Err(error), Vec::new()),
         };
-        if is_last {
+        let is_last = item.is_err();
+        let n_jobs = jobs.len();
+        let (reply, replies) = bounded(n_jobs);
+        if !is_last {
+            track.items += 1;
+            count(&counters.taken);
+            if n_jobs == 0 {
+                count(&counters.begun);
+                count(&counters.finished);
+            }
+        }
+        // There is room; nobody listening means that the run has ended.
+        if places.send(Place { item, n_jobs, replies }).is_err() || is_last {
             return track.end();
+        }
+        let item = Arc::new(Progress { number, is_begun: AtomicBool::new(false), left: AtomicUsize::new(n_jobs) });
+        for (index, job) in jobs.into_iter().enumerate() {
+            waiting.add(Job { job, index, item: Arc::clone(&item), reply: reply.clone() }, joins);
         }
     }
 }
 
-/// A worker thread. If its state cannot be made, every job it takes fails with the reason.
-fn serve<A, B, S>(
+/// A worker thread. If its state cannot be made, every batch it takes fails with the reason.
+fn serve<J, R, S>(
     mut track: Track,
-    jobs: &Receiver<Job<A, B>>,
+    waiting: &Waiting<Job<J, R>>,
     counters: &Counters,
     worker: &(impl Fn() -> Result<S> + Sync),
-    work: &(impl Fn(&mut S, &mut Track, A) -> Result<B> + Sync),
+    work: &(impl Fn(&mut S, &mut Track, Vec<J>) -> Vec<Result<R>> + Sync),
 ) -> Track {
     let mut state = worker();
     track.lap(Activity::Start, 0);
-    while let Ok(Job { number, item, reply }) = jobs.recv() {
+    while let Some(batch) = waiting.take() {
+        let number = batch.first().map_or(0, |job| job.item.number);
         track.lap(Activity::Starved, number);
-        count(&counters.begun);
-        let result = match &mut state {
-            Ok(state) => work(state, &mut track, item),
-            Err(error) => Err(std::mem::replace(error, Error::new(Kind::Internal, "the worker did not start"))),
+        let mut jobs = Vec::with_capacity(batch.len());
+        let mut owners = Vec::with_capacity(batch.len());
+        for Job { job, index, item, reply } in batch {
+            if !item.is_begun.swap(true, Ordering::Relaxed) {
+                count(&counters.begun);
+            }
+            jobs.push(job);
+            owners.push((index, item, reply));
+        }
+        let results = match &mut state {
+            Ok(state) => work(state, &mut track, jobs),
+            Err(error) => vec![Err(std::mem::replace(error, Error::new(Kind::Internal, "the worker did not start")))],
         };
         track.lap(Activity::Network, number);
         track.items += 1;
-        count(&counters.finished);
-        // The reply has room for one; nobody listening means that the run has ended.
-        let _ = reply.send(result);
+        for (_, item, _) in &owners {
+            if item.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+                count(&counters.finished);
+            }
+        }
+        let mut results = results.into_iter();
+        for (index, _, reply) in owners {
+            let failed = || Err(Error::new(Kind::Internal, "a job failed with others of its batch"));
+            // There is room for all; nobody listening means that the run has ended.
+            let _ = reply.send((index, results.next().unwrap_or_else(failed)));
+        }
     }
     track.lap(Activity::Starved, 0);
     track.end()
 }
 
-/// The caller's thread: results in order, until there are no more or one is an error.
-fn collect<B>(
+/// The caller's thread: items in order, until there are no more or one is an error.
+fn collect<T, R>(
     mut track: Track,
-    replies: &Receiver<Receiver<Result<B>>>,
+    places: &Receiver<Place<T, R>>,
     room: &Receiver<()>,
     counters: &Counters,
-    mut put: impl FnMut(B) -> Result<()>,
+    mut put: impl FnMut(&mut Track, T, Vec<R>) -> Result<()>,
 ) -> (Result<()>, Track) {
     loop {
         let number = track.items;
-        let Ok(reply) = replies.recv() else {
+        let Ok(place) = places.recv() else {
             track.lap(Activity::Starved, number);
             return (Ok(()), track.end());
         };
-        let result = reply.recv();
+        let finished = finish(place);
         track.lap(Activity::Starved, number);
-        let outcome = match result {
-            Ok(Ok(item)) => put(item),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(Error::new(Kind::Internal, "a worker ended without an answer")),
-        };
+        let outcome = finished.and_then(|(item, results)| put(&mut track, item, results));
         track.lap(Activity::Encode, number);
         track.items += 1;
         count(&counters.put);
@@ -273,124 +361,17 @@ fn collect<B>(
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::AtomicUsize;
-
-    /// Runs a chain, looks at its queues as often as can be, and gives what was seen too.
-    fn watched<A: Send, B: Send, S>(
-        width: Width,
-        take: impl FnMut() -> Result<Option<A>> + Send,
-        worker: impl Fn() -> Result<S> + Sync,
-        work: impl Fn(&mut S, &mut Track, A) -> Result<B> + Sync,
-        put: impl FnMut(B) -> Result<()>,
-    ) -> (Result<()>, Tracks, Vec<Depths>) {
-        let mut seen = Vec::new();
-        let mut look = |depths| seen.push(depths);
-        let period = Duration::from_micros(50);
-        let watch = Watch { origin: Instant::now(), traced: true, period, look: Some(&mut look) };
-        let (result, tracks) = ordered(width, watch, take, worker, work, put);
-        (result, tracks, seen)
+/// Waits for all jobs of an item.
+fn finish<T, R>(place: Place<T, R>) -> Result<(T, Vec<R>)> {
+    let item = place.item?;
+    let mut results: Vec<Option<R>> = (0..place.n_jobs).map(|_| None).collect();
+    let lost = || Error::new(Kind::Internal, "a worker ended without an answer");
+    for _ in 0..place.n_jobs {
+        let (index, result) = place.replies.recv().map_err(|_| lost())?;
+        results[index] = Some(result?);
     }
-
-    fn run(n: usize, width: Width, fail_at: Option<(usize, &str)>) -> (Result<()>, Vec<usize>) {
-        let mut next = 0;
-        let take = move || {
-            if fail_at == Some((next, "take")) {
-                return Err(Error::new(Kind::Decode, "take"));
-            }
-            next += 1;
-            Ok((next <= n).then_some(next - 1))
-        };
-        let work = |_: &mut (), _: &mut Track, item: usize| {
-            // Later items finish earlier, so that order is not given by luck.
-            thread::sleep(Duration::from_micros(((item * 7) % 5) as u64 * 50));
-            if fail_at == Some((item, "work")) { Err(Error::new(Kind::Infer, "work")) } else { Ok(item) }
-        };
-        let mut got = Vec::new();
-        let (result, tracks, seen) = watched(
-            width,
-            take,
-            || Ok(()),
-            work,
-            |item| {
-                if fail_at == Some((item, "put")) {
-                    return Err(Error::new(Kind::Encode, "put"));
-                }
-                got.push(item);
-                Ok(())
-            },
-        );
-        if fail_at.is_none() {
-            let worked: u64 = tracks.work.iter().map(|track| track.items).sum();
-            let items = (tracks.take.map_or(0, |track| track.items), worked, tracks.put.items);
-            assert_eq!(items, (n as u64, n as u64, n as u64));
-            let last = seen.last().unwrap();
-            assert_eq!((last.put, last.waiting, last.working, last.finished), (n as u64, 0, 0, 0));
-            let limit = width.window as u64;
-            assert!(seen.iter().all(|seen| seen.waiting + seen.working + seen.finished <= limit));
-        }
-        (result, got)
-    }
-
-    #[test]
-    fn every_count_arrives_in_order() {
-        for workers in 1..=3 {
-            for window in [1, 2, 5] {
-                for n in 0..=2 * window + 3 {
-                    let (result, got) = run(n, Width { workers, window }, None);
-                    assert!(result.is_ok());
-                    assert_eq!(got, (0..n).collect::<Vec<_>>());
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_failure_anywhere_ends_the_run_after_what_came_before() {
-        for stage in ["take", "work", "put"] {
-            for at in [0, 1, 7, 19] {
-                let (result, got) = run(20, Width { workers: 3, window: 4 }, Some((at, stage)));
-                assert_eq!(result.unwrap_err().to_string(), stage);
-                assert_eq!(got, (0..at).collect::<Vec<_>>());
-            }
-        }
-    }
-
-    #[test]
-    fn no_more_items_are_under_way_than_the_window_allows() {
-        let (out, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let mut n = 0;
-        let take = || {
-            n += 1;
-            let under_way = out.fetch_add(1, Ordering::SeqCst) + 1;
-            most.fetch_max(under_way, Ordering::SeqCst);
-            Ok((n <= 200).then_some(n))
-        };
-        let (result, ..) = watched(
-            Width { workers: 2, window: 3 },
-            take,
-            || Ok(()),
-            |_, _, item| Ok(item),
-            |_| {
-                out.fetch_sub(1, Ordering::SeqCst);
-                Ok(())
-            },
-        );
-        assert!(result.is_ok());
-        assert!(most.into_inner() <= 3);
-    }
-
-    #[test]
-    fn a_worker_that_cannot_start_fails_the_run() {
-        let mut n = 0;
-        let take = || {
-            n += 1;
-            Ok((n < 100).then_some(n))
-        };
-        let worker = || -> Result<()> { Err(Error::new(Kind::Library, "no engine")) };
-        let (result, ..) = watched(Width { workers: 2, window: 3 }, take, worker, |_, _, item| Ok(item), |_| Ok(()));
-        assert_eq!(result.unwrap_err().to_string(), "no engine");
-    }
+    Ok((item, results.into_iter().collect::<Option<_>>().ok_or_else(lost)?))
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,8 @@ pub enum Activity {
     Blocked,
     /// Taking a frame from the source.
     Decode,
+    /// Finding out what of a frame has to be made anew.
+    Survey,
     /// From planes to a tensor.
     Gather,
     /// Running the network.
@@ -33,6 +35,8 @@ pub enum Activity {
     Scatter,
     /// Planes that the network does not make.
     Planes,
+    /// Putting the parts of an output picture together.
+    Assemble,
     /// Giving a frame to the sink.
     Encode,
     /// What a sink does at its end: what the encoder held back, the container's end, the check of the output.
@@ -41,15 +45,17 @@ pub enum Activity {
 
 impl Activity {
     /// All of them, in order.
-    pub const ALL: [Activity; 10] = [
+    pub const ALL: [Activity; 12] = [
         Activity::Start,
         Activity::Starved,
         Activity::Blocked,
         Activity::Decode,
+        Activity::Survey,
         Activity::Gather,
         Activity::Network,
         Activity::Scatter,
         Activity::Planes,
+        Activity::Assemble,
         Activity::Encode,
         Activity::Finish,
     ];
@@ -61,10 +67,12 @@ impl Activity {
             Activity::Starved => "starved",
             Activity::Blocked => "blocked",
             Activity::Decode => "decode",
+            Activity::Survey => "survey",
             Activity::Gather => "gather",
             Activity::Network => "network",
             Activity::Scatter => "scatter",
             Activity::Planes => "planes",
+            Activity::Assemble => "assemble",
             Activity::Encode => "encode",
             Activity::Finish => "finish",
         }

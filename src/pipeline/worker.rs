@@ -1,15 +1,28 @@
-//! One worker's work on one frame: planes to tensor, the network, tensor to planes, window by window.
+//! One worker's work: planes to tensor, the network, tensor to planes, window by window. An engine that goes row by row
+//! takes the rows from the planes and gives them back there, with no tensor between.
 //!
-//! A worker owns its engine, tensors and scratch memory; a frame goes through it from beginning to end, so its data
+//! A worker owns its engine, tensors and scratch memory; a batch goes through it from beginning to end, so its data
 //! stays in the core's cache.
 
+use super::batch::{Job, Piece, Task};
 use super::track::{Activity, Track};
-use crate::error::{Context, Result};
-use crate::frame::{Frame, Pool};
+use crate::error::{Context, Error, Kind, Result};
+use crate::frame::canvas::Patch;
+use crate::frame::{Picture, PictureBuf, Pool};
 use crate::head::image::{Answer, ImageHead, Scratch};
 use crate::infer::{self, Engine, EngineSettings};
-use crate::model::{Network, Tensor};
+use crate::model::{Network, NetworkFacts, Port, Tensor};
+use crate::tile::Rect;
 use crate::tile::grid::Tile;
+use crate::tile::roi::Roi;
+
+/// How workers begin for those who measure them.
+pub struct Start<'a> {
+    /// Each runs its network once, so that its first frame finds everything there.
+    pub warm: bool,
+    /// Called by each worker that is ready, or could not be made.
+    pub arrived: &'a (dyn Fn() + Sync),
+}
 
 /// What all workers of a run share.
 pub struct Workshop<'a> {
@@ -19,60 +32,243 @@ pub struct Workshop<'a> {
     pub engine: EngineSettings,
     /// Between pictures and tensors.
     pub head: &'a ImageHead,
-    /// The windows of a frame, all of one size.
+    /// The windows of a frame that is run as a whole, all of one size.
     pub tiles: Vec<Tile>,
+    /// How much the network is wanted where; everywhere without one.
+    pub roi: Option<&'a Roi>,
     /// Memory for finished pictures.
     pub pool: Pool,
+    /// For those who measure.
+    pub start: Option<Start<'a>>,
 }
 
 /// One worker.
 pub struct Worker {
     engine: Box<dyn Engine>,
+    /// Windows go without tensors.
+    by_rows: bool,
+    /// By the size and number of the windows that they hold.
+    tensors: Vec<Tensors>,
+    scratch: Scratch,
+}
+
+/// What goes into a network and what comes out.
+struct Tensors {
+    window: (usize, usize),
+    batch: usize,
     input: Tensor,
     output: Tensor,
-    scratch: Scratch,
+}
+
+impl Tensors {
+    fn new(facts: &NetworkFacts, window: (usize, usize), batch: usize) -> Self {
+        let shape = |port: &Port, scale: usize| {
+            port.layout.shape(batch, port.channels.count(), window.1 * scale, window.0 * scale)
+        };
+        Tensors {
+            window,
+            batch,
+            input: Tensor::new(facts.input.element, shape(&facts.input, 1)),
+            output: Tensor::new(facts.output.element, shape(&facts.output, facts.scale)),
+        }
+    }
 }
 
 impl Worker {
     /// A worker with an engine of its own.
     pub fn new(shop: &Workshop) -> Result<Worker> {
-        let facts = &shop.network.facts;
-        let window = shop.tiles.first().map_or((0, 0), |tile| (tile.window.width, tile.window.height));
-        let batch = facts.fixed_batch.unwrap_or(1);
-        let shape = |port: &crate::model::Port, scale: usize| {
-            port.layout.shape(batch, port.channels.count(), window.1 * scale, window.0 * scale)
+        let Some(start) = &shop.start else { return Worker::make(shop) };
+        let worker = Worker::make(shop).and_then(|mut worker| {
+            if start.warm {
+                worker.warm_up(shop)?;
+            }
+            Ok(worker)
+        });
+        (start.arrived)();
+        worker
+    }
+
+    /// A worker for whoever does not count it among the chain's.
+    pub fn make(shop: &Workshop) -> Result<Worker> {
+        let mut engine = infer::open(shop.network, &shop.engine)?;
+        let by_rows = shop.head.has_rows() && engine.rows().is_some();
+        Ok(Worker { engine, by_rows, tensors: Vec::new(), scratch: Scratch::default() })
+    }
+
+    /// Runs the network on nothing in particular, and keeps nothing of it.
+    fn warm_up(&mut self, shop: &Workshop) -> Result<()> {
+        let Some(window) = shop.tiles.first().map(|tile| tile.window) else { return Ok(()) };
+        if let Some(engine) = self.engine.rows().filter(|_| self.by_rows) {
+            return engine.run_rows((window.width, window.height), &mut |_, _| (), &mut |_, _| ());
+        }
+        let tensors = self.tensors(&shop.network.facts, window, 1);
+        let Tensors { input, output, .. } = &mut self.tensors[tensors];
+        self.engine.run(input, output)
+    }
+
+    /// Does the jobs of a batch; an error belongs to the first.
+    pub fn work(&mut self, shop: &Workshop, track: &mut Track, jobs: &[Job]) -> Vec<Result<Piece>> {
+        let frame = jobs.first().map_or(0, |job| job.frame);
+        match self.pieces(shop, track, jobs).context(|| format!("frame {frame}")) {
+            Ok(pieces) => pieces.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        }
+    }
+
+    fn pieces(&mut self, shop: &Workshop, track: &mut Track, jobs: &[Job]) -> Result<Vec<Piece>> {
+        let window = |job: &Job| match &job.task {
+            Task::Window { tile, .. } => Some((job.source.clone(), *tile)),
+            _ => None,
         };
-        Ok(Worker {
-            engine: infer::open(shop.network, &shop.engine)?,
-            input: Tensor::new(facts.input.element, shape(&facts.input, 1)),
-            output: Tensor::new(facts.output.element, shape(&facts.output, facts.scale)),
-            scratch: Scratch::default(),
+        match jobs {
+            [Job { task: Task::Whole, source, frame }] => {
+                Ok(vec![Piece::Whole(self.whole(shop, track, source, *frame)?)])
+            }
+            [Job { task: Task::Check, source, frame }] => {
+                Ok(vec![Piece::Check(self.whole(shop, track, source, *frame)?)])
+            }
+            [Job { task: Task::Plain(areas), source, frame }] => {
+                let piece = self.plain(shop, source, areas).map(Piece::Parts);
+                track.lap(Activity::Planes, *frame);
+                Ok(vec![piece?])
+            }
+            _ => {
+                let windows: Vec<_> = jobs.iter().filter_map(window).collect();
+                let parts = self.windows(shop, track, &windows, jobs[0].frame)?;
+                Ok(parts.into_iter().map(|part| Piece::Parts(vec![part])).collect())
+            }
+        }
+    }
+
+    /// Tensors for so many windows of a size; made once and kept.
+    fn tensors(&mut self, facts: &NetworkFacts, window: Rect, n: usize) -> usize {
+        let (size, batch) = ((window.width, window.height), facts.fixed_batch.unwrap_or(n));
+        let found = self.tensors.iter().position(|tensors| (tensors.window, tensors.batch) == (size, batch));
+        found.unwrap_or_else(|| {
+            self.tensors.push(Tensors::new(facts, size, batch));
+            self.tensors.len() - 1
         })
     }
 
-    /// The frame with the network's picture in the place of its own.
-    pub fn work(&mut self, shop: &Workshop, track: &mut Track, frame: Frame) -> Result<Frame> {
-        let source = &frame.picture;
-        let (width, height) = shop.head.output_size();
-        let mut out = shop.pool.picture(shop.head.output_format(), width, height)?;
+    /// The whole output picture, window after window.
+    fn whole(&mut self, shop: &Workshop, track: &mut Track, source: &Picture, frame: u64) -> Result<Picture> {
+        let head = shop.head;
+        let (width, height) = head.output_size();
+        let mut out = shop.pool.picture(head.output_format(), width, height)?;
         for tile in &shop.tiles {
-            shop.head.gather(source, tile.window, &mut self.input, 0, &mut self.scratch)?;
-            track.lap(Activity::Gather, frame.index);
-            self.engine.run(&self.input, &mut self.output).context(|| format!("frame {}", frame.index))?;
-            track.lap(Activity::Network, frame.index);
-            let answer = Answer {
-                source,
-                input: &self.input,
-                output: &self.output,
-                item: 0,
-                window: tile.window,
-                core: tile.core,
-            };
-            shop.head.scatter(answer, &mut out, &mut self.scratch)?;
-            track.lap(Activity::Scatter, frame.index);
+            if self.by_rows {
+                by_rows(self.engine.as_mut(), head, source, &mut out, tile)?;
+                track.lap(Activity::Network, frame);
+                continue;
+            }
+            let tensors = self.tensors(&shop.network.facts, tile.window, 1);
+            let Tensors { input, output, .. } = &mut self.tensors[tensors];
+            head.gather(source, tile.window, input, 0, &mut self.scratch)?;
+            track.lap(Activity::Gather, frame);
+            self.engine.run(input, output)?;
+            track.lap(Activity::Network, frame);
+            let answer = Answer { source, input, output, item: 0, window: tile.window, core: tile.core };
+            head.scatter(answer, &mut out, &mut self.scratch)?;
+            track.lap(Activity::Scatter, frame);
         }
-        shop.head.finish_planes(source, &mut out, &mut self.scratch)?;
-        track.lap(Activity::Planes, frame.index);
-        Ok(Frame { picture: out.freeze(), ..frame })
+        self.blend(shop, source, head.picture().area(), &mut out)?;
+        head.finish_planes(source, &mut out, &mut self.scratch)?;
+        track.lap(Activity::Planes, frame);
+        Ok(out.freeze())
     }
+
+    /// The cores of windows of one size, of any frames, run together.
+    pub fn windows(
+        &mut self,
+        shop: &Workshop,
+        track: &mut Track,
+        windows: &[(Picture, Tile)],
+        frame: u64,
+    ) -> Result<Vec<Patch>> {
+        let head = shop.head;
+        let Some((_, first)) = windows.first() else { return Ok(Vec::new()) };
+        let mut patches = Vec::with_capacity(windows.len());
+        if self.by_rows {
+            for (source, tile) in windows {
+                let mut out = part(head, tile.core)?;
+                by_rows(self.engine.as_mut(), head, source, &mut out, tile)?;
+                track.lap(Activity::Network, frame);
+                self.blend(shop, source, tile.core, &mut out)?;
+                patches.push(patch(head, tile.core, head.made_planes(), out));
+            }
+            return Ok(patches);
+        }
+        // A network of a fixed batch may take fewer at once than there are.
+        let at_once = shop.network.facts.fixed_batch.unwrap_or(windows.len()).max(1);
+        for windows in windows.chunks(at_once) {
+            let tensors = self.tensors(&shop.network.facts, first.window, windows.len());
+            let Tensors { input, output, .. } = &mut self.tensors[tensors];
+            for (item, (source, tile)) in windows.iter().enumerate() {
+                head.gather(source, tile.window, input, item, &mut self.scratch)?;
+            }
+            track.lap(Activity::Gather, frame);
+            self.engine.run(input, output)?;
+            track.lap(Activity::Network, frame);
+            let mut cores = Vec::with_capacity(windows.len());
+            for (item, (source, tile)) in windows.iter().enumerate() {
+                let mut out = part(head, tile.core)?;
+                let answer = Answer { source, input, output, item, window: tile.window, core: tile.core };
+                head.scatter(answer, &mut out, &mut self.scratch)?;
+                cores.push(out);
+            }
+            for ((source, tile), mut out) in windows.iter().zip(cores) {
+                self.blend(shop, source, tile.core, &mut out)?;
+                patches.push(patch(head, tile.core, head.made_planes(), out));
+            }
+            track.lap(Activity::Scatter, frame);
+        }
+        Ok(patches)
+    }
+
+    /// Areas as they come out without the network.
+    fn plain(&mut self, shop: &Workshop, source: &Picture, areas: &[(Rect, u8)]) -> Result<Vec<Patch>> {
+        let mut patches = Vec::with_capacity(areas.len());
+        for &(area, planes) in areas {
+            let mut out = part(shop.head, area)?;
+            shop.head.plain(source, planes, area, &mut out, &mut self.scratch)?;
+            patches.push(patch(shop.head, area, planes, out));
+        }
+        Ok(patches)
+    }
+
+    /// Mixes the plain picture into an area of the network's, where the region of interest says so.
+    fn blend(&mut self, shop: &Workshop, source: &Picture, area: Rect, out: &mut PictureBuf) -> Result<()> {
+        let Some(roi) = shop.roi.filter(|roi| !roi.is_inside(area)) else { return Ok(()) };
+        let mut plain = part(shop.head, area)?;
+        shop.head.plain(source, shop.head.made_planes(), area, &mut plain, &mut self.scratch)?;
+        shop.head.blend(roi, area, &plain.freeze(), out);
+        Ok(())
+    }
+}
+
+/// One window without tensors; head and engine have that way.
+fn by_rows(
+    engine: &mut dyn Engine,
+    head: &ImageHead,
+    source: &Picture,
+    out: &mut PictureBuf,
+    tile: &Tile,
+) -> Result<()> {
+    let (Some(rows), Some(engine)) = (head.rows(source, out, tile.window, tile.core)?, engine.rows()) else {
+        return Err(Error::new(Kind::Internal, "the way without tensors has gone"));
+    };
+    let mut read = |y: usize, channels: &mut [&mut [f32]]| rows.read(source, y, channels[0]);
+    let mut write = |y: usize, channels: &[&[f32]]| rows.write(out, y, channels[0]);
+    engine.run_rows(rows.size(), &mut read, &mut write)
+}
+
+/// Memory for the output of an area of the input. Parts have many sizes, so no pool keeps them.
+fn part(head: &ImageHead, area: Rect) -> Result<PictureBuf> {
+    let area = area.scaled(head.scale());
+    Pool::new().picture(head.output_format(), area.width, area.height)
+}
+
+fn patch(head: &ImageHead, area: Rect, planes: u8, out: PictureBuf) -> Patch {
+    let area = area.scaled(head.scale());
+    Patch { picture: out.freeze(), place: (area.x, area.y), planes }
 }

@@ -55,11 +55,13 @@ pub struct EncodingPlan {
     pub notes: Vec<String>,
 }
 
-/// The encoder when nobody names one.
-pub fn default_encoder(container: Container, bit_depth: u8) -> &'static str {
+/// The encoder when nobody names one, for pictures of this format and size.
+pub fn default_encoder(container: Container, format: PixelFormat, (width, height): (usize, usize)) -> &'static str {
     match container {
+        // The other encoder of this container is as good as any for what the first does not take.
+        Container::Webm if width % 2 != 0 || height % 2 != 0 => for_any_size(container),
         Container::Webm => "libsvtav1",
-        _ if bit_depth > 8 => "libx265",
+        _ if format.bit_depth > 8 => "libx265",
         _ => "libx264",
     }
 }

@@ -3,12 +3,12 @@
 
 use super::Threads;
 use super::encoding::EncodingPlan;
+use super::windows::Windows;
 use crate::error::{Error, Kind, Result};
 use crate::frame::PixelFormat;
 use crate::model::NetworkFacts;
 use crate::source::SourceFacts;
 use crate::tile::Rect;
-use crate::tile::grid::Tile as Window;
 
 /// The program itself, its libraries and small change.
 const BASE: u64 = 128 << 20;
@@ -29,18 +29,20 @@ impl Needs {
     pub fn new(
         source: &SourceFacts,
         network: &NetworkFacts,
-        tiles: &[Window],
+        windows: &Windows,
         output: (PixelFormat, (usize, usize)),
         threads: &Threads,
         encoding: Option<&EncodingPlan>,
     ) -> Needs {
         let input = picture_bytes(source.format, (source.width, source.height));
         let encoded = picture_bytes(output.0, output.1);
+        let whole = windows.whole.first().map(|tile| tensor_bytes(network, tile.window)).into_iter();
+        let parts = windows.shapes.iter().map(|&(width, height)| tensor_bytes(network, Rect::new(0, 0, width, height)));
         Needs {
             // References, and one frame a thread.
             decoder: (6 + threads.decoder as u64) * input,
             encoder: encoding.map_or(0, |encoding| frames_held(encoding) * encoded),
-            worker: tiles.first().map_or(0, |tile| tensor_bytes(network, tile.window)),
+            worker: whole.chain(parts).sum(),
             frame: input + encoded,
         }
     }

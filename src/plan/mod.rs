@@ -3,28 +3,51 @@
 //! It is made from facts that were measured beforehand and opens nothing itself.
 
 pub mod container;
+pub mod cost;
 pub mod encoding;
 pub mod hdr;
 pub mod memory;
 mod rules;
 pub mod segments;
+pub mod windows;
 
 use std::fmt;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::config::{RunConfig, Said, Tile};
-use crate::error::{Error, Kind, Result};
+use crate::config::{RunConfig, Said, SkipMode};
+use crate::error::Result;
 use crate::head::image::ImageHead;
 use crate::model::{Network, NetworkFacts};
 use crate::source::SourceFacts;
-use crate::tile::Rect;
-use crate::tile::grid::{Grid, Tile as Window};
+use crate::tile::roi::Roi;
 
 use container::StreamPlan;
 use encoding::EncodingPlan;
 use memory::Needs;
 use segments::Segments;
+use windows::Windows;
+
+/// What counts as known already, so that it is not computed again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Skip {
+    /// Nothing: every frame is made anew.
+    Off,
+    /// What depends only on samples that are the same as in the frame before.
+    Exact,
+    /// What depends only on samples that are within this PSNR, in dB, of those it was made from.
+    Near(f64),
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Skip::Off => f.write_str("off"),
+            Skip::Exact => f.write_str("exact"),
+            Skip::Near(psnr) => write!(f, "near, from {psnr} dB"),
+        }
+    }
+}
 
 /// What the machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,9 +70,16 @@ pub struct Threads {
 impl Threads {
     /// As asked, else by the cores: all of them for the network, which costs most; the decoder gains little beyond
     /// eight, and the encoder, whose bits depend on it, nothing beyond sixteen.
+    ///
+    /// What was found to be fast comes before the cores.
     pub fn new(config: &RunConfig, hardware: Hardware) -> Threads {
         let cores = config.threads.unwrap_or(hardware.cores).max(1);
-        Threads { decoder: cores.min(8), workers: config.workers.unwrap_or(cores), encoder: cores.min(16) }
+        let tuned = config.tuning.clone().unwrap_or_default();
+        Threads {
+            decoder: tuned.decoder.unwrap_or(cores.min(8)),
+            workers: config.workers.or(tuned.workers).unwrap_or(cores),
+            encoder: tuned.encoder.unwrap_or(cores.min(16)),
+        }
     }
 }
 
@@ -65,15 +95,19 @@ pub struct Plan {
     pub engine: String,
     /// Size of the output in luma samples.
     pub output_size: (usize, usize),
-    /// The windows of a frame, all of one size.
-    pub tiles: Vec<Window>,
+    /// How frames are cut.
+    pub windows: Windows,
+    /// What counts as known.
+    pub skip: Skip,
+    /// The region of interest; all of the picture without one.
+    pub roi: Option<Roi>,
     /// Processors this process may use.
     pub cores: usize,
     /// Threads of each kind.
     pub threads: Threads,
     /// Frames under way at most.
     pub window: usize,
-    /// The memory allowed fewer workers than there would be.
+    /// Memory or latency allowed fewer workers or frames under way than there would be.
     pub is_limited: bool,
     /// What a run will take, in bytes, by estimate.
     pub memory: u64,
@@ -87,6 +121,8 @@ pub struct Plan {
     pub streams: Vec<StreamPlan>,
     /// What a person should hear before the run.
     pub warnings: Vec<String>,
+    /// What was found to be fast and is used, and when it was found.
+    pub tuned: Option<String>,
     /// What was said, and where.
     pub said: Vec<(&'static str, Said)>,
 }
@@ -103,6 +139,8 @@ pub struct Facts<'a> {
     pub engine: String,
     /// Where it goes, for people.
     pub output: String,
+    /// The region of interest.
+    pub roi: Option<Roi>,
     /// How the video is encoded.
     pub encoding: Option<EncodingPlan>,
     /// How the output is cut.
@@ -113,10 +151,6 @@ pub struct Facts<'a> {
     pub hardware: Hardware,
 }
 
-/// Bytes that a window's tensors and the engine's activations may take when nobody says a size: beyond it frames are
-/// cut into windows.
-const DEFAULT_WINDOW_BYTES: u64 = 4 << 30;
-
 impl Plan {
     /// Decides the rest.
     pub fn new(config: &RunConfig, facts: Facts) -> Result<Plan> {
@@ -124,13 +158,12 @@ impl Plan {
         let (source, network) = (facts.source, &facts.network.facts);
         let mut warnings = Vec::new();
         let mut workers = threads.workers;
-        let size = (source.width, source.height);
         let output_size = facts.head.output_size();
-        let tiles = windows(config, facts.head, network, size, workers)?;
+        let windows = Windows::new(config, facts.head, network, workers)?;
         let needs = Needs::new(
             source,
             network,
-            &tiles,
+            &windows,
             (facts.head.output_format(), output_size),
             &threads,
             facts.encoding.as_ref(),
@@ -142,7 +175,7 @@ impl Plan {
             }
             needs.check(workers, window, budget)?;
         }
-        let is_limited = workers < threads.workers;
+        let is_limited = workers < threads.workers || window < enough_frames(workers);
         let threads = Threads { workers, ..threads };
         if let Some(encoding) = &facts.encoding {
             warnings.extend(encoding.notes.clone());
@@ -167,7 +200,13 @@ impl Plan {
             facts: network.clone(),
             engine: facts.engine,
             output_size,
-            tiles,
+            windows,
+            skip: match config.skip {
+                SkipMode::Off => Skip::Off,
+                SkipMode::Exact => Skip::Exact,
+                SkipMode::Near => Skip::Near(config.skip_psnr),
+            },
+            roi: facts.roi,
             memory: needs.total(workers, window),
             cores: facts.hardware.cores,
             threads,
@@ -178,6 +217,7 @@ impl Plan {
             segments: facts.segments,
             streams: facts.streams,
             warnings,
+            tuned: config.tuning_note.clone(),
             said: config.in_order().map(|(name, said)| (name, said.clone())).collect(),
         })
     }
@@ -185,82 +225,34 @@ impl Plan {
     /// Hash of all that decides the output's bits.
     pub fn hash(&self) -> String {
         let decided = format!(
-            "{:032x} {:?} {} {:?} {:?} {:?} {:?} {:?}",
+            "{:032x} {:?} {} {:?} {:?} {:?} {:?} {:?} {:?} {:032x}",
             self.network.1,
             self.facts,
             self.engine,
-            self.tiles.first(),
+            self.windows.whole.first(),
             self.source,
             self.encoding,
             self.output_size,
-            self.segments
+            self.segments,
+            // Without it the bits are the same.
+            if let Skip::Near(_) = self.skip { Some((self.skip, &self.windows)) } else { None },
+            self.roi.as_ref().map_or(0, Roi::hash),
         );
         format!("{:032x}", xxh3_128(decided.as_bytes()))
     }
-
-    /// Input luma pixels that the network is run on per frame, halos and padding included.
-    pub fn pixels_computed(&self) -> u64 {
-        self.tiles.iter().map(|tile| (tile.window.width * tile.window.height) as u64).sum()
-    }
 }
 
-/// How many frames may be under way: enough that no worker waits while another is at work, and two at either end, but
-/// not more than come in the time a frame may take.
+/// Frames under way with which no worker waits while another is at work, and two at either end.
+fn enough_frames(workers: usize) -> usize {
+    workers + 5
+}
+
+/// How many frames may be under way: enough, but not more than come in the time a frame may take.
 fn window(config: &RunConfig, source: &SourceFacts, workers: usize) -> usize {
-    let enough = workers + 5;
+    let enough = enough_frames(workers);
     let Some(latency) = config.latency else { return enough };
     let rate = if source.frame_rate.is_known() { source.frame_rate.as_f64() } else { 25.0 };
     ((latency * rate).ceil() as usize).clamp(1, enough)
-}
-
-/// The windows that a frame is run in: the whole frame where the network and the memory allow it.
-fn windows(
-    config: &RunConfig,
-    head: &ImageHead,
-    network: &NetworkFacts,
-    size: (usize, usize),
-    workers: usize,
-) -> Result<Vec<Window>> {
-    let padded = head.padded_size();
-    let whole = vec![Window { window: Rect::new(0, 0, padded.0, padded.1), core: Rect::new(0, 0, size.0, size.1) }];
-    let halo = network.radius.map(|radius| radius + head.window_halo());
-    let alignment = head.alignment();
-    let side = |core: usize, halo: usize| (core + 2 * halo).next_multiple_of(alignment);
-    let window = match (network.fixed_size, config.tile, halo) {
-        (Some(fixed), ..) if fixed.0 >= size.0 && fixed.1 >= size.1 => return Ok(whole),
-        (Some(fixed), _, Some(_)) => fixed,
-        (Some(fixed), _, None) => {
-            let message = format!(
-                "the network takes {}x{} only and looks at the whole picture, so {}x{} cannot be cut; resize the video",
-                fixed.0, fixed.1, size.0, size.1
-            );
-            return Err(Error::new(Kind::Network, message));
-        }
-        (None, Tile::Off, _) | (None, Tile::Auto, None) => return Ok(whole),
-        (None, Tile::Size(_), None) => {
-            let message =
-                "--tile needs a network of known reach, and this one looks at the whole picture; leave it out";
-            return Err(Error::new(Kind::Usage, message));
-        }
-        (None, Tile::Size(core), Some(halo)) => {
-            // A window larger than the picture would show the network repeated pixels instead of the true edge.
-            (side(core, halo).min(padded.0), side(core, halo).min(padded.1))
-        }
-        (None, Tile::Auto, Some(halo)) => {
-            let budget = config.memory.map_or(DEFAULT_WINDOW_BYTES, |memory| memory / 3) / workers.max(1) as u64;
-            let mut parts = 1;
-            // Bands of full width: few halos, and rows lie together in memory.
-            let mut window = padded;
-            while memory::tensor_bytes(network, Rect::new(0, 0, window.0, window.1)) > budget
-                && window.1 > 4 * halo.max(16)
-            {
-                parts += 1;
-                window.1 = side(padded.1.div_ceil(parts), halo).min(padded.1);
-            }
-            window
-        }
-    };
-    Grid { picture: size, window, halo: halo.unwrap_or(0), multiple_of: network.multiple_of.max(1), alignment }.tiles()
 }
 
 impl fmt::Display for Plan {
@@ -287,9 +279,16 @@ impl fmt::Display for Plan {
         let radius =
             self.facts.radius.map_or_else(|| "the whole picture".to_owned(), |radius| format!("radius {radius}"));
         writeln!(f, "network   {}: x{}, {radius}, run by {}", self.network.0, self.facts.scale, self.engine)?;
-        if let Some(tile) = self.tiles.first() {
-            let (n, window) = (self.tiles.len(), tile.window);
-            writeln!(f, "windows   {n} of {}x{} a frame", window.width, window.height)?;
+        if let Some(tile) = self.windows.whole.first() {
+            let (n, window) = (self.windows.whole.len(), tile.window);
+            write!(f, "windows   {n} of {}x{} a frame", window.width, window.height)?;
+            let shapes: Vec<_> = self.windows.shapes.iter().map(|(w, h)| format!("{w}x{h}")).collect();
+            let parts =
+                if shapes.is_empty() { String::new() } else { format!(", or parts of it in {}", shapes.join(", ")) };
+            writeln!(f, "{parts}; skip {}", self.skip)?;
+        }
+        if let Some(roi) = &self.roi {
+            writeln!(f, "region    {:.1} % of the picture", roi.share() * 100.0)?;
         }
         let threads = self.threads;
         writeln!(
@@ -301,6 +300,9 @@ impl fmt::Display for Plan {
             self.window,
             self.memory >> 20
         )?;
+        if let Some(tuned) = &self.tuned {
+            writeln!(f, "tuned     {tuned}")?;
+        }
         writeln!(f, "output    {}: {}x{}", self.output, self.output_size.0, self.output_size.1)?;
         if let Some(encoding) = &self.encoding {
             let options: Vec<_> = encoding.options.iter().map(|(key, value)| format!("{key}={value}")).collect();

@@ -28,6 +28,8 @@ pub struct Run<'a> {
     pub encoding: &'a EncodingPlan,
     /// The same input can be read again.
     pub is_repeatable: bool,
+    /// The output shows what was computed, which a run that goes on computes otherwise.
+    pub has_overlay: bool,
     /// Expected frames, where known.
     pub n_frames: Option<u64>,
     /// Nominal frame rate; unknown when a part is 0.
@@ -95,6 +97,7 @@ impl Segments {
         }
         let obstacle = match obstacle(run.encoding) {
             None if !run.is_repeatable => Some("the input cannot be read a second time".to_owned()),
+            None if run.has_overlay => Some("--debug-overlay shows what this very run computes".to_owned()),
             other => other,
         };
         match obstacle {
@@ -172,6 +175,7 @@ mod tests {
         let run = Run {
             encoding,
             is_repeatable: true,
+            has_overlay: false,
             n_frames,
             frame_rate: Ratio::new(25, 1),
             pixels_in: 960 * 540,
@@ -218,6 +222,7 @@ mod tests {
         let run = Run {
             encoding: &ffv1,
             is_repeatable: true,
+            has_overlay: false,
             n_frames: Some(9),
             frame_rate: Ratio::new(25, 1),
             pixels_in: 1,
@@ -227,7 +232,9 @@ mod tests {
         };
         assert_eq!(Segments::new(Some(7), false, &run), Segments::Every(8));
         assert!(matches!(Segments::new(Some(7), true, &run), Segments::Off(_)));
-        let pipe = Run { is_repeatable: false, ..run };
-        assert!(matches!(Segments::new(Some(7), false, &pipe), Segments::Impossible(_)));
+        let (pipe, shown) = (Run { is_repeatable: false, ..run }, Run { has_overlay: true, ..run });
+        for run in [pipe, shown] {
+            assert!(matches!(Segments::new(Some(7), false, &run), Segments::Impossible(_)));
+        }
     }
 }

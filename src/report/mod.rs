@@ -2,6 +2,8 @@
 //!
 //! The field names are a contract and only grow. A report is filled by the command; nothing here measures a stage.
 
+pub mod batch;
+pub mod bench;
 pub mod compare;
 pub mod html;
 pub mod inspect;
@@ -65,6 +67,8 @@ pub struct Report {
     pub pixels_computed: u64,
     /// Calls of the engine.
     pub batches: u64,
+    /// What was skipped, and what that did.
+    pub skip: Skip,
     /// The stages by name.
     pub stages: BTreeMap<String, Stage>,
     /// The time of a frame from decoding to muxing.
@@ -83,6 +87,32 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// What became of each stream of the input.
     pub streams: Vec<Stream>,
+}
+
+/// What was not computed again, when, where, and how near the rest is. All PSNR in dB, of luma; absent where nothing
+/// differs or nothing was measured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Skip {
+    /// `exact`, `near` or `off`.
+    pub mode: String,
+    /// Of the frame whose input was furthest from what its output was made from.
+    pub input_psnr_worst_frame: Option<f64>,
+    /// The same of the worst tile, of about 32x32 pixels.
+    pub input_psnr_worst_block: Option<f64>,
+    /// Frames that were run in full as well.
+    pub verified_frames: u64,
+    /// Of the output, of the worst of those frames.
+    pub output_psnr_worst_frame: Option<f64>,
+    /// Of the worst of their blocks of 32x32 samples.
+    pub output_psnr_worst_block: Option<f64>,
+    /// That block's frame, column and row.
+    pub worst_block: Option<[u64; 3]>,
+    /// Computed pixels as a share of all, frame by frame, or means of so many frames.
+    pub computed_shares: Vec<f64>,
+    /// Frames of a share.
+    pub frames_of_share: u64,
+    /// How often each part of the picture was computed, as a share of all frames; rows of columns.
+    pub computed_map: Vec<Vec<f64>>,
 }
 
 /// How a stage spent its time, summed over its threads.

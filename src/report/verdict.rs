@@ -2,7 +2,7 @@
 //!
 //! The rules, in order: the disk, if the thread that reads or writes spent most of the run waiting for it; else, of
 //! the stages that were busy nearly all the time, the one with the most CPU time where the CPUs were full, and the
-//! busiest where they were not; else, if CPUs were idle and no stage was busy, too few frames were under way.
+//! busiest where they were not; but if no stage was busy and the frames under way had been limited, that limit.
 
 /// A stage is the bound only if it was busy for at least this share of the run.
 const BUSY: f64 = 0.75;
@@ -39,8 +39,10 @@ pub struct Shares<'a> {
     pub cores: usize,
     /// Frames that may be under way at once.
     pub window: usize,
-    /// Memory allowed fewer workers than there was work for.
+    /// Memory or latency allowed fewer workers or frames than there was work for.
     pub is_limited: bool,
+    /// The share of the processors that other programs used meanwhile.
+    pub others: f64,
     /// What runs the network.
     pub engine: &'a str,
     /// The encoder, for output files.
@@ -84,10 +86,10 @@ pub fn bound(shares: &Shares) -> Bound {
     let is_full = cpu_share(shares) >= FULL;
     let busiest = stages.iter().map(|(_, stage)| stage.busy).fold(0.0, f64::max);
     let least = match (is_full, busiest >= BUSY) {
-        (false, false) => return Bound::Window,
+        (false, false) if shares.is_limited => return Bound::Window,
+        (false, _) => busiest - EQUAL,
         (true, true) => BUSY,
         (true, false) => 0.0,
-        (false, true) => busiest - EQUAL,
     };
     let candidates = stages.into_iter().filter(|(_, stage)| stage.busy >= least);
     let most = candidates.max_by(|a, b| a.1.cpu_seconds.total_cmp(&b.1.cpu_seconds));
@@ -110,6 +112,15 @@ fn cpu_seconds(shares: &Shares) -> f64 {
 
 /// The bound in a sentence, with figures and with what to try.
 pub fn sentence(shares: &Shares) -> String {
+    match shares.others {
+        others if others > 0.15 => {
+            format!("{}; other programs used {:.0} % of the CPUs meanwhile", advice(shares), others * 100.0)
+        }
+        _ => advice(shares),
+    }
+}
+
+fn advice(shares: &Shares) -> String {
     let percent = |share: f64| format!("{:.0} %", (share * 100.0).clamp(0.0, 100.0));
     let Shares { decode, infer, encode, window, engine, .. } = shares;
     let of_cpu = |stage: &StageShare| percent(stage.cpu_seconds / cpu_seconds(shares).max(1e-9));
@@ -179,6 +190,7 @@ mod tests {
             cores: 2,
             window: 7,
             is_limited: false,
+            others: 0.0,
             engine: "ort 1.31.1 cpu",
             encoder: Some("libx264"),
         }
@@ -203,11 +215,15 @@ mod tests {
     #[test]
     fn where_nobody_is_busy_more_frames_would_help() {
         let idle = shares(stage(0.2, 2.0), stage(0.45, 9.0), stage(0.3, 3.0));
-        assert_eq!(bound(&idle), Bound::Window);
-        assert!(sentence(&idle).starts_with("window-bound: at most 7 frames under way, 30 % of the CPUs idle"));
+        // Nobody limited it: threads wait for processors that others use.
+        assert_eq!(bound(&idle), Bound::Inference);
+        let limited = Shares { is_limited: true, ..idle };
+        assert_eq!(bound(&limited), Bound::Window);
+        assert!(sentence(&limited).starts_with("window-bound: at most 7 frames under way, 30 % of the CPUs idle"));
         let one = Shares { is_limited: true, ..shares(stage(0.2, 2.0), stage(0.99, 9.0), stage(0.3, 3.0)) };
         assert_eq!(bound(&one), Bound::Window);
-        assert_eq!(bound(&Shares { is_limited: false, ..one }), Bound::Inference);
+        assert_eq!(bound(&Shares { is_limited: false, ..one.clone() }), Bound::Inference);
+        assert!(sentence(&Shares { others: 0.4, ..one }).ends_with("; other programs used 40 % of the CPUs meanwhile"));
     }
 
     #[test]

@@ -7,7 +7,8 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::manifest::{FileIdentity, Folder, Manifest};
+use super::folder::Folder;
+use super::manifest::{FileIdentity, Manifest};
 use super::packets::{Entry, PacketReader};
 use crate::av::Packet;
 use crate::error::{Error, Kind, Result};
@@ -17,8 +18,9 @@ use crate::sink::job::FileJob;
 use crate::sink::mux::Mux;
 use crate::sink::part::PartFile;
 
-/// Joins all segments that `manifest` lists into `part`, verifies it, gives it its name, and clears the folder.
+/// Joins all segments that `manifest` lists into `part`, verifies it, notes what it is, and gives it its name.
 pub fn join(job: FileJob, part: PartFile, folder: &Folder, mut manifest: Manifest) -> Result<Finished> {
+    check_room(&part, &manifest)?;
     let encoding = Encoding::open(&job)?;
     let (time_base, header) = (encoding.time_base(), xxh3_64(&encoding.encoder().header()?));
     let mut lost = Vec::new();
@@ -54,15 +56,29 @@ pub fn join(job: FileJob, part: PartFile, folder: &Folder, mut manifest: Manifes
             ));
         }
     }
-    let mut finished = mux.seal(warnings)?.conclude(|part| {
+    mux.seal(warnings)?.conclude(|part| {
         let identity = FileIdentity::of(part.file()).map_err(|error| Error::io("look at the output", error))?;
         manifest.joined = Some(identity);
         folder.save(&manifest)
-    })?;
-    if let Err(error) = folder.clear() {
-        finished.warnings.push(format!("the output is complete, but its segments are still there: {error}"));
+    })
+}
+
+/// Refuses to begin where the disk cannot hold the output beside its segments, which it is nearly as large as.
+fn check_room(part: &PartFile, manifest: &Manifest) -> Result<()> {
+    let needed: u64 = manifest.segments.values().map(|done| done.bytes).sum();
+    let Ok(facts) = rustix::fs::fstatvfs(part.file()) else { return Ok(()) };
+    let free = facts.f_bavail.saturating_mul(facts.f_frsize);
+    if needed <= free {
+        return Ok(());
     }
-    Ok(finished)
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    let message = format!(
+        "no space left to join the segments: about {} MiB are needed beside them, {} MiB are free; free some space and \
+         run the same command again",
+        mib(needed),
+        mib(free)
+    );
+    Err(Error::new(Kind::DiskFull, message))
 }
 
 fn unusable(folder: &Folder, number: u64, why: &str) -> Error {

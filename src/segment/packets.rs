@@ -13,9 +13,9 @@ use std::sync::Arc;
 use rustix::fs::OFlags;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::disk::Disk;
 use crate::error::{Error, Kind, Result};
-use crate::meter::Metered;
+use crate::meter::{self, Metered};
+use crate::sink::disk::Disk;
 
 /// The last bytes of a segment, with the version of its form.
 const MAGIC: [u8; 8] = *b"vprocsg1";
@@ -55,6 +55,7 @@ pub struct Print {
 pub struct PacketWriter {
     disk: Arc<dyn Disk>,
     file: File,
+    part: PathBuf,
     path: PathBuf,
     waiting: Vec<u8>,
     hash: Xxh3,
@@ -64,12 +65,12 @@ pub struct PacketWriter {
 }
 
 impl PacketWriter {
-    /// An empty file beside `path`, whose name it gets at its end.
-    pub fn create(disk: Arc<dyn Disk>, path: PathBuf) -> Result<PacketWriter> {
-        let part = part_of(&path);
-        let file = disk.create(&part).map_err(|error| Error::io(format!("create {}", part.display()), error))?;
+    /// An empty file `part`, which is called `path` at its end.
+    pub fn create(disk: Arc<dyn Disk>, part: PathBuf, path: PathBuf) -> Result<PacketWriter> {
+        let created = disk.open(&part).and_then(|file| disk.empty(&file).map(|()| file));
+        let file = created.map_err(|error| Error::io(format!("create {}", part.display()), error))?;
         let (waiting, table) = (Vec::with_capacity(BUFFER), Vec::new());
-        Ok(PacketWriter { disk, file, path, waiting, hash: Xxh3::new(), bytes: 0, table, is_named: false })
+        Ok(PacketWriter { disk, file, part, path, waiting, hash: Xxh3::new(), bytes: 0, table, is_named: false })
     }
 
     /// Takes a packet, and writes when enough has come together.
@@ -94,9 +95,10 @@ impl PacketWriter {
         table.extend(MAGIC);
         self.append(&table);
         self.flush()?;
-        let part = part_of(&self.path);
-        self.disk.sync(&self.file).map_err(|error| Error::io(format!("write {}", part.display()), error))?;
-        let renamed = self.disk.rename(&part, &self.path);
+        let part = &self.part;
+        let synced = meter::waiting(|| self.disk.sync(&self.file));
+        synced.map_err(|error| Error::io(format!("write {}", part.display()), error))?;
+        let renamed = self.disk.rename(part, &self.path);
         renamed.map_err(|error| Error::io(format!("rename {} to {}", part.display(), self.path.display()), error))?;
         self.is_named = true;
         Ok(Print { bytes: self.bytes, hash: self.hash.digest128() })
@@ -109,9 +111,9 @@ impl PacketWriter {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let written = self.disk.write(&self.file, &self.waiting);
+        let written = meter::waiting(|| self.disk.write(&self.file, &self.waiting));
         self.waiting.clear();
-        written.map_err(|error| Error::io(format!("write {}", part_of(&self.path).display()), error))
+        written.map_err(|error| Error::io(format!("write {}", self.part.display()), error))
     }
 }
 
@@ -119,16 +121,9 @@ impl Drop for PacketWriter {
     fn drop(&mut self) {
         if !self.is_named {
             // Nobody will ask for it, and it may be what fills the disk; if it stays, the next run empties it.
-            let _ = self.disk.remove(&part_of(&self.path));
+            let _ = self.disk.remove(&self.part);
         }
     }
-}
-
-/// `path` with `.part` behind its name.
-pub fn part_of(path: &Path) -> PathBuf {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    part.into()
 }
 
 /// A finished segment file being read.

@@ -90,13 +90,7 @@ impl Source for Resumed {
         while interrupt::requested().is_none() {
             let Some(frame) = self.source.next_frame()? else {
                 self.arrive()?;
-                let damage = self.source.damage();
-                let end = SourceEnd {
-                    n_frames: self.n_frames,
-                    n_damaged: damage.n_frames,
-                    damage: damage.lines,
-                    warnings: self.source.warnings(),
-                };
+                let end = SourceEnd::of(self.source.as_ref(), self.n_frames);
                 // It was empty a moment ago, and nobody else fills it.
                 let _ = self.past.end.set(end);
                 return Ok(None);

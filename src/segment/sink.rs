@@ -8,8 +8,9 @@ use std::sync::{Arc, OnceLock};
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::folder::Folder;
 use super::join;
-use super::manifest::{Done, Folder, Manifest, SourceEnd};
+use super::manifest::{Done, Manifest, SourceEnd};
 use super::packets::{PacketWriter, TimesHash};
 use crate::av::Encoder;
 use crate::error::{Context, Error, Kind, Result};
@@ -26,6 +27,8 @@ pub struct SegmentSink {
     part: PartFile,
     folder: Folder,
     manifest: Manifest,
+    /// What finished segments are noted to be of.
+    run: String,
     /// Open, for the first segment.
     encoder: Option<Encoder>,
     current: Option<Segment>,
@@ -33,13 +36,13 @@ pub struct SegmentSink {
 }
 
 /// A segment being encoded.
-struct Segment {
-    number: u64,
+pub(super) struct Segment {
+    pub(super) number: u64,
     encoding: Encoding,
     writer: PacketWriter,
     /// The hash of the codec header.
     header: u64,
-    frames: u64,
+    pub(super) frames: u64,
     times: TimesHash,
 }
 
@@ -54,7 +57,8 @@ impl SegmentSink {
         encoder: Encoder,
         end: Arc<OnceLock<SourceEnd>>,
     ) -> SegmentSink {
-        SegmentSink { job, part, folder, manifest, encoder: Some(encoder), current: None, end }
+        let run = manifest.run();
+        SegmentSink { job, part, folder, manifest, run, encoder: Some(encoder), current: None, end }
     }
 
     /// Encodes a frame into the segment it belongs to, which is begun with its first.
@@ -79,10 +83,9 @@ impl SegmentSink {
         let Some(segment) = self.current.take() else { return Ok(()) };
         let number = segment.number;
         let done = segment.end().context(|| format!("segment {number}"))?;
-        let synced = self.folder.disk.sync_folder(self.folder.path());
-        synced.map_err(|error| Error::io(format!("write the folder {}", self.folder.path().display()), error))?;
+        self.folder.note(&self.run, number, &done)?;
         self.manifest.segments.insert(number, done);
-        self.folder.save(&self.manifest)
+        Ok(())
     }
 
     /// The source has ended: all segments must be there, whole.
@@ -106,17 +109,19 @@ impl SegmentSink {
 }
 
 impl Segment {
-    fn begin(job: &FileJob, folder: &Folder, number: u64, encoder: Option<Encoder>) -> Result<Segment> {
+    /// An empty one; `encoder` is one that is open, if there is one.
+    pub(super) fn begin(job: &FileJob, folder: &Folder, number: u64, encoder: Option<Encoder>) -> Result<Segment> {
         let encoding = match encoder {
             Some(encoder) => Encoding::with_encoder(job, encoder),
             None => Encoding::open(job)?,
         };
         let header = xxh3_64(&encoding.encoder().header()?);
-        let writer = PacketWriter::create(Arc::clone(&folder.disk), folder.segment(number))?;
+        let writer = folder.begin(number)?;
         Ok(Segment { number, encoding, writer, header, frames: 0, times: TimesHash::default() })
     }
 
-    fn take(&mut self, frame: &Frame) -> Result<()> {
+    /// Encodes a frame.
+    pub(super) fn take(&mut self, frame: &Frame) -> Result<()> {
         self.encoding.send(frame)?;
         self.frames += 1;
         self.times.push(frame.pts);
@@ -133,7 +138,8 @@ impl Segment {
         Ok(())
     }
 
-    fn end(mut self) -> Result<Done> {
+    /// Brings all to the disk and gives the file its name.
+    pub(super) fn end(mut self) -> Result<Done> {
         self.encoding.end()?;
         self.drain()?;
         let print = self.writer.finish(self.header)?;
@@ -151,12 +157,33 @@ impl Sink for SegmentSink {
         self.seal()?;
         self.complete()?;
         let SegmentSink { job, part, folder, manifest, .. } = *self;
-        join::join(job, part, &folder, manifest)
+        let mut finished = join::join(job, part, &folder, manifest)?;
+        if let Err(error) = folder.clear() {
+            finished.warnings.push(format!("the output is complete, but its segments are still there: {error}"));
+        }
+        Ok(finished)
     }
 
     fn stop(self: Box<Self>) -> Result<()> {
         // The segment under way is dropped; the next run makes it.
         drop(self.current);
         self.part.discard()
+    }
+}
+
+/// An output that was complete when an earlier run was ended while it cleared up: nothing is left to be done.
+pub struct CompleteSink;
+
+impl Sink for CompleteSink {
+    fn write(&mut self, _: &Frame) -> Result<()> {
+        Err(Error::new(Kind::Internal, "a frame came for an output that is complete"))
+    }
+
+    fn finish(self: Box<Self>) -> Result<Finished> {
+        Ok(Finished { verified: true, ..Finished::default() })
+    }
+
+    fn stop(self: Box<Self>) -> Result<()> {
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod copier;
 pub mod cut;
+pub mod disk;
 pub mod encode;
 pub mod ffmpeg;
 pub mod fingerprint;

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::Finished;
 use super::copier::Copier;
+use super::disk::DiskFile;
 use super::encode::encoder_settings;
 use super::job::FileJob;
 use super::part::PartFile;
@@ -48,7 +49,8 @@ impl Mux {
     /// one of [`rehearse`] or like it.
     pub fn create(job: FileJob, part: PartFile, encoder: &Encoder) -> Result<Mux> {
         let file = part.file().try_clone().map_err(|error| Error::io("open the output", error))?;
-        let output = Output::new(&job.muxer, part.part_path(), Writer::new(file)?)?;
+        let file = DiskFile { disk: part.disk(), file };
+        let output = Output::new(&job.muxer, part.part_path(), Writer::over(file)?)?;
         let codec = EncoderCodec::find(&job.encoding.encoder)?;
         let Started { mut output, mut copier, video } = Started::new(&job, encoder, output)?;
         if let Some(copier) = &mut copier {

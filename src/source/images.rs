@@ -17,6 +17,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::frame::{ColorRange, ColorTags, FieldOrder, Frame, Picture, PictureBuf, PixelFormat, Pool};
 use crate::meter::Metered;
 use crate::sequence::Sequence;
+use crate::tile::roi::Mask;
 use crate::time::{Ratio, TimeBase};
 
 /// The pictures of a sequence of files.
@@ -154,6 +155,14 @@ fn open_png(path: &Path) -> Result<PngDecoder<BufReader<Metered<File>>>> {
     let (width, height) = decoder.dimensions();
     check_size(width as usize, height as usize).context(|| path.display().to_string())?;
     Ok(decoder)
+}
+
+/// The gray values of a PNG picture, as weights.
+pub fn read_mask(path: &Path) -> Result<Mask> {
+    let decoder = open_png(path)?;
+    let (width, height) = decoder.dimensions();
+    let image = DynamicImage::from_decoder(decoder).map_err(|error| undecodable(path, error))?;
+    Ok(Mask { width: width as usize, height: height as usize, values: image.into_luma8().into_raw() })
 }
 
 fn undecodable(path: &Path, error: ImageError) -> Error {

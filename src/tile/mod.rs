@@ -2,7 +2,10 @@
 //!
 //! Called by whoever plans windows and by the heads that cut them. `tile` knows nothing of pixels, time or threads.
 
+pub mod cells;
+pub mod cover;
 pub mod grid;
+pub mod roi;
 
 /// A rectangle of pixels; `x` and `y` are its left and top edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

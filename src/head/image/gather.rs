@@ -7,7 +7,9 @@ use crate::error::Result;
 use crate::frame::{Packing, Picture};
 use crate::head::tensor_row::{self, RowIndex};
 use crate::model::Tensor;
-use crate::simd::luma::{self, Codes, Linear};
+use crate::simd::Kernels;
+use crate::simd::luma::{Codes, Linear};
+use crate::simd::resize::Sums;
 use crate::tile::Rect;
 
 impl ImageHead {
@@ -35,7 +37,7 @@ impl ImageHead {
                     let source_y = (window.y + y).min(picture.height() - 1);
                     let codes = Codes::of(&plane, picture.format(), source_y, inside.x..inside.right());
                     tensor_row::write_luma(tensor, port, RowIndex { item, y }, &mut scratch.input, |row| {
-                        luma::to_values(codes, *there, &mut row[..inside.width]);
+                        self.kernels.to_values(codes, *there, &mut row[..inside.width]);
                         repeat_last(row, inside.width);
                     });
                 }
@@ -72,14 +74,16 @@ impl ImageHead {
             if let Some(chroma) = &route.chroma {
                 let line = Linear { from: route.neutral, ..Linear::IDENTITY };
                 chroma.up.advance(lines, source_y, |row, columns, planes| {
-                    read_chroma(picture, row, columns, line, planes);
+                    read_chroma(self.kernels, picture, row, columns, line, planes);
                 });
-                chroma.up.finish::<2>(lines, source_y, 0, columns.clone(), cb);
-                chroma.up.finish::<2>(lines, source_y, 1, columns.clone(), cr);
             }
+            let sums = match &route.chroma {
+                Some(chroma) => chroma.up.sums(lines, source_y, [0, 1], columns.clone(), [&mut *cb, &mut *cr]),
+                None => Sums::plain([cb, cr]),
+            };
             let codes = Codes::of(&plane, picture.format(), source_y, columns.clone());
             tensor_row::write_rgb(tensor, &self.network.input, RowIndex { item, y }, input, |mut rgb| {
-                route.to_rgb.row(codes, cb, cr, rgb.each_mut().map(|row| &mut row[..inside.width]));
+                self.kernels.to_rgb(&route.to_rgb, codes, sums, rgb.each_mut().map(|row| &mut row[..inside.width]));
                 for row in rgb {
                     repeat_last(row, inside.width);
                 }
@@ -94,13 +98,20 @@ fn repeat_last(row: &mut [f32], length: usize) {
 }
 
 /// A row of both chroma planes, whichever way they lie.
-pub(super) fn read_chroma(picture: &Picture, y: usize, columns: Range<usize>, line: Linear, [cb, cr]: [&mut [f32]; 2]) {
+pub(super) fn read_chroma(
+    kernels: Kernels,
+    picture: &Picture,
+    y: usize,
+    columns: Range<usize>,
+    line: Linear,
+    [cb, cr]: [&mut [f32]; 2],
+) {
     let format = picture.format();
     if format.packing == Packing::Planar {
-        luma::to_values(Codes::of(&picture.plane(1), format, y, columns.clone()), line, cb);
-        luma::to_values(Codes::of(&picture.plane(2), format, y, columns), line, cr);
+        kernels.to_values(Codes::of(&picture.plane(1), format, y, columns.clone()), line, cb);
+        kernels.to_values(Codes::of(&picture.plane(2), format, y, columns), line, cr);
     } else {
         let pairs = Codes::of(&picture.plane(1), format, y, 2 * columns.start..2 * columns.end);
-        luma::pairs_to_values(pairs, line, [cb, cr]);
+        kernels.pairs_to_values(pairs, line, [cb, cr]);
     }
 }

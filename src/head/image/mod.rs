@@ -7,19 +7,25 @@
 //! the halo small. The taps of a window are taken from the whole picture; its edges are repeated only where the
 //! picture ends. So a window gives the same bits as the same area of a whole frame.
 
+mod blend;
 mod gather;
+mod plain;
+mod rows;
 mod scatter;
 #[cfg(test)]
 mod tests;
 
+pub use rows::Rows;
 pub use scatter::Answer;
 
 use crate::error::{Error, Kind, Result};
 use crate::frame::{ColorTags, Components, PixelFormat, Subsampling};
 use crate::model::{Channels, NetworkFacts, Port};
+use crate::simd::Kernels;
 use crate::simd::luma::Linear;
 use crate::simd::resize::{self, Axis, Filter, Lines, Resizer, Siting};
 use crate::simd::rgb::{FromRgb, ToRgb, YuvCoding};
+use crate::tile::Rect;
 
 /// What every picture of a stream has in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,15 +40,23 @@ pub struct PictureFacts {
     pub color: ColorTags,
 }
 
+impl PictureFacts {
+    /// All of a picture.
+    pub fn area(self) -> Rect {
+        Rect::new(0, 0, self.width, self.height)
+    }
+}
+
 /// The way between pictures of one stream and the tensors of one network.
 pub struct ImageHead {
+    kernels: Kernels,
     network: NetworkFacts,
     picture: PictureFacts,
     route: Route,
-    /// For the chroma of luma networks that change the size.
+    /// For chroma that is only resized, where the size changes.
     chroma: Option<Resizer>,
-    /// For alpha, where the size changes.
-    alpha: Option<Resizer>,
+    /// For luma and alpha that are only resized, where the size changes.
+    luma: Option<Resizer>,
 }
 
 enum Route {
@@ -105,6 +119,7 @@ impl ImageHead {
             let message = format!("a picture of {}x{} has no pixels", picture.width, picture.height);
             return Err(Error::new(Kind::Input, message));
         }
+        let kernels = Kernels::best();
         let range = picture.color.range_or_limited();
         let coding =
             YuvCoding { matrix: picture.color.matrix_for(picture.height), range, bit_depth: picture.format.bit_depth };
@@ -125,23 +140,33 @@ impl ImageHead {
                 change_only,
                 input_to_output: (values(input) != values(output))
                     .then(|| Linear::between(values(input), values(output))),
-                chroma: picture.format.subsampling().map(|s| ChromaRoute::new(&picture, s, network.scale)),
+                chroma: picture.format.subsampling().map(|s| ChromaRoute::new(kernels, &picture, s, network.scale)),
             })),
         };
-        let luma_network = input.channels == Channels::Luma;
         let subsampling = picture.format.subsampling();
         Ok(ImageHead {
+            kernels,
             network: network.clone(),
             picture,
             route,
-            chroma: subsampling.filter(|_| resized && luma_network).map(|s| chroma_resizer(&picture, s, network.scale)),
-            alpha: (resized && picture.format.alpha).then(|| alpha_resizer(&picture, network.scale)),
+            chroma: subsampling.filter(|_| resized).map(|s| chroma_resizer(kernels, &picture, s, network.scale)),
+            luma: resized.then(|| luma_resizer(kernels, &picture, network.scale)),
         })
+    }
+
+    /// What the pictures of the stream have in common.
+    pub fn picture(&self) -> PictureFacts {
+        self.picture
     }
 
     /// The format of output pictures: the planar form of the input's.
     pub fn output_format(&self) -> PixelFormat {
         self.picture.format.planar()
+    }
+
+    /// Output pixels per input pixel, the same both ways.
+    pub fn scale(&self) -> usize {
+        self.network.scale
     }
 
     /// Width and height of output pictures.
@@ -197,7 +222,7 @@ fn misuse(message: String) -> Error {
 }
 
 impl ChromaRoute {
-    fn new(picture: &PictureFacts, subsampling: Subsampling, scale: usize) -> Self {
+    fn new(kernels: Kernels, picture: &PictureFacts, subsampling: Subsampling, scale: usize) -> Self {
         let site = Siting::of(picture.color.chroma_location, subsampling);
         let (columns, rows) = picture.format.planar().plane_size(1, picture.width, picture.height);
         let up = |src_len, log2: u8, src_site| Axis { src_len, ratio: (1, 1 << log2), src_site, dst_site: 0.0 };
@@ -205,21 +230,31 @@ impl ChromaRoute {
         let (width, height) = (picture.width * scale, picture.height * scale);
         let filter = if scale > 1 { Filter::CatmullRom } else { Filter::Bilinear };
         ChromaRoute {
-            up: Resizer::new(up(columns, subsampling.x, site.x), up(rows, subsampling.y, site.y), Filter::CatmullRom),
-            down: Resizer::new(down(width, subsampling.x, site.x), down(height, subsampling.y, site.y), filter),
+            up: Resizer::new(
+                kernels,
+                up(columns, subsampling.x, site.x),
+                up(rows, subsampling.y, site.y),
+                Filter::CatmullRom,
+            ),
+            down: Resizer::new(
+                kernels,
+                down(width, subsampling.x, site.x),
+                down(height, subsampling.y, site.y),
+                filter,
+            ),
         }
     }
 }
 
 /// Chroma of an output picture from that of its source, both sited alike.
-fn chroma_resizer(picture: &PictureFacts, subsampling: Subsampling, scale: usize) -> Resizer {
+fn chroma_resizer(kernels: Kernels, picture: &PictureFacts, subsampling: Subsampling, scale: usize) -> Resizer {
     let site = Siting::of(picture.color.chroma_location, subsampling);
     let (columns, rows) = picture.format.planar().plane_size(1, picture.width, picture.height);
     let axis = |src_len, site| Axis { src_len, ratio: (1, scale), src_site: site, dst_site: site };
-    Resizer::new(axis(columns, site.x), axis(rows, site.y), Filter::CatmullRom)
+    Resizer::new(kernels, axis(columns, site.x), axis(rows, site.y), Filter::CatmullRom)
 }
 
-fn alpha_resizer(picture: &PictureFacts, scale: usize) -> Resizer {
+fn luma_resizer(kernels: Kernels, picture: &PictureFacts, scale: usize) -> Resizer {
     let axis = |src_len| Axis::plain(src_len, src_len * scale);
-    Resizer::new(axis(picture.width), axis(picture.height), Filter::CatmullRom)
+    Resizer::new(kernels, axis(picture.width), axis(picture.height), Filter::CatmullRom)
 }

@@ -8,8 +8,8 @@ use crate::error::Result;
 use crate::frame::{Packing, Picture, PictureBuf};
 use crate::head::tensor_row::{self, RowIndex};
 use crate::model::{Port, Tensor};
-use crate::simd::luma::{self, Codes, CodesMut, Linear};
-use crate::simd::rgb::{Change, Whole};
+use crate::simd::luma::{Addend, Codes, CodesMut, Linear};
+use crate::simd::rgb::{Change, Pixels, Whole};
 use crate::tile::Rect;
 
 /// A window's way through the network.
@@ -29,22 +29,70 @@ pub struct Answer<'a> {
     pub core: Rect,
 }
 
+/// A row of pixels on its way back.
+struct Row {
+    y: usize,
+    /// The columns there are, in output pixels.
+    columns: Range<usize>,
+    /// Those of them that are in the core, if the row is.
+    luma: Option<Range<usize>>,
+}
+
+impl RgbRoute {
+    /// What the luma of columns of row `y` of the output picture is added to.
+    fn addend<'a>(&self, source: &'a Picture, y: usize, columns: Range<usize>) -> Addend<'a> {
+        match self.change_only {
+            true => Addend::Codes(Codes::of(&source.plane(0), source.format(), y, columns)),
+            false => Addend::Constant(self.from_rgb.luma_base()),
+        }
+    }
+}
+
+/// The output picture that is written to: a whole one, or a part of it.
+pub(super) struct Paper<'a> {
+    picture: &'a mut PictureBuf,
+    /// Where its top left corner lies in the whole, in luma samples.
+    corner: (usize, usize),
+}
+
+impl Paper<'_> {
+    /// Writes columns of row `y` of a plane, both counted in the whole plane.
+    pub(super) fn write(&mut self, plane: usize, y: usize, columns: Range<usize>, write: impl FnOnce(CodesMut)) {
+        let format = self.picture.format();
+        let log2 = format.subsampling().filter(|_| format.is_chroma(plane)).map_or((0, 0), |s| (s.x, s.y));
+        let (left, top) = (self.corner.0 >> log2.0, self.corner.1 >> log2.1);
+        let mut plane = self.picture.plane_mut(plane);
+        write(CodesMut::of(&mut plane, y - top, columns.start - left..columns.end - left));
+    }
+
+    /// Copies columns of row `y` of a plane from a planar picture of the same format and the size of the whole.
+    pub(super) fn copy(&mut self, plane: usize, y: usize, columns: Range<usize>, source: &Picture) {
+        let format = self.picture.format();
+        let log2 = format.subsampling().filter(|_| format.is_chroma(plane)).map_or((0, 0), |s| (s.x, s.y));
+        let (left, top, bytes) = (self.corner.0 >> log2.0, self.corner.1 >> log2.1, format.bytes_per_sample());
+        let row = &source.plane(plane).row_bytes(y)[columns.start * bytes..columns.end * bytes];
+        let mut to = self.picture.plane_mut(plane);
+        to.row_bytes(y - top)[(columns.start - left) * bytes..(columns.end - left) * bytes].copy_from_slice(row);
+    }
+}
+
 impl ImageHead {
-    /// Writes the core of an answer into the planes of `out` that the network makes; no other sample is touched.
+    /// Writes the core of an answer into the planes of `out` that the network makes; no other sample is touched. `out`
+    /// is an output picture or, of the size of the core's output, a part of one.
     pub fn scatter(&self, answer: Answer, out: &mut PictureBuf, scratch: &mut Scratch) -> Result<()> {
         self.check_answer(&answer)?;
-        self.check_output(out)?;
         let core = answer.core.scaled(self.network.scale);
         let window = answer.window.scaled(self.network.scale);
         let max = out.format().max_code();
+        let out = &mut self.paper(out, core)?;
         match &self.route {
             Route::Luma { back, .. } => {
                 let columns = core.x - window.x..core.right() - window.x;
-                let (port, mut plane) = (&self.network.output, out.plane_mut(0));
+                let port = &self.network.output;
                 for y in core.y..core.bottom() {
                     let at = RowIndex { item: answer.item, y: y - window.y };
                     let row = tensor_row::read_luma(answer.output, port, at, columns.clone(), &mut scratch.output);
-                    luma::to_codes(row, *back, max, CodesMut::of(&mut plane, y, core.x..core.right()));
+                    out.write(0, y, core.x..core.right(), |codes| self.kernels.to_codes(row, *back, max, codes));
                 }
             }
             Route::Rgb(route) => match &route.chroma {
@@ -55,56 +103,100 @@ impl ImageHead {
         Ok(())
     }
 
-    /// Row of chroma by row of chroma, each after the luma rows it covers, while the tensor's rows are in the cache.
+    /// An output picture, or a part of one that holds just `area`, given in output samples.
+    pub(super) fn paper<'a>(&self, picture: &'a mut PictureBuf, area: Rect) -> Result<Paper<'a>> {
+        let corner = self.corner(picture, area)?;
+        Ok(Paper { picture, corner })
+    }
+
+    /// Where the top left corner of an output picture, or of a part that holds just `area`, lies in the whole.
+    pub(super) fn corner(&self, picture: &PictureBuf, area: Rect) -> Result<(usize, usize)> {
+        let (width, height) = self.output_size();
+        if picture.format() == self.output_format() {
+            if (picture.width(), picture.height()) == (width, height) {
+                return Ok((0, 0));
+            }
+            if (picture.width(), picture.height()) == (area.width, area.height) {
+                return Ok((area.x, area.y));
+            }
+        }
+        let got = format!("{}x{} {}", picture.width(), picture.height(), picture.format());
+        let format = self.output_format();
+        Err(misuse(format!("an output picture of {got}, expected {width}x{height} {format}, or {area:?} of it")))
+    }
+
+    /// Row of chroma by row of chroma. The luma rows that go into one are written on the way, so that the tensors'
+    /// rows are read once; every row of the core goes into the chroma row that covers it, whatever the siting.
     fn scatter_rgb(
         &self,
         route: &RgbRoute,
         chroma: &ChromaRoute,
         answer: &Answer,
         core: Rect,
-        out: &mut PictureBuf,
+        out: &mut Paper,
         scratch: &mut Scratch,
     ) {
-        let Some(subsampling) = out.format().subsampling() else { return };
+        let Some(subsampling) = self.output_format().subsampling() else { return };
         let columns = core.x >> subsampling.x..core.right().div_ceil(1 << subsampling.x);
         let rows = core.y >> subsampling.y..core.bottom().div_ceil(1 << subsampling.y);
-        for row in &mut scratch.base {
-            row.clear();
-            row.resize(columns.len(), route.neutral);
-        }
-        scratch.rows[1].resize(columns.len(), 0.0);
         chroma.down.begin::<2>(&mut scratch.lines, columns.clone());
         for y in rows {
-            let covered = Rect { y: y << subsampling.y, height: 1 << subsampling.y, ..core };
-            self.luma_rows(route, answer, covered.intersect(core), out, scratch);
+            let Scratch { lines, output, input, .. } = &mut *scratch;
+            chroma.down.advance(lines, y, |luma_y, columns, rows| {
+                let luma = (core.y..core.bottom()).contains(&luma_y).then_some(core.x..core.right());
+                let (network, before) = self.rgb_rows(route, answer, luma_y, columns.clone(), output, input);
+                let row = Row { y: luma_y, columns, luma };
+                match before {
+                    Some(before) => self.row_from_rgb(route, answer, row, Change(network, before), rows, out),
+                    None => self.row_from_rgb(route, answer, row, Whole(network), rows, out),
+                }
+            });
             self.chroma_row(route, chroma, answer, y, columns.clone(), out, scratch);
         }
     }
 
-    fn luma_rows(&self, route: &RgbRoute, answer: &Answer, area: Rect, out: &mut PictureBuf, scratch: &mut Scratch) {
-        let (source, source_plane) = (answer.source, answer.source.plane(0));
-        let max = out.format().max_code();
-        let mut plane = out.plane_mut(0);
-        let Scratch { rows: [row, _], output, input, .. } = scratch;
-        row.resize(area.width, 0.0);
+    /// The chroma of a row of pixels, and the luma of those in the core.
+    fn row_from_rgb(
+        &self,
+        route: &RgbRoute,
+        answer: &Answer,
+        row: Row,
+        pixels: impl Pixels,
+        [cb, cr]: [&mut [f32]; 2],
+        out: &mut Paper,
+    ) {
+        let Some(luma) = row.luma else { return self.kernels.to_chroma(&route.from_rgb, pixels, [cb, cr]) };
+        let inner = luma.start - row.columns.start..luma.end - row.columns.start;
+        for outer in [0..inner.start, inner.end..cb.len()] {
+            let rows = [&mut cb[outer.clone()], &mut cr[outer.clone()]];
+            self.kernels.to_chroma(&route.from_rgb, pixels.part(outer), rows);
+        }
+        let max = self.output_format().max_code();
+        let addend = route.addend(answer.source, row.y, luma.clone());
+        let chroma = [&mut cb[inner.clone()], &mut cr[inner.clone()]];
+        out.write(0, row.y, luma, |codes| {
+            self.kernels.to_luma_and_chroma(&route.from_rgb, pixels.part(inner), addend, max, codes, chroma);
+        });
+    }
+
+    /// Pictures without chroma.
+    fn luma_rows(&self, route: &RgbRoute, answer: &Answer, area: Rect, out: &mut Paper, scratch: &mut Scratch) {
+        let max = self.output_format().max_code();
+        let Scratch { output, input, .. } = scratch;
+        let columns = area.x..area.right();
         for y in area.y..area.bottom() {
-            let columns = area.x..area.right();
-            if route.change_only {
-                let codes = Codes::of(&source_plane, source.format(), y, columns.clone());
-                luma::to_values(codes, Linear::IDENTITY, row);
-            } else {
-                row.fill(route.from_rgb.luma_base());
-            }
+            let addend = route.addend(answer.source, y, columns.clone());
             let (network, before) = self.rgb_rows(route, answer, y, columns.clone(), output, input);
-            match before {
-                Some(before) => route.from_rgb.add_luma(Change(network, before), row),
-                None => route.from_rgb.add_luma(Whole(network), row),
-            }
-            luma::to_codes(row, Linear::IDENTITY, max, CodesMut::of(&mut plane, y, columns));
+            out.write(0, y, columns.clone(), |codes| match before {
+                Some(before) => {
+                    self.kernels.to_luma(&route.from_rgb, Change(network, before), addend, max, codes);
+                }
+                None => self.kernels.to_luma(&route.from_rgb, Whole(network), addend, max, codes),
+            });
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call, the inner half of `scatter_rgb`")]
+    #[expect(clippy::too_many_arguments, reason = "one call, the second half of `scatter_rgb`")]
     fn chroma_row(
         &self,
         route: &RgbRoute,
@@ -112,27 +204,28 @@ impl ImageHead {
         answer: &Answer,
         y: usize,
         columns: Range<usize>,
-        out: &mut PictureBuf,
+        out: &mut Paper,
         scratch: &mut Scratch,
     ) {
-        let Scratch { lines, rows: [_, row], base, output, input, .. } = scratch;
-        chroma.down.advance(lines, y, |luma_y, luma_columns, [cb, cr]: [&mut [f32]; 2]| {
-            let (network, before) = self.rgb_rows(route, answer, luma_y, luma_columns, output, input);
-            match before {
-                Some(before) => route.from_rgb.chroma(Change(network, before), cb, cr),
-                None => route.from_rgb.chroma(Whole(network), cb, cr),
-            }
-        });
-        if route.change_only {
-            let base = base.each_mut().map(Vec::as_mut_slice);
-            read_chroma(answer.source, y, columns.clone(), Linear::IDENTITY, base);
+        let Scratch { lines, rows: [row, _], base, .. } = scratch;
+        let (format, max) = (answer.source.format(), self.output_format().max_code());
+        let planar = format.packing == Packing::Planar;
+        if route.change_only && !planar {
+            let base = base.each_mut().map(|row| {
+                row.resize(columns.len(), 0.0);
+                row.as_mut_slice()
+            });
+            read_chroma(self.kernels, answer.source, y, columns.clone(), Linear::IDENTITY, base);
         }
-        let max = out.format().max_code();
         for (index, base) in base.iter().enumerate() {
-            chroma.down.finish::<2>(lines, y, index, columns.clone(), row);
-            row.iter_mut().zip(base).for_each(|(value, base)| *value += base);
-            let mut plane = out.plane_mut(1 + index);
-            luma::to_codes(row, Linear::IDENTITY, max, CodesMut::of(&mut plane, y, columns.clone()));
+            let source = answer.source.plane(if planar { 1 + index } else { 1 });
+            let addend = match (route.change_only, planar) {
+                (false, _) => Addend::Constant(route.neutral),
+                (true, true) => Addend::Codes(Codes::of(&source, format, y, columns.clone())),
+                (true, false) => Addend::Values(base),
+            };
+            let sums = chroma.down.sums(lines, y, [index], columns.clone(), [&mut *row]);
+            out.write(1 + index, y, columns.clone(), |codes| self.kernels.sums_to_codes(sums, addend, max, codes));
         }
     }
 
@@ -158,52 +251,6 @@ impl ImageHead {
         (network, before)
     }
 
-    /// Writes the planes of `out` that the network does not make: chroma of luma networks and alpha, copied where the
-    /// size is kept and resized where not.
-    pub fn finish_planes(&self, source: &Picture, out: &mut PictureBuf, scratch: &mut Scratch) -> Result<()> {
-        self.check_picture(source)?;
-        self.check_output(out)?;
-        if matches!(self.route, Route::Luma { .. }) && source.format().subsampling().is_some() {
-            self.finish_chroma(source, out, scratch);
-        }
-        if source.format().alpha {
-            let plane = source.format().n_planes() - 1;
-            match &self.alpha {
-                Some(resizer) => {
-                    resizer.plane(source.plane(plane), source.format(), out.plane_mut(plane), &mut scratch.resize);
-                }
-                None => copy_plane(source, out, plane),
-            }
-        }
-        Ok(())
-    }
-
-    fn finish_chroma(&self, source: &Picture, out: &mut PictureBuf, scratch: &mut Scratch) {
-        let format = out.format();
-        let (columns, rows) = format.plane_size(1, out.width(), out.height());
-        if self.chroma.is_none() && source.format().packing == Packing::Planar {
-            copy_plane(source, out, 1);
-            copy_plane(source, out, 2);
-            return;
-        }
-        let fetch = |y, columns, planes: [&mut [f32]; 2]| read_chroma(source, y, columns, Linear::IDENTITY, planes);
-        let mut emit = |plane: usize, y: usize, row: &[f32]| {
-            let mut plane = out.plane_mut(1 + plane);
-            luma::to_codes(row, Linear::IDENTITY, format.max_code(), CodesMut::of(&mut plane, y, 0..columns));
-        };
-        if let Some(resizer) = &self.chroma {
-            resizer.rect(0..columns, 0..rows, &mut scratch.resize, fetch, emit);
-            return;
-        }
-        let base = &mut scratch.base;
-        base.iter_mut().for_each(|row| row.resize(columns, 0.0));
-        for y in 0..rows {
-            fetch(y, 0..columns, base.each_mut().map(Vec::as_mut_slice));
-            emit(0, y, &base[0]);
-            emit(1, y, &base[1]);
-        }
-    }
-
     pub(super) fn check_picture(&self, picture: &Picture) -> Result<()> {
         let expected = &self.picture;
         if (picture.format(), picture.width(), picture.height()) == (expected.format, expected.width, expected.height) {
@@ -211,15 +258,6 @@ impl ImageHead {
         }
         let got = format!("{}x{} {}", picture.width(), picture.height(), picture.format());
         Err(misuse(format!("a picture of {got}, expected {}x{} {}", expected.width, expected.height, expected.format)))
-    }
-
-    fn check_output(&self, out: &PictureBuf) -> Result<()> {
-        let (width, height) = self.output_size();
-        if (out.format(), out.width(), out.height()) == (self.output_format(), width, height) {
-            return Ok(());
-        }
-        let got = format!("{}x{} {}", out.width(), out.height(), out.format());
-        Err(misuse(format!("an output picture of {got}, expected {width}x{height} {}", self.output_format())))
     }
 
     pub(super) fn check_tensor(&self, tensor: &Tensor, port: &Port, item: usize, window: Rect) -> Result<()> {
@@ -254,13 +292,5 @@ impl ImageHead {
             return Ok(());
         }
         Err(misuse(format!("core {core:?} does not lie in window {window:?} with {reach} pixels around it, aligned")))
-    }
-}
-
-fn copy_plane(source: &Picture, out: &mut PictureBuf, plane: usize) {
-    let from = source.plane(plane);
-    let mut to = out.plane_mut(plane);
-    for y in 0..from.height() {
-        to.row_bytes(y).copy_from_slice(from.row_bytes(y));
     }
 }

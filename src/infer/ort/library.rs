@@ -56,6 +56,15 @@ pub(super) fn loaded(wanted: EngineChoice) -> Result<&'static Loaded> {
     Ok(LOADED.get_or_init(|| loaded))
 }
 
+/// The files that the engines would load, without loading one: their names tell versions apart.
+pub fn installed() -> Vec<PathBuf> {
+    let places = Places::of_this_machine();
+    let found = [EngineChoice::Ort, EngineChoice::OpenVino].into_iter().filter_map(|choice| places.find(choice).ok());
+    let mut files: Vec<PathBuf> = found.map(|path| path.canonicalize().unwrap_or(path)).collect();
+    files.dedup();
+    files
+}
+
 /// Where the library may lie.
 struct Places {
     /// `ORT_DYLIB_PATH`, when it is set.
@@ -90,7 +99,7 @@ impl Places {
         let openvino = self.folders.iter().map(|folder| folder.join("openvino"));
         let plain = self.folders.iter().cloned();
         let folders: Vec<PathBuf> = match wanted {
-            EngineChoice::Ort => plain.chain(openvino).collect(),
+            EngineChoice::Native | EngineChoice::Ort => plain.chain(openvino).collect(),
             EngineChoice::Auto | EngineChoice::OpenVino => openvino.chain(plain).collect(),
         };
         folders.iter().find_map(|folder| newest_in(folder)).ok_or_else(|| {

@@ -48,6 +48,13 @@ pub struct Model {
     pub opset: i64,
 }
 
+impl Model {
+    /// The file's bytes, written anew.
+    pub fn to_bytes(&self) -> Arc<[u8]> {
+        self.proto.encode_to_vec().into()
+    }
+}
+
 /// Reads and judges the network in the file at `path`.
 pub fn load(path: &Path) -> Result<LoadedGraph> {
     load_inner(path).context(|| path.display().to_string())
@@ -65,7 +72,7 @@ fn load_inner(path: &Path) -> Result<LoadedGraph> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let graph = model.proto.graph.as_mut().expect("a judged model has a graph");
     let inlined = external::inline(graph, folder)?;
-    let bytes = if inlined { model.proto.encode_to_vec().into() } else { bytes };
+    let bytes = if inlined { model.to_bytes() } else { bytes };
     Ok(LoadedGraph { facts: GraphFacts::new(&model), hash: xxh3_128(&bytes), bytes })
 }
 

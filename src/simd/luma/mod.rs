@@ -5,12 +5,17 @@
 //! and clamped to what the bit depth holds. Within ranges like [0, 1], [-1, 1] or [0, 255] the error of a round trip
 //! is under 0.05 code values at 16 bits, so every code comes back as it was.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod scalar;
 
-pub(super) use scalar::Sample;
+pub(super) use scalar::{Base, Sample, Samples, round};
 
 use std::ops::Range;
 
+use super::Kernels;
 use crate::frame::{Packing, PixelFormat, PlaneMut, PlaneView};
 
 /// A straight line: `(value - from) * gain + to`.
@@ -57,6 +62,50 @@ pub enum CodesMut<'a> {
     U16(&'a mut [u16]),
 }
 
+/// What values are added to before they become codes.
+#[derive(Clone, Copy)]
+pub enum Addend<'a> {
+    /// The same for all.
+    Constant(f32),
+    /// A code for each.
+    Codes(Codes<'a>),
+    /// A value for each.
+    Values(&'a [f32]),
+}
+
+/// Evaluates `$call` with `$base` the addend, `$max` the largest code that is to be and fits, and `$out` the samples,
+/// whichever types they have.
+macro_rules! for_codes {
+    ($addend:expr, $codes:expr, $largest:expr, |$base:ident, $max:ident, $out:ident| $call:expr) => {{
+        use $crate::simd::luma::{Addend, Codes, CodesMut, Samples};
+        match $codes {
+            CodesMut::U8($out) => {
+                let $max = f32::from($largest.min(255));
+                for_codes!($addend, |$base| $call)
+            }
+            CodesMut::U16($out) => {
+                let $max = f32::from($largest);
+                for_codes!($addend, |$base| $call)
+            }
+        }
+    }};
+    ($addend:expr, |$base:ident| $call:expr) => {
+        match $addend {
+            Addend::Constant($base) => $call,
+            Addend::Values($base) => $call,
+            Addend::Codes(Codes::U8(samples)) => {
+                let $base = Samples { samples, shift: 0 };
+                $call
+            }
+            Addend::Codes(Codes::U16 { samples, shift }) => {
+                let $base = Samples { samples, shift };
+                $call
+            }
+        }
+    };
+}
+pub(super) use for_codes;
+
 impl<'a> Codes<'a> {
     /// Elements `columns` of row `y` of a plane of a picture of `format`.
     pub fn of(plane: &PlaneView<'a>, format: PixelFormat, y: usize, columns: Range<usize>) -> Self {
@@ -78,27 +127,29 @@ impl<'a> CodesMut<'a> {
     }
 }
 
-/// Codes to values; as many as `values` holds.
-pub fn to_values(codes: Codes, line: Linear, values: &mut [f32]) {
-    match codes {
-        Codes::U8(samples) => scalar::to_values(samples, 0, line, values),
-        Codes::U16 { samples, shift } => scalar::to_values(samples, shift, line, values),
+impl Kernels {
+    /// Codes to values; as many as the shorter of both holds.
+    pub fn to_values(self, codes: Codes, line: Linear, values: &mut [f32]) {
+        match codes {
+            Codes::U8(samples) => at_level!(self, to_values(samples, 0, line, values)),
+            Codes::U16 { samples, shift } => at_level!(self, to_values(samples, shift, line, values)),
+        }
     }
-}
 
-/// Interleaved codes to two rows of values.
-pub fn pairs_to_values(codes: Codes, line: Linear, values: [&mut [f32]; 2]) {
-    match codes {
-        Codes::U8(samples) => scalar::pairs_to_values(samples, 0, line, values),
-        Codes::U16 { samples, shift } => scalar::pairs_to_values(samples, shift, line, values),
+    /// Interleaved codes to two rows of values.
+    pub fn pairs_to_values(self, codes: Codes, line: Linear, values: [&mut [f32]; 2]) {
+        match codes {
+            Codes::U8(samples) => at_level!(self, pairs_to_values(samples, 0, line, values)),
+            Codes::U16 { samples, shift } => at_level!(self, pairs_to_values(samples, shift, line, values)),
+        }
     }
-}
 
-/// Values to codes from 0 to `max`, rounded to nearest (ties to even); not a number becomes 0.
-pub fn to_codes(values: &[f32], line: Linear, max: u16, codes: CodesMut) {
-    match codes {
-        CodesMut::U8(samples) => scalar::to_codes(values, line, f32::from(max.min(255)), samples),
-        CodesMut::U16(samples) => scalar::to_codes(values, line, f32::from(max), samples),
+    /// Values to codes from 0 to `max`, rounded to nearest (ties to even); not a number becomes 0.
+    pub fn to_codes(self, values: &[f32], line: Linear, max: u16, codes: CodesMut) {
+        match codes {
+            CodesMut::U8(samples) => at_level!(self, to_codes(values, line, f32::from(max.min(255)), samples)),
+            CodesMut::U16(samples) => at_level!(self, to_codes(values, line, f32::from(max), samples)),
+        }
     }
 }
 
@@ -118,7 +169,7 @@ mod tests {
                     let back = Linear::between(values, range.luma_codes(bit_depth));
                     let (black, white) = range.luma_codes(bit_depth);
                     let mut row = vec![0.0; codes.len()];
-                    to_values(Codes::U16 { samples: &codes, shift: 0 }, there, &mut row);
+                    Kernels::best().to_values(Codes::U16 { samples: &codes, shift: 0 }, there, &mut row);
                     for (code, value) in codes.iter().zip(&row) {
                         let unit = (f64::from(*code) - f64::from(black)) / f64::from(white - black);
                         let truth = unit * f64::from(values.1 - values.0) + f64::from(values.0);
@@ -126,7 +177,7 @@ mod tests {
                         assert!((f64::from(*value) - truth).abs() <= bound, "{code} {value} {truth}");
                     }
                     let mut again = vec![0u16; codes.len()];
-                    to_codes(&row, back, max, CodesMut::U16(&mut again));
+                    Kernels::best().to_codes(&row, back, max, CodesMut::U16(&mut again));
                     assert_eq!(codes, again, "{bit_depth} bits {range:?} {values:?}");
                 }
             }
@@ -137,7 +188,7 @@ mod tests {
     fn rounding_is_to_nearest_and_clamps() {
         let values = [-3.0, -0.4, 0.4, 0.6, 1.5, 2.5, 254.6, 255.4, 300.0, 1e30, f32::NAN, f32::INFINITY];
         let mut codes = [7u8; 13];
-        to_codes(&values, Linear::IDENTITY, 255, CodesMut::U8(&mut codes[..12]));
+        Kernels::best().to_codes(&values, Linear::IDENTITY, 255, CodesMut::U8(&mut codes[..12]));
         assert_eq!(codes, [0, 0, 0, 1, 2, 2, 255, 255, 255, 255, 0, 255, 7]);
     }
 
@@ -146,7 +197,7 @@ mod tests {
         let samples = [1u16 << 6, 2 << 6, 3 << 6, 1023 << 6];
         let (mut first, mut second) = ([0.0; 2], [0.0; 2]);
         let codes = Codes::U16 { samples: &samples, shift: 6 };
-        pairs_to_values(codes, Linear::IDENTITY, [&mut first, &mut second]);
+        Kernels::best().pairs_to_values(codes, Linear::IDENTITY, [&mut first, &mut second]);
         assert_eq!((first, second), ([1.0, 3.0], [2.0, 1023.0]));
     }
 }

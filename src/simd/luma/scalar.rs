@@ -11,32 +11,97 @@ pub(in crate::simd) trait Sample: Copy {
 }
 
 impl Sample for u8 {
+    #[inline(always)]
     fn code(self, _: u8) -> f32 {
         f32::from(self)
     }
 
+    #[inline(always)]
     fn from_bits(bits: u32) -> Self {
         bits as u8
     }
 }
 
 impl Sample for u16 {
+    #[inline(always)]
     fn code(self, shift: u8) -> f32 {
         f32::from(self >> shift)
     }
 
+    #[inline(always)]
     fn from_bits(bits: u32) -> Self {
         bits as u16
     }
 }
 
+/// What something is added to before it is rounded.
+pub(in crate::simd) trait Base: Copy {
+    /// The first `length`, so that the loops need no further checks.
+    #[must_use]
+    fn first(self, length: usize) -> Self;
+    /// The value for sample `i`.
+    fn at(self, i: usize) -> f32;
+}
+
+/// The same for all samples.
+impl Base for f32 {
+    #[inline(always)]
+    fn first(self, _: usize) -> Self {
+        self
+    }
+
+    #[inline(always)]
+    fn at(self, _: usize) -> f32 {
+        self
+    }
+}
+
+impl Base for &[f32] {
+    #[inline(always)]
+    fn first(self, length: usize) -> Self {
+        &self[..length]
+    }
+
+    #[inline(always)]
+    fn at(self, i: usize) -> f32 {
+        self[i]
+    }
+}
+
+/// Samples of a row, and how far right their codes are to be shifted.
+#[derive(Clone, Copy)]
+pub(in crate::simd) struct Samples<'a, S> {
+    pub(in crate::simd) samples: &'a [S],
+    pub(in crate::simd) shift: u8,
+}
+
+impl<S: Sample> Base for Samples<'_, S> {
+    #[inline(always)]
+    fn first(self, length: usize) -> Self {
+        Samples { samples: &self.samples[..length], ..self }
+    }
+
+    #[inline(always)]
+    fn at(self, i: usize) -> f32 {
+        self.samples[i].code(self.shift)
+    }
+}
+
+#[inline(always)]
 pub(super) fn to_values<S: Sample>(samples: &[S], shift: u8, line: Linear, values: &mut [f32]) {
     for (value, sample) in values.iter_mut().zip(samples) {
         *value = (sample.code(shift) - line.from) * line.gain + line.to;
     }
 }
 
+#[inline(always)]
 pub(super) fn pairs_to_values<S: Sample>(samples: &[S], shift: u8, line: Linear, [first, second]: [&mut [f32]; 2]) {
+    pair_rows(samples, shift, line, first, second);
+}
+
+/// Slices in an array may overlap for all that the compiler knows, slices as arguments may not: so it vectorises.
+#[inline(always)]
+fn pair_rows<S: Sample>(samples: &[S], shift: u8, line: Linear, first: &mut [f32], second: &mut [f32]) {
     for ((pair, a), b) in samples.as_chunks::<2>().0.iter().zip(first).zip(second) {
         *a = (pair[0].code(shift) - line.from) * line.gain + line.to;
         *b = (pair[1].code(shift) - line.from) * line.gain + line.to;
@@ -47,12 +112,18 @@ pub(super) fn pairs_to_values<S: Sample>(samples: &[S], shift: u8, line: Linear,
 /// integer stands in the low bits. Without SSE4.1 this is many times faster than `round` and a saturating cast.
 const ROUNDER: f32 = 12_582_912.0;
 
+/// The nearest code from 0 to `max`; ties go to even, and what is not a number becomes 0.
+#[inline(always)]
+pub(in crate::simd) fn round<S: Sample>(code: f32, max: f32) -> S {
+    // Written so that not-a-number becomes 0, and as one `maxps` and one `minps`.
+    let code = if code > 0.0 { code } else { 0.0 };
+    let code = if code < max { code } else { max };
+    S::from_bits((code + ROUNDER).to_bits())
+}
+
+#[inline(always)]
 pub(super) fn to_codes<S: Sample>(values: &[f32], line: Linear, max: f32, samples: &mut [S]) {
     for (sample, value) in samples.iter_mut().zip(values) {
-        let code = (*value - line.from) * line.gain + line.to;
-        // Written so that not-a-number becomes 0, and as one `maxps` and one `minps`.
-        let code = if code > 0.0 { code } else { 0.0 };
-        let code = if code < max { code } else { max };
-        *sample = S::from_bits((code + ROUNDER).to_bits());
+        *sample = round((*value - line.from) * line.gain + line.to, max);
     }
 }

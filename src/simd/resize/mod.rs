@@ -5,16 +5,26 @@
 //! it any more; the vertical pass sums rows of the ring. Sums are in f32 in the order of the taps, with an error under
 //! 0.02 code values at 16 bits. An output sample depends on its own taps only, never on the rectangle asked for.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod lines;
 mod scalar;
+mod sums;
 mod taps;
 
 use std::array;
 use std::ops::Range;
 
+pub use lines::Lines;
+pub use sums::Sums;
+pub(super) use sums::{Sum, Taken};
 use taps::Taps;
 pub use taps::{Axis, Filter, Siting};
 
-use super::luma::{self, Codes, CodesMut, Linear};
+use super::Kernels;
+use super::luma::{Addend, Codes, CodesMut, Linear, for_codes};
 use crate::frame::{PixelFormat, PlaneMut, PlaneView};
 
 /// With more phases than this, outputs are summed one by one instead of a phase at a time.
@@ -22,32 +32,15 @@ const MAX_ROW_PHASES: usize = 8;
 
 /// The taps of both axes.
 pub struct Resizer {
+    kernels: Kernels,
     horizontal: Taps,
     vertical: Taps,
 }
 
-/// The rows in work of some planes that are resized alike. Owned by the caller and used again for every window.
-#[derive(Default)]
-pub struct Lines {
-    /// Periods of the horizontal taps.
-    periods: Range<usize>,
-    /// Source columns those need, as far as they exist.
-    needed: Range<usize>,
-    /// How many more there would be before the first.
-    pad: usize,
-    /// Samples of a padded source row, a multiple of the stride.
-    raw_length: usize,
-    raw: Vec<f32>,
-    work: Vec<f32>,
-    ring: Vec<f32>,
-    /// Which source row a slot of the ring holds.
-    tags: Vec<Option<usize>>,
-}
-
 impl Resizer {
     /// A resizer with the taps of two axes.
-    pub fn new(horizontal: Axis, vertical: Axis, filter: Filter) -> Self {
-        Resizer { horizontal: Taps::new(horizontal, filter), vertical: Taps::new(vertical, filter) }
+    pub fn new(kernels: Kernels, horizontal: Axis, vertical: Axis, filter: Filter) -> Self {
+        Resizer { kernels, horizontal: Taps::new(horizontal, filter), vertical: Taps::new(vertical, filter) }
     }
 
     /// How far the taps of a sample reach outside the area it covers, in samples of the finer of both grids.
@@ -76,13 +69,10 @@ impl Resizer {
         lines.needed = first..exists(end).max(first + 1);
         lines.pad = (first as isize - start).max(0) as usize;
         lines.raw_length = ((end - start) as usize).next_multiple_of(taps.stride);
-        let width = periods.len() * taps.n_phases;
+        lines.width = periods.len() * taps.n_phases;
         lines.periods = periods;
-        lines.raw.resize(P * lines.raw_length, 0.0);
-        lines.work.resize(lines.raw_length.max(width), 0.0);
-        lines.ring.resize(self.vertical.n_taps * P * width, 0.0);
-        lines.tags.clear();
-        lines.tags.resize(self.vertical.n_taps, None);
+        lines.n_planes = P;
+        lines.clear(self.vertical.n_taps);
     }
 
     /// Makes sure that `lines` holds what output row `y` needs. `fetch(row, columns, planes)` reads samples of a
@@ -102,35 +92,76 @@ impl Resizer {
             }
             lines.tags[slot] = Some(row);
             let inner = lines.pad..lines.pad + lines.needed.len();
-            let mut planes = lines.raw.chunks_exact_mut(lines.raw_length);
-            let planes = array::from_fn(|_| &mut planes.next().expect("begin made room for P planes")[inner.clone()]);
-            fetch(row, lines.needed.clone(), planes);
-            let width = lines.periods.len() * self.horizontal.n_phases;
-            let slots = lines.ring.chunks_exact_mut(width).skip(slot * P);
-            for (raw, out) in lines.raw.chunks_exact_mut(lines.raw_length).zip(slots).take(P) {
+            fetch(row, lines.needed.clone(), lines.raw_rows(inner.clone()));
+            for plane in 0..P {
+                let (raw, work, out) = lines.parts(slot, plane);
                 let (first, last) = (raw[inner.start], raw[inner.end - 1]);
                 raw[..inner.start].fill(first);
                 raw[inner.end..].fill(last);
-                self.row(raw, &mut lines.work, out);
+                self.row(raw, work, out);
             }
         }
     }
 
-    /// Output row `y` of plane `plane` at the columns that `begin` was told; `advance` came before.
-    pub fn finish<const P: usize>(
+    /// Output row `y` of some planes at the columns that `begin` was told, to be summed by a kernel; `advance` came
+    /// before. `rows` holds what a kernel cannot sum.
+    pub fn sums<'a, const P: usize>(
         &self,
-        lines: &Lines,
+        lines: &'a Lines,
         y: usize,
-        plane: usize,
+        planes: [usize; P],
         columns: Range<usize>,
-        out: &mut [f32],
-    ) {
+        rows: [&'a mut Vec<f32>; P],
+    ) -> Sums<'a, P> {
+        let weights = self.vertical.phase(y % self.vertical.n_phases);
+        match *weights {
+            [a] => Sums(Taken::One(self.sums_of(lines, y, planes, columns, [a]))),
+            [a, b] => Sums(Taken::Two(self.sums_of(lines, y, planes, columns, [a, b]))),
+            [a, b, c] => Sums(Taken::Three(self.sums_of(lines, y, planes, columns, [a, b, c]))),
+            [a, b, c, d] => Sums(Taken::Four(self.sums_of(lines, y, planes, columns, [a, b, c, d]))),
+            _ => {
+                let mut planes = planes.into_iter();
+                Sums::plain(rows.map(|row| {
+                    row.resize(columns.len(), 0.0);
+                    let plane = planes.next().expect("there are as many rows as planes");
+                    self.finish(lines, y, plane, columns.clone(), row);
+                    row.as_slice()
+                }))
+            }
+        }
+    }
+
+    fn sums_of<'a, const N: usize, const P: usize>(
+        &self,
+        lines: &'a Lines,
+        y: usize,
+        planes: [usize; P],
+        columns: Range<usize>,
+        weights: [f32; N],
+    ) -> [Sum<'a, N>; P] {
+        let row = self.ring_rows(lines, y, columns);
+        planes.map(|plane| {
+            let mut rows: [&[f32]; N] = [&[]; N];
+            rows.iter_mut().enumerate().for_each(|(k, to)| *to = row(plane, k));
+            Sum { rows, weights }
+        })
+    }
+
+    /// The rows of the ring that output row `y` sums, by plane and tap.
+    fn ring_rows<'a>(&self, lines: &'a Lines, y: usize, columns: Range<usize>) -> impl Fn(usize, usize) -> &'a [f32] {
         let n_slots = self.vertical.n_taps;
-        let width = lines.periods.len() * self.horizontal.n_phases;
         let start = columns.start - lines.periods.start * self.horizontal.n_phases;
         let source_row = self.source_rows(y);
-        let row = |k| &lines.ring[(source_row(k) % n_slots * P + plane) * width..][start..start + columns.len()];
-        scalar::combine(row, self.vertical.phase(y % self.vertical.n_phases), &mut out[..columns.len()]);
+        move |plane, k| &lines.ring_row(source_row(k) % n_slots, plane)[start..start + columns.len()]
+    }
+
+    /// Output row `y` of plane `plane` at the columns that `begin` was told; `advance` came before.
+    pub fn finish(&self, lines: &Lines, y: usize, plane: usize, columns: Range<usize>, out: &mut [f32]) {
+        let n = columns.len();
+        let row = self.ring_rows(lines, y, columns);
+        let row = |k| row(plane, k);
+        let weights = self.vertical.phase(y % self.vertical.n_phases);
+        at_level!(self.kernels, combine(row, weights, &mut out[..n]));
     }
 
     /// A padded source row, resized horizontally to whole periods.
@@ -140,23 +171,43 @@ impl Resizer {
         let offset = |p: usize| (taps.first[p] - lowest) as usize;
         let n_periods = out.len() / taps.n_phases;
         match (taps.n_phases, taps.stride) {
-            (1, 1) => scalar::combine(|k| &raw[k..], taps.phase(0), out),
+            (1, 1) => at_level!(self.kernels, combine(|k| &raw[k..], taps.phase(0), out)),
+            (1, 2) if self.halve(raw, out) => {}
             (1, stride) => {
-                scalar::split(raw, stride, &mut work[..raw.len()]);
+                at_level!(self.kernels, split(raw, stride, &mut work[..raw.len()]));
                 let length = raw.len() / stride;
-                scalar::combine(|k| &work[k % stride * length..][k / stride..length], taps.phase(0), out);
+                at_level!(
+                    self.kernels,
+                    combine(|k| &work[k % stride * length..][k / stride..length], taps.phase(0), out)
+                );
+            }
+            (2, 1) if taps.n_taps == 4 => {
+                let coefs = array::from_fn(|p| array::from_fn::<_, 4, _>(|k| taps.coefs[4 * p + k]));
+                at_level!(self.kernels, double([&raw[offset(0)..], &raw[offset(1)..]], coefs, out));
             }
             (n_phases @ ..=MAX_ROW_PHASES, 1) => {
                 for (p, out) in work.chunks_exact_mut(n_periods).take(n_phases).enumerate() {
-                    scalar::combine(|k| &raw[offset(p) + k..], taps.phase(p), out);
+                    at_level!(self.kernels, combine(|k| &raw[offset(p) + k..], taps.phase(p), out));
                 }
-                scalar::interleave(work, n_phases, out);
+                at_level!(self.kernels, interleave(work, n_phases, out));
             }
             (n_phases, stride) => {
                 let starts = (0..n_periods).flat_map(|i| (0..n_phases).map(move |p| i * stride + offset(p)));
-                scalar::gather(raw, starts, &taps.coefs, taps.n_taps, out);
+                at_level!(self.kernels, gather(raw, starts, &taps.coefs, taps.n_taps, out));
             }
         }
+    }
+
+    /// Half a row, in one pass, if the filter has a number of taps that there is a kernel for.
+    fn halve(&self, raw: &[f32], out: &mut [f32]) -> bool {
+        match *self.horizontal.phase(0) {
+            [a, b, c] => at_level!(self.kernels, halve(raw, [a, b, c], out)),
+            [a, b, c, d] => at_level!(self.kernels, halve(raw, [a, b, c, d], out)),
+            [a, b, c, d, e, f, g] => at_level!(self.kernels, halve(raw, [a, b, c, d, e, f, g], out)),
+            [a, b, c, d, e, f, g, h] => at_level!(self.kernels, halve(raw, [a, b, c, d, e, f, g, h], out)),
+            _ => return false,
+        }
+        true
     }
 
     /// Resizes the output columns and rows of `P` planes: `fetch` reads, `emit(plane, y, row)` takes what comes out.
@@ -166,15 +217,14 @@ impl Resizer {
         rows: Range<usize>,
         scratch: &mut Scratch,
         mut fetch: impl FnMut(usize, Range<usize>, [&mut [f32]; P]),
-        mut emit: impl FnMut(usize, usize, &[f32]),
+        mut emit: impl FnMut(usize, usize, Sums<1>),
     ) {
-        self.begin::<P>(&mut scratch.lines, columns.clone());
-        scratch.row.resize(columns.len(), 0.0);
+        let Scratch { lines, row } = scratch;
+        self.begin::<P>(lines, columns.clone());
         for y in rows {
-            self.advance(&mut scratch.lines, y, &mut fetch);
+            self.advance(lines, y, &mut fetch);
             for plane in 0..P {
-                self.finish::<P>(&scratch.lines, y, plane, columns.clone(), &mut scratch.row);
-                emit(plane, y, &scratch.row);
+                emit(plane, y, self.sums(lines, y, [plane], columns.clone(), [row]));
             }
         }
     }
@@ -183,10 +233,11 @@ impl Resizer {
     pub fn plane(&self, src: PlaneView, format: PixelFormat, mut dst: PlaneMut, scratch: &mut Scratch) {
         let (width, height) = (dst.width(), dst.height());
         let fetch = |y, columns, [row]: [&mut [f32]; 1]| {
-            luma::to_values(Codes::of(&src, format, y, columns), Linear::IDENTITY, row);
+            self.kernels.to_values(Codes::of(&src, format, y, columns), Linear::IDENTITY, row);
         };
-        self.rect(0..width, 0..height, scratch, fetch, |_, y, row| {
-            luma::to_codes(row, Linear::IDENTITY, format.max_code(), CodesMut::of(&mut dst, y, 0..width));
+        self.rect(0..width, 0..height, scratch, fetch, |_, y, sums| {
+            let codes = CodesMut::of(&mut dst, y, 0..width);
+            self.kernels.sums_to_codes(sums, Addend::Constant(0.0), format.max_code(), codes);
         });
     }
 }
@@ -196,6 +247,11 @@ impl Resizer {
 pub struct Scratch {
     lines: Lines,
     row: Vec<f32>,
+}
+
+/// [`Kernels::sums_to_codes`] of sums of `N` rows.
+fn sum_to_codes<const N: usize>(kernels: Kernels, sum: Sum<N>, addend: Addend, max: u16, codes: CodesMut) {
+    for_codes!(addend, codes, max, |base, max, codes| at_level!(kernels, combine_to_codes(sum, base, max, codes)));
 }
 
 #[cfg(test)]

@@ -36,11 +36,18 @@ fn reference(row: &[f64], axis: Axis, filter: Filter, j: usize) -> f64 {
 }
 
 fn resized(resizer: &Resizer, source: &[Vec<f64>], columns: Range<usize>, rows: Range<usize>) -> Vec<f32> {
-    let mut out = Vec::new();
+    let (mut out, mut lines) = (Vec::new(), Lines::default());
     let fetch = |y: usize, columns: Range<usize>, [row]: [&mut [f32]; 1]| {
         row.iter_mut().zip(&source[y][columns]).for_each(|(to, from)| *to = *from as f32);
     };
-    resizer.rect(columns, rows, &mut Scratch::default(), fetch, |_, _, row| out.extend_from_slice(row));
+    let width = columns.len();
+    let mut row = vec![0.0; width];
+    resizer.begin::<1>(&mut lines, columns.clone());
+    for y in rows {
+        resizer.advance(&mut lines, y, fetch);
+        resizer.finish(&lines, y, 0, columns.clone(), &mut row);
+        out.extend_from_slice(&row);
+    }
     out
 }
 
@@ -64,7 +71,7 @@ proptest! {
             Axis { src_len: from, ratio, src_site: sites.0, dst_site: sites.1 }
         };
         let (horizontal, vertical) = (axis(width, to.0), axis(height, to.1));
-        let resizer = Resizer::new(horizontal, vertical, filter);
+        let resizer = Resizer::new(Kernels::best(), horizontal, vertical, filter);
         let mut state = seed;
         let source: Vec<Vec<f64>> = (0..height).map(|_| (0..width).map(|_| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -96,7 +103,7 @@ fn chroma_keeps_its_siting_when_the_picture_grows() {
     assert_eq!((site.x, site.y), (-0.25, 0.0));
     for scale in [2, 3, 4] {
         let axis = |src_site| Axis { src_len: 32, ratio: (1, scale), src_site, dst_site: src_site };
-        let resizer = Resizer::new(axis(site.x), axis(site.y), Filter::CatmullRom);
+        let resizer = Resizer::new(Kernels::best(), axis(site.x), axis(site.y), Filter::CatmullRom);
         // The middle of luma sample 2c lies at 2c + 0.5 on a ruler whose unit is a source luma sample.
         let source = vec![(0..32).map(|c| 2.0 * f64::from(c) + 0.5).collect::<Vec<f64>>(); 32];
         let row = resized(&resizer, &source, 0..32 * scale, 40..41);
@@ -120,7 +127,7 @@ fn a_flat_plane_stays_flat_at_every_depth() {
             if bit_depth == 10 {
                 (0..9).for_each(|y| plane.row_u16(y).fill(1023));
             }
-            let resizer = Resizer::new(Axis::plain(33, 50), Axis::plain(9, 18), filter);
+            let resizer = Resizer::new(Kernels::best(), Axis::plain(33, 50), Axis::plain(9, 18), filter);
             let source = source.freeze();
             resizer.plane(source.plane(0), format, target.plane_mut(0), &mut Scratch::default());
             let mut plane = target.plane_mut(0);

@@ -5,9 +5,15 @@
 //! there: black and neutral codes for a picture, the source's codes for a change; equal rows make a change of exactly
 //! zero. Equations: H.273, 8.3, by Kr and Kb. Errors are under 1e-6 of the range from black to white.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod scalar;
 
-use super::luma::Codes;
+use super::Kernels;
+use super::luma::{Addend, Codes, CodesMut, Samples, for_codes};
+use super::resize::{Sum, Sums, Taken};
 use crate::frame::{ColorMatrix, ColorRange};
 pub use scalar::{Change, Pixels, Whole};
 
@@ -83,14 +89,6 @@ impl ToRgb {
             b_cb: (2.0 * (1.0 - kb) * chroma) as f32,
         }
     }
-
-    /// A row: luma codes, and chroma codes less the neutral one.
-    pub fn row(&self, luma: Codes, cb: &[f32], cr: &[f32], rgb: [&mut [f32]; 3]) {
-        match luma {
-            Codes::U8(samples) => scalar::to_rgb(self, samples, 0, cb, cr, rgb),
-            Codes::U16 { samples, shift } => scalar::to_rgb(self, samples, shift, cb, cr, rgb),
-        }
-    }
 }
 
 /// RGB to codes.
@@ -126,14 +124,48 @@ impl FromRgb {
     pub fn luma_base(&self) -> f32 {
         self.luma_base
     }
+}
 
-    /// Adds the luma of a row of pixels, in codes, to `luma`.
-    pub fn add_luma(&self, pixels: impl Pixels, luma: &mut [f32]) {
-        scalar::add_luma(self, pixels, luma);
+impl Kernels {
+    /// A row to RGB: luma codes, and chroma codes less the neutral one. As many pixels as red has.
+    pub fn to_rgb(self, m: &ToRgb, luma: Codes, chroma: Sums<2>, rgb: [&mut [f32]; 3]) {
+        match chroma.0 {
+            Taken::One(chroma) => self.to_rgb_of(m, luma, chroma, rgb),
+            Taken::Two(chroma) => self.to_rgb_of(m, luma, chroma, rgb),
+            Taken::Three(chroma) => self.to_rgb_of(m, luma, chroma, rgb),
+            Taken::Four(chroma) => self.to_rgb_of(m, luma, chroma, rgb),
+        }
+    }
+
+    fn to_rgb_of<const N: usize>(self, m: &ToRgb, luma: Codes, chroma: [Sum<N>; 2], rgb: [&mut [f32]; 3]) {
+        match luma {
+            Codes::U8(samples) => at_level!(self, to_rgb(m, Samples { samples, shift: 0 }, chroma, rgb)),
+            Codes::U16 { samples, shift } => at_level!(self, to_rgb(m, Samples { samples, shift }, chroma, rgb)),
+        }
+    }
+
+    /// The luma of a row of pixels added to `addend`, as codes from 0 to `max`.
+    pub fn to_luma(self, m: &FromRgb, pixels: impl Pixels, addend: Addend, max: u16, luma: CodesMut) {
+        for_codes!(addend, luma, max, |base, max, luma| at_level!(self, to_luma(m, pixels, base, max, luma)));
     }
 
     /// The chroma of a row of pixels, in codes less the neutral one.
-    pub fn chroma(&self, pixels: impl Pixels, cb: &mut [f32], cr: &mut [f32]) {
-        scalar::chroma(self, pixels, cb, cr);
+    pub fn to_chroma(self, m: &FromRgb, pixels: impl Pixels, [cb, cr]: [&mut [f32]; 2]) {
+        at_level!(self, to_chroma(m, pixels, cb, cr));
+    }
+
+    /// [`Kernels::to_luma`] and [`Kernels::to_chroma`] in one.
+    pub fn to_luma_and_chroma(
+        self,
+        m: &FromRgb,
+        pixels: impl Pixels,
+        addend: Addend,
+        max: u16,
+        luma: CodesMut,
+        chroma: [&mut [f32]; 2],
+    ) {
+        for_codes!(addend, luma, max, |base, max, luma| {
+            at_level!(self, to_both(m, pixels, base, max, luma, chroma))
+        });
     }
 }

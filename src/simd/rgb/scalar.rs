@@ -1,13 +1,16 @@
 //! The truth of the RGB kernels.
 
+use std::ops::Range;
+
 use super::{FromRgb, ToRgb};
-use crate::simd::luma::Sample;
+use crate::simd::luma::{Base, Sample, Samples, round};
+use crate::simd::resize::Sum;
 
 /// Pixels of a row, as red, green, blue.
 pub trait Pixels: Copy {
-    /// The first `length` pixels, so that the loops need no further checks.
+    /// Some of the pixels; exactly as many as a loop runs over, it needs no further checks.
     #[must_use]
-    fn first(self, length: usize) -> Self;
+    fn part(self, pixels: Range<usize>) -> Self;
     /// A pixel.
     fn at(self, i: usize) -> [f32; 3];
 }
@@ -22,8 +25,8 @@ pub struct Change<'a>(pub [&'a [f32]; 3], pub [&'a [f32]; 3]);
 
 impl Pixels for Whole<'_> {
     #[inline(always)]
-    fn first(self, length: usize) -> Self {
-        Whole(self.0.map(|row| &row[..length]))
+    fn part(self, pixels: Range<usize>) -> Self {
+        Whole(self.0.map(|row| &row[pixels.clone()]))
     }
 
     #[inline(always)]
@@ -32,10 +35,11 @@ impl Pixels for Whole<'_> {
     }
 }
 
-impl Pixels for Change<'_> {
+impl<'a> Pixels for Change<'a> {
     #[inline(always)]
-    fn first(self, length: usize) -> Self {
-        Change(self.0.map(|row| &row[..length]), self.1.map(|row| &row[..length]))
+    fn part(self, pixels: Range<usize>) -> Self {
+        let part = |row: &'a [f32]| &row[pixels.clone()];
+        Change(self.0.map(part), self.1.map(part))
     }
 
     #[inline(always)]
@@ -44,32 +48,98 @@ impl Pixels for Change<'_> {
     }
 }
 
-pub(super) fn to_rgb<S: Sample>(m: &ToRgb, luma: &[S], shift: u8, cb: &[f32], cr: &[f32], [r, g, b]: [&mut [f32]; 3]) {
+#[inline(always)]
+pub(super) fn to_rgb<S: Sample, const N: usize>(
+    m: &ToRgb,
+    luma: Samples<S>,
+    chroma: [Sum<N>; 2],
+    [r, g, b]: [&mut [f32]; 3],
+) {
+    to_rgb_rows(m, luma, chroma, r, g, b);
+}
+
+/// Slices in an array may overlap for all that the compiler knows, slices as arguments may not: so it vectorises.
+#[inline(always)]
+fn to_rgb_rows<S: Sample, const N: usize>(
+    m: &ToRgb,
+    luma: Samples<S>,
+    chroma: [Sum<N>; 2],
+    r: &mut [f32],
+    g: &mut [f32],
+    b: &mut [f32],
+) {
+    let n = r.len();
+    let (luma, cb, cr) = (luma.first(n), chroma[0].first(n), chroma[1].first(n));
+    let (g, b) = (&mut g[..n], &mut b[..n]);
+    for i in 0..n {
+        let (cb, cr) = (cb.at(i), cr.at(i));
+        let y = (luma.at(i) - m.code_black) * m.gain + m.black;
+        r[i] = y + m.r_cr * cr;
+        g[i] = y + m.g_cb * cb + m.g_cr * cr;
+        b[i] = y + m.b_cb * cb;
+    }
+}
+
+impl FromRgb {
+    /// Luma in units of the network.
+    #[inline(always)]
+    fn luma_of(&self, [r, g, b]: [f32; 3]) -> f32 {
+        self.weights[0] * r + self.weights[1] * g + self.weights[2] * b
+    }
+}
+
+#[inline(always)]
+pub(super) fn to_luma<S: Sample>(m: &FromRgb, pixels: impl Pixels, base: impl Base, max: f32, luma: &mut [S]) {
     let n = luma.len();
-    let (cb, cr) = (&cb[..n], &cr[..n]);
-    let (r, g, b) = (&mut r[..n], &mut g[..n], &mut b[..n]);
-    for i in 0..n {
-        let y = (luma[i].code(shift) - m.code_black) * m.gain + m.black;
-        r[i] = y + m.r_cr * cr[i];
-        g[i] = y + m.g_cb * cb[i] + m.g_cr * cr[i];
-        b[i] = y + m.b_cb * cb[i];
-    }
-}
-
-pub(super) fn add_luma(m: &FromRgb, pixels: impl Pixels, luma: &mut [f32]) {
-    let pixels = pixels.first(luma.len());
+    let (pixels, base) = (pixels.part(0..n), base.first(n));
     for (i, luma) in luma.iter_mut().enumerate() {
-        let [r, g, b] = pixels.at(i);
-        *luma += (m.weights[0] * r + m.weights[1] * g + m.weights[2] * b) * m.luma_gain;
+        *luma = round(base.at(i) + m.luma_of(pixels.at(i)) * m.luma_gain, max);
     }
 }
 
-pub(super) fn chroma(m: &FromRgb, pixels: impl Pixels, cb: &mut [f32], cr: &mut [f32]) {
+#[inline(always)]
+pub(super) fn to_chroma(m: &FromRgb, pixels: impl Pixels, cb: &mut [f32], cr: &mut [f32]) {
     let n = cb.len();
-    let (pixels, cr) = (pixels.first(n), &mut cr[..n]);
+    let (pixels, cr) = (pixels.part(0..n), &mut cr[..n]);
     for i in 0..n {
         let [r, g, b] = pixels.at(i);
-        let y = m.weights[0] * r + m.weights[1] * g + m.weights[2] * b;
+        let y = m.luma_of([r, g, b]);
+        cb[i] = (b - y) * m.chroma_gain[0];
+        cr[i] = (r - y) * m.chroma_gain[1];
+    }
+}
+
+/// [`to_luma`] and [`to_chroma`] at once, reading the pixels once.
+#[inline(always)]
+pub(super) fn to_both<S: Sample>(
+    m: &FromRgb,
+    pixels: impl Pixels,
+    base: impl Base,
+    max: f32,
+    luma: &mut [S],
+    [cb, cr]: [&mut [f32]; 2],
+) {
+    to_both_rows(m, pixels, base, max, luma, cb, cr);
+}
+
+/// As [`to_rgb_rows`] is to [`to_rgb`].
+#[inline(always)]
+fn to_both_rows<S: Sample>(
+    m: &FromRgb,
+    pixels: impl Pixels,
+    base: impl Base,
+    max: f32,
+    luma: &mut [S],
+    cb: &mut [f32],
+    cr: &mut [f32],
+) {
+    let n = luma.len();
+    let (pixels, base) = (pixels.part(0..n), base.first(n));
+    let (cb, cr) = (&mut cb[..n], &mut cr[..n]);
+    for i in 0..n {
+        let [r, g, b] = pixels.at(i);
+        let y = m.luma_of([r, g, b]);
+        luma[i] = round(base.at(i) + y * m.luma_gain, max);
         cb[i] = (b - y) * m.chroma_gain[0];
         cr[i] = (r - y) * m.chroma_gain[1];
     }

@@ -1,22 +1,25 @@
-//! Every durable write of a segmented run goes through one small trait, so that a test can fail or end a run at each of
-//! them.
+//! Every durable write goes through one small trait, so that a test can fail or end a run at each of them.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
-use crate::meter;
+use crate::av::Channel;
 
-/// What a segmented run asks of a file system.
-pub trait Disk: Send + Sync {
+/// What is asked of a file system.
+pub trait Disk: fmt::Debug + Send + Sync {
     /// Makes a folder; one that is there is as good.
     fn make_folder(&self, path: &Path) -> io::Result<()>;
-    /// Makes an empty file, or empties one; a link is not followed.
-    fn create(&self, path: &Path) -> io::Result<File>;
-    /// Appends to a file.
+    /// Opens a file to be read and written as it is, and makes it if need be; a link is not followed.
+    fn open(&self, path: &Path) -> io::Result<File>;
+    /// Takes a file's content away.
+    fn empty(&self, file: &File) -> io::Result<()>;
+    /// Writes all bytes at the file's position.
     fn write(&self, file: &File, bytes: &[u8]) -> io::Result<()>;
     /// Brings a file's content to the disk. Once this has failed the content counts as lost: a second call may lie.
     fn sync(&self, file: &File) -> io::Result<()>;
@@ -47,17 +50,22 @@ impl Disk for System {
         }
     }
 
-    fn create(&self, path: &Path) -> io::Result<File> {
+    fn open(&self, path: &Path) -> io::Result<File> {
         let no_follow = i32::try_from(OFlags::NOFOLLOW.bits()).expect("the flag is a bit of a C int");
-        OpenOptions::new().write(true).create(true).truncate(true).custom_flags(no_follow).open(path)
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).custom_flags(no_follow).open(path)
+    }
+
+    fn empty(&self, file: &File) -> io::Result<()> {
+        file.set_len(0)
     }
 
     fn write(&self, mut file: &File, bytes: &[u8]) -> io::Result<()> {
-        meter::waiting(|| file.write_all(bytes))
+        file.write_all(bytes)
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
-        meter::waiting(|| file.sync_all())
+        file.sync_all()
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -65,7 +73,7 @@ impl Disk for System {
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        match meter::waiting(|| File::open(path).and_then(|folder| folder.sync_all())) {
+        match File::open(path).and_then(|folder| folder.sync_all()) {
             // Some file systems (network ones) know no such thing.
             Err(error) if !matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Err(error),
             _ => Ok(()),
@@ -78,5 +86,31 @@ impl Disk for System {
 
     fn remove_folder(&self, path: &Path) -> io::Result<()> {
         gone(fs::remove_dir(path))
+    }
+}
+
+/// An open file for FFmpeg, written through a [`Disk`].
+pub struct DiskFile {
+    /// How it is written.
+    pub disk: Arc<dyn Disk>,
+    /// The file.
+    pub file: File,
+}
+
+impl Channel for DiskFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Channel::read(&mut self.file, buffer)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.disk.write(&self.file, bytes)
+    }
+
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        Seek::seek(&mut self.file, position)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Channel::size(&self.file)
     }
 }

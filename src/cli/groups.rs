@@ -1,0 +1,245 @@
+//! Options that several commands share, by what they are about.
+//!
+//! Names are those of `config::KEYS`; values stay text here. Each group tells what was said in it by those names.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueHint};
+
+use crate::config::{Deinterlace, DeviceChoice, EngineChoice, Precision, SkipMode};
+
+/// What was said, by the names of `config::KEYS`.
+pub type Said = Vec<(&'static str, Vec<OsString>)>;
+
+/// Where frames come from.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "What")]
+pub struct Input {
+    /// A video, '-' (y4m), NAME%06d.png or pattern:
+    #[arg(long_help = "A video, '-' for y4m on stdin, pictures as NAME%06d.png, or pattern: for a test picture")]
+    #[arg(value_name = "INPUT", value_hint = ValueHint::FilePath, help_heading = None)]
+    input: Option<OsString>,
+    /// The same as INPUT
+    #[arg(short = 'i', long = "input", value_name = "INPUT", conflicts_with = "input", hide_short_help = true)]
+    #[arg(value_hint = ValueHint::FilePath)]
+    input_option: Option<OsString>,
+
+    #[command(flatten)]
+    part: Part,
+}
+
+/// What is taken of an input.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "What")]
+pub struct Part {
+    /// Take this stream of the input, counted from 0 [default: the best video stream]
+    #[arg(long, value_name = "N", hide_short_help = true)]
+    video_stream: Option<OsString>,
+    /// Begin here: 1:02:03.5, 90, or 120f for a frame
+    #[arg(long, value_name = "TIME")]
+    start: Option<OsString>,
+    /// End before this place
+    #[arg(long, value_name = "TIME")]
+    end: Option<OsString>,
+    /// Take at most so many frames
+    #[arg(long, value_name = "N")]
+    frames: Option<OsString>,
+    /// The frame rate of pictures: 25, 23.976, 24000/1001
+    #[arg(long, value_name = "RATE", hide_short_help = true)]
+    fps: Option<OsString>,
+    /// What is done with interlaced frames
+    #[arg(long_help = "What is done with interlaced frames: auto runs those flagged so through bwdif at the same \
+        rate, off none, bwdif all [default: auto]")]
+    #[arg(long, value_name = "auto|off|bwdif")]
+    #[arg(value_parser = one_of(Deinterlace::NAMES), hide_possible_values = true)]
+    deinterlace: Option<OsString>,
+    /// Allow this protocol besides files and pipes, and the network with it; may be repeated
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    protocol: Vec<OsString>,
+}
+
+/// Which network, and where options come from.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "What")]
+pub struct Network {
+    /// The network: a name (see 'vproc models') or an ONNX file
+    #[arg(long_help = "The network: a name (see 'vproc models') or an ONNX file [default: upscale-x2]")]
+    #[arg(short, long, value_name = "NAME|FILE", value_hint = ValueHint::FilePath)]
+    model: Option<OsString>,
+    /// Correct in TOML what is concluded from the network
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
+    model_config: Option<OsString>,
+    /// Take options from this TOML file too
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
+    config: Option<PathBuf>,
+    /// Take no options from the user's or the project's file
+    #[arg(long, hide_short_help = true)]
+    no_config: bool,
+}
+
+/// What the work is done with.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Where")]
+pub struct Place {
+    /// The device that runs the network
+    #[arg(long, value_name = "auto|cpu")]
+    #[arg(value_parser = one_of(DeviceChoice::NAMES), hide_possible_values = true)]
+    device: Option<OsString>,
+    /// What runs the network
+    #[arg(long, value_name = "auto|native|ort|openvino")]
+    #[arg(value_parser = one_of(EngineChoice::NAMES), hide_possible_values = true)]
+    engine: Option<OsString>,
+    /// The network's arithmetic
+    #[arg(long, value_name = "auto|f32|bf16", hide_short_help = true)]
+    #[arg(value_parser = one_of(Precision::NAMES), hide_possible_values = true)]
+    precision: Option<OsString>,
+    /// Threads in all
+    #[arg(long, value_name = "N")]
+    threads: Option<OsString>,
+    /// Workers that run the network
+    #[arg(long, value_name = "N", hide_short_help = true)]
+    workers: Option<OsString>,
+    /// Memory the run may take: 6G, 512M
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<OsString>,
+    /// Cut frames into tiles: auto, off, or pixels a side
+    #[arg(long, value_name = "N", hide_short_help = true)]
+    tile: Option<OsString>,
+    /// The time a frame may be under way, in seconds of the video: 0.5, 200ms
+    #[arg(long, value_name = "TIME", hide_short_help = true)]
+    latency: Option<OsString>,
+    /// What is not computed again
+    #[arg(
+        long_help = "What is not computed again: with exact, areas that depend on unchanged pixels only, which gives \
+        the same bits as off; with near, also areas that depend on nearly unchanged pixels [default: exact]"
+    )]
+    #[arg(long, value_name = "exact|near|off")]
+    #[arg(value_parser = one_of(SkipMode::NAMES), hide_possible_values = true)]
+    skip: Option<OsString>,
+    /// How near is near, in dB of the network's input [default: 50]
+    #[arg(long, value_name = "DB", hide_short_help = true)]
+    skip_psnr: Option<OsString>,
+    /// Run so many frames in full as well, and tell how near the output is
+    #[arg(long, value_name = "N", hide_short_help = true)]
+    verify_skip: Option<OsString>,
+    /// Run the network only here; may be repeated
+    #[arg(
+        long_help = "Run the network only here: a rectangle in pixels or percent of the input, or a PNG picture whose \
+        gray values say how much; may be repeated. Elsewhere the picture is resized"
+    )]
+    #[arg(long, value_name = "X,Y,W,H|PNG", value_hint = ValueHint::FilePath, hide_short_help = true)]
+    roi: Vec<OsString>,
+    /// Tint what was computed red, what was reused green, what lies outside blue
+    #[arg(long, hide_short_help = true)]
+    debug_overlay: bool,
+    /// Run on these processors only: 0-3,8
+    #[arg(long, value_name = "LIST", hide_short_help = true)]
+    cpu_affinity: Option<OsString>,
+}
+
+/// How the video is encoded.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Out")]
+pub struct Encoding {
+    /// The encoder by FFmpeg's name
+    #[arg(
+        long_help = "The encoder by FFmpeg's name [default: libx264 for 8 bits, libx265 for more, libsvtav1 in .webm]"
+    )]
+    #[arg(long, value_name = "NAME")]
+    encoder: Option<OsString>,
+    /// The encoder's quality, in its own scale
+    #[arg(long, value_name = "N")]
+    crf: Option<OsString>,
+    /// The encoder's preset
+    #[arg(long, value_name = "NAME")]
+    preset: Option<OsString>,
+    /// Another option of the encoder; may be repeated
+    #[arg(long_help = "Another option of the encoder, or several as k=v:k=v; may be repeated. \
+        A rate option (qp, crf, b, x264-params) removes the default crf")]
+    #[arg(long, value_name = "K=V")]
+    encoder_opt: Vec<OsString>,
+    /// The output's pixel format by FFmpeg's name
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    pix_fmt: Option<OsString>,
+}
+
+impl Input {
+    pub fn said(self) -> Said {
+        let mut said = given_once([("input", self.input.or(self.input_option))]);
+        said.extend(self.part.said());
+        said
+    }
+}
+
+impl Part {
+    pub fn said(self) -> Said {
+        let mut said = given_once([
+            ("video-stream", self.video_stream),
+            ("start", self.start),
+            ("end", self.end),
+            ("frames", self.frames),
+            ("fps", self.fps),
+            ("deinterlace", self.deinterlace),
+        ]);
+        said.push(("protocol", self.protocol));
+        said
+    }
+}
+
+impl Network {
+    /// `--config` and `--no-config` say where to look and are no settings themselves.
+    pub fn files(&self) -> (Option<PathBuf>, bool) {
+        (self.config.clone(), !self.no_config)
+    }
+
+    pub fn said(self) -> Said {
+        given_once([("model", self.model), ("model-config", self.model_config)])
+    }
+}
+
+impl Place {
+    pub fn said(self) -> Said {
+        let mut said = given_once([
+            ("device", self.device),
+            ("engine", self.engine),
+            ("precision", self.precision),
+            ("threads", self.threads),
+            ("workers", self.workers),
+            ("memory", self.memory),
+            ("tile", self.tile),
+            ("latency", self.latency),
+            ("skip", self.skip),
+            ("skip-psnr", self.skip_psnr),
+            ("verify-skip", self.verify_skip),
+            ("debug-overlay", self.debug_overlay.then(|| OsString::from("true"))),
+            ("cpu-affinity", self.cpu_affinity),
+        ]);
+        said.push(("roi", self.roi));
+        said
+    }
+}
+
+impl Encoding {
+    pub fn said(self) -> Said {
+        let mut said = given_once([
+            ("encoder", self.encoder),
+            ("crf", self.crf),
+            ("preset", self.preset),
+            ("pix-fmt", self.pix_fmt),
+        ]);
+        said.push(("encoder-opt", self.encoder_opt));
+        said
+    }
+}
+
+/// Those that were given.
+pub fn given_once<const N: usize>(values: [(&'static str, Option<OsString>); N]) -> Said {
+    values.into_iter().filter_map(|(name, value)| Some((name, vec![value?]))).collect()
+}
+
+/// One of these names, as text.
+pub fn one_of(names: &'static [&'static str]) -> impl TypedValueParser<Value = OsString> {
+    PossibleValuesParser::new(names).map(OsString::from)
+}

@@ -1,0 +1,109 @@
+//! What a worker does with a window, taken apart, so that each piece can be done alone, and all one after the other.
+
+use crate::error::Result;
+use crate::frame::{Picture, PictureBuf};
+use crate::head::image::{Answer, Scratch};
+use crate::infer::{self, Engine};
+use crate::model::{Port, Tensor};
+use crate::pipeline::worker::Workshop;
+use crate::tile::grid::Tile;
+
+/// An engine with what goes through it.
+pub struct Stages<'a> {
+    shop: &'a Workshop<'a>,
+    engine: Box<dyn Engine>,
+    /// Input and output, where windows go through tensors.
+    tensors: Option<[Tensor; 2]>,
+    /// Where they go row by row: a row of the network's picture.
+    row: Vec<f32>,
+    scratch: Scratch,
+}
+
+impl<'a> Stages<'a> {
+    /// The way that the chain goes: row by row where head and engine can.
+    pub fn new(shop: &'a Workshop<'a>) -> Result<Stages<'a>> {
+        let mut stages = Stages::through_tensors(shop)?;
+        if shop.head.has_rows() && stages.engine.rows().is_some() {
+            stages.tensors = None;
+            stages.row = vec![0.5; stages.window().0 * shop.network.facts.scale];
+        }
+        Ok(stages)
+    }
+
+    /// The way of every engine.
+    pub fn through_tensors(shop: &'a Workshop<'a>) -> Result<Stages<'a>> {
+        let facts = &shop.network.facts;
+        let mut stages = Stages {
+            shop,
+            engine: infer::open(shop.network, &shop.engine)?,
+            tensors: None,
+            row: Vec::new(),
+            scratch: Scratch::default(),
+        };
+        let (width, height) = stages.window();
+        let batch = facts.fixed_batch.unwrap_or(1);
+        let tensor = |port: &Port, scale: usize| {
+            Tensor::new(port.element, port.layout.shape(batch, port.channels.count(), height * scale, width * scale))
+        };
+        stages.tensors = Some([tensor(&facts.input, 1), tensor(&facts.output, facts.scale)]);
+        Ok(stages)
+    }
+
+    fn window(&self) -> (usize, usize) {
+        self.shop.tiles.first().map_or((0, 0), |tile| (tile.window.width, tile.window.height))
+    }
+
+    /// A picture for the results.
+    pub fn picture(&self) -> Result<PictureBuf> {
+        let (width, height) = self.shop.head.output_size();
+        self.shop.pool.picture(self.shop.head.output_format(), width, height)
+    }
+
+    /// From planes to what the network takes. Row by row `out` is only looked at for its shape.
+    pub fn gather(&mut self, source: &Picture, tile: &Tile) -> Result<()> {
+        if let Some([input, _]) = &mut self.tensors {
+            return self.shop.head.gather(source, tile.window, input, 0, &mut self.scratch);
+        }
+        let out = self.picture()?;
+        if let Some(rows) = self.shop.head.rows(source, &out, tile.window, tile.core)? {
+            let (width, height) = rows.size();
+            (0..height).for_each(|y| rows.read(source, y, &mut self.row[..width]));
+        }
+        Ok(())
+    }
+
+    /// The network on whatever there is.
+    pub fn infer(&mut self) -> Result<()> {
+        let size = self.window();
+        match (&mut self.tensors, self.engine.rows()) {
+            (Some([input, output]), _) => self.engine.run(input, output),
+            (None, Some(engine)) => {
+                let row = &self.row;
+                let mut read =
+                    |_: usize, channels: &mut [&mut [f32]]| channels[0].copy_from_slice(&row[..channels[0].len()]);
+                engine.run_rows(size, &mut read, &mut |_, _| ())
+            }
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// From what the network gave to planes.
+    pub fn scatter(&mut self, source: &Picture, tile: &Tile, out: &mut PictureBuf) -> Result<()> {
+        let head = self.shop.head;
+        if let Some([input, output]) = &self.tensors {
+            let answer = Answer { source, input, output, item: 0, window: tile.window, core: tile.core };
+            return head.scatter(answer, out, &mut self.scratch);
+        }
+        if let Some(rows) = head.rows(source, out, tile.window, tile.core)? {
+            let scale = self.shop.network.facts.scale;
+            let (width, height) = rows.size();
+            (0..height * scale).for_each(|y| rows.write(out, y, &self.row[..width * scale]));
+        }
+        Ok(())
+    }
+
+    /// The planes that the network does not make.
+    pub fn finish(&mut self, source: &Picture, out: &mut PictureBuf) -> Result<()> {
+        self.shop.head.finish_planes(source, out, &mut self.scratch)
+    }
+}

@@ -1,0 +1,234 @@
+//! Where the rows of a program lie in memory for one picture size.
+//!
+//! Each node keeps a ring of its last rows, as many as its readers need; how many comes from going through the rows
+//! once without computing. A row is a plane per channel with zeros around it, which are a convolution's padding; they
+//! are never written. All rings are one piece of memory, small enough to stay in a core's second-level cache.
+
+use super::kernel::LANES;
+use super::program::{Channel, Node, Op, Program};
+
+/// The memory of one node's rows.
+#[derive(Clone, Debug)]
+pub struct Ring {
+    /// Rows of the whole output.
+    pub height: usize,
+    /// Samples a row.
+    pub width: usize,
+    /// The first sample of the ring's memory.
+    start: usize,
+    /// Rows that are kept.
+    slots: usize,
+    /// Zeros left of a row.
+    left: usize,
+    /// Samples from one channel to the next.
+    stride: usize,
+    channels: usize,
+    /// The same rows packed, where they are.
+    pub packed: Option<PackedRing>,
+}
+
+/// Where the channels of a row lie.
+#[derive(Clone, Copy, Debug)]
+pub struct RowPlace {
+    first: usize,
+    stride: usize,
+}
+
+impl RowPlace {
+    /// The first sample of a channel.
+    pub fn place(self, channel: usize) -> usize {
+        self.first + channel * self.stride
+    }
+}
+
+/// The memory of one node's packed rows, in elements of f32.
+#[derive(Clone, Debug)]
+pub struct PackedRing {
+    /// From pixel to pixel.
+    pub pixel: usize,
+    start: usize,
+    slots: usize,
+    /// Pixels of zeros left of a row.
+    left: usize,
+    /// From row to row.
+    stride: usize,
+}
+
+impl PackedRing {
+    /// The first pixel of row `y`.
+    pub fn place(&self, y: usize) -> usize {
+        self.start + y % self.slots * self.stride + self.left * self.pixel
+    }
+}
+
+/// All of them.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// For each node.
+    pub rings: Vec<Ring>,
+    /// A place of as many zeros as any convolution reads of a row.
+    pub zeros: usize,
+    /// Samples of memory.
+    pub length: usize,
+}
+
+impl Ring {
+    /// The first sample of a channel of row `y`.
+    pub fn place(&self, channel: usize, y: usize) -> usize {
+        self.row(y).place(channel)
+    }
+
+    /// Row `y`, for the places of many channels at the cost of one division.
+    pub fn row(&self, y: usize) -> RowPlace {
+        RowPlace { first: self.start + y % self.slots * self.channels * self.stride + self.left, stride: self.stride }
+    }
+
+    /// All channels of row `y`, each in a chunk of the second number of samples, and begins at the third in it.
+    pub fn region(&self, y: usize) -> (std::ops::Range<usize>, usize, usize) {
+        let start = self.start + y % self.slots * self.channels * self.stride;
+        (start..start + self.channels * self.stride, self.stride, self.left)
+    }
+}
+
+impl Layout {
+    /// The layout for pictures of `width` x `height`; `None` if some node would have no pixels, or a mirror no picture
+    /// to show.
+    pub fn new(program: &Program, width: usize, height: usize) -> Option<Layout> {
+        let sizes = program.nodes.iter().map(|node| Some((node.extent[1].of(width)?, node.extent[0].of(height)?)));
+        let sizes: Vec<(usize, usize)> = sizes.collect::<Option<_>>()?;
+        let slots = slots(program, &sizes);
+        let mut rings: Vec<Ring> = Vec::with_capacity(sizes.len());
+        for ((node, (width, height)), slots) in program.nodes.iter().zip(&sizes).zip(slots) {
+            let stride = width.next_multiple_of(LANES);
+            let packed = node.form.packed.map(|channels| PackedRing {
+                pixel: channels / 2,
+                start: 0,
+                slots,
+                left: 0,
+                stride: width.next_multiple_of(LANES),
+            });
+            let channels = if node.form.planes { node.channels } else { 0 };
+            rings.push(Ring { height: *height, width: *width, start: 0, slots, left: 0, stride, channels, packed });
+        }
+        let mut widest = LANES;
+        for (at, node) in program.nodes.iter().enumerate() {
+            let Op::Conv(conv) = &node.op else { continue };
+            let reach = rings[at].width.next_multiple_of(LANES) + (conv.kernel[1] - 1) * conv.dilation[1];
+            if conv.tiles.is_some()
+                && let Some(packed) = &mut rings[node.inputs[0].node].packed
+            {
+                packed.left = packed.left.max(conv.before[1]);
+                // A tile of 16 channels goes on into the next pixel.
+                packed.stride = packed.stride.max(reach + 1 - conv.before[1]);
+                widest = widest.max((reach + 1) * packed.pixel);
+                continue;
+            }
+            widest = widest.max(reach);
+            for channel in &node.inputs {
+                let ring = &mut rings[channel.node];
+                ring.left = ring.left.max(conv.before[1].next_multiple_of(LANES));
+                ring.stride = ring.stride.max(reach - conv.before[1]);
+            }
+        }
+        let mut length = 0;
+        for ring in &mut rings {
+            // An odd number of cache lines, so that channels do not all fall into the same few sets of the cache.
+            let lines = (ring.left + ring.stride).div_ceil(LANES) | 1;
+            (ring.start, ring.stride) = (length, lines * LANES);
+            length += ring.slots * ring.channels * ring.stride;
+            if let Some(packed) = &mut ring.packed {
+                let lines = ((packed.left + packed.stride) * packed.pixel).div_ceil(LANES);
+                (packed.start, packed.stride) = (length, lines * LANES);
+                length += packed.slots * packed.stride;
+            }
+        }
+        Some(Layout { rings, zeros: length, length: length + widest })
+    }
+
+    /// The first sample of row `y` of a channel.
+    pub fn place(&self, channel: Channel, y: usize) -> usize {
+        self.rings[channel.node].place(channel.index, y)
+    }
+}
+
+/// What a node reads: another node, and whether as the convolution's residual, of the same row.
+pub struct Reading {
+    /// Whom.
+    pub node: usize,
+    /// The row itself is read, whatever the operator.
+    pub same_row: bool,
+}
+
+/// The nodes that a node reads, each once a way.
+pub fn readings(node: &Node) -> Vec<Reading> {
+    let residual = if let Op::Conv(conv) = &node.op { conv.residual.as_slice() } else { &[] };
+    let mut all: Vec<Reading> = Vec::new();
+    for (channels, same_row) in [(node.inputs.as_slice(), false), (residual, true)] {
+        for channel in channels {
+            if !all.iter().any(|reading| reading.node == channel.node && reading.same_row == same_row) {
+                all.push(Reading { node: channel.node, same_row });
+            }
+        }
+    }
+    all
+}
+
+/// How many rows each node must keep, found by taking the output's rows one by one.
+fn slots(program: &Program, sizes: &[(usize, usize)]) -> Vec<usize> {
+    let mut walk = Walk {
+        program,
+        sizes,
+        readings: program.nodes.iter().map(readings).collect(),
+        next: vec![0; sizes.len()],
+        slots: vec![1; sizes.len()],
+    };
+    let output = program.output[0].node;
+    for y in 0..sizes[output].1 {
+        for channel in &program.output {
+            walk.pull(channel.node, y);
+            walk.keep(channel.node, y);
+        }
+    }
+    walk.slots
+}
+
+struct Walk<'a> {
+    program: &'a Program,
+    sizes: &'a [(usize, usize)],
+    readings: Vec<Vec<Reading>>,
+    next: Vec<usize>,
+    slots: Vec<usize>,
+}
+
+impl Walk<'_> {
+    /// Goes on to row `y` of a node, as `run` does.
+    fn pull(&mut self, node: usize, y: usize) {
+        while self.next[node] <= y {
+            let row = self.next[node];
+            let needed: Vec<(usize, usize, usize)> = self.readings[node]
+                .iter()
+                .filter_map(|reading| {
+                    let height = self.sizes[reading.node].1;
+                    let rows = if reading.same_row {
+                        Some((row, row))
+                    } else {
+                        self.program.nodes[node].op.reads(row, height)
+                    };
+                    rows.map(|(first, last)| (reading.node, first, last))
+                })
+                .collect();
+            for (from, _, last) in &needed {
+                self.pull(*from, *last);
+            }
+            for (from, first, _) in &needed {
+                self.keep(*from, *first);
+            }
+            self.next[node] += 1;
+        }
+    }
+
+    /// Row `y` must still be there.
+    fn keep(&mut self, node: usize, y: usize) {
+        self.slots[node] = self.slots[node].max(self.next[node] - y);
+    }
+}

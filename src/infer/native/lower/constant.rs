@@ -1,0 +1,49 @@
+//! Tensors that do not depend on the picture, as numbers.
+
+use crate::model::onnx::proto::TensorProto;
+
+/// A tensor of numbers. Those of weights are exact; 64-bit integers and doubles go through f64.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Constant {
+    /// Its shape.
+    pub dims: Vec<usize>,
+    /// Its elements.
+    pub numbers: Vec<f64>,
+}
+
+impl Constant {
+    /// The contents of a tensor; `None` for types that are not read.
+    pub fn read(tensor: &TensorProto) -> Option<Constant> {
+        let numbers = tensor.numbers()?;
+        let dims: Vec<usize> = tensor.dims.iter().map(|&dim| dim as usize).collect();
+        (numbers.len() == dims.iter().product::<usize>()).then_some(Constant { dims, numbers })
+    }
+
+    /// A list of numbers.
+    pub fn list(numbers: impl IntoIterator<Item = f64>) -> Constant {
+        let numbers: Vec<f64> = numbers.into_iter().collect();
+        Constant { dims: vec![numbers.len()], numbers }
+    }
+
+    /// The elements as they are computed with.
+    pub fn floats(&self) -> Vec<f32> {
+        self.numbers.iter().map(|&number| number as f32).collect()
+    }
+
+    /// The elements as integers.
+    pub fn integers(&self) -> Vec<i64> {
+        self.numbers.iter().map(|&number| number as i64).collect()
+    }
+
+    /// A number for each of `n` channels, if this tensor broadcasts over rows and columns of NCHW.
+    pub fn per_channel(&self, n: usize) -> Option<Vec<f32>> {
+        if let [number] = *self.numbers {
+            return (self.dims.len() <= 4).then(|| vec![number as f32; n]);
+        }
+        let channels = match *self.dims {
+            [c, 1, 1] | [1, c, 1, 1] => c,
+            _ => return None,
+        };
+        (channels == n).then(|| self.floats())
+    }
+}

@@ -1,0 +1,311 @@
+//! A network as a program over rows: what each node computes, from which channels, and which rows it needs for one.
+//!
+//! A value of the graph is a list of [`Channel`]s, so that Concat, Split and Identity cost nothing: they only name other
+//! channels. Nodes stand after all that they read. Nothing here knows the picture's size; [`Extent`] says how a node's
+//! size follows from it, and `layout` puts numbers in.
+
+use super::kernel::tiles::TileWeights;
+use super::kernel::{Activation, Weights};
+
+/// One channel of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Channel {
+    /// The node.
+    pub node: usize,
+    /// Which of its channels.
+    pub index: usize,
+}
+
+/// A length in terms of the picture's: `length * up + extra`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Times the picture's length.
+    pub up: usize,
+    /// This many more.
+    pub extra: isize,
+}
+
+impl Extent {
+    /// The picture's own.
+    pub const PICTURE: Extent = Extent { up: 1, extra: 0 };
+
+    /// This many longer.
+    pub fn grown(self, by: isize) -> Extent {
+        Extent { extra: self.extra + by, ..self }
+    }
+
+    /// This many times as long.
+    pub fn times(self, factor: usize) -> Extent {
+        Extent { up: self.up * factor, extra: self.extra * factor as isize }
+    }
+
+    /// Whether it leaves what a picture can be enlarged or continued to.
+    pub fn is_absurd(&self) -> bool {
+        self.up > 64 || self.extra.unsigned_abs() > 1 << 20
+    }
+
+    /// The length for a picture of `length`; `None` if nothing is left.
+    pub fn of(self, length: usize) -> Option<usize> {
+        usize::try_from((length * self.up) as isize + self.extra).ok().filter(|&length| length > 0)
+    }
+}
+
+/// Rows and columns, in this order wherever both stand in an array.
+pub type Pair<T> = [T; 2];
+
+/// A convolution with stride 1 and what follows it at once.
+pub struct Conv {
+    /// Its groups, each with the range of `Node::inputs` it sums over; outputs follow each other.
+    pub groups: Vec<Group>,
+    /// Height and width of the kernel.
+    pub kernel: Pair<usize>,
+    /// Steps between taps.
+    pub dilation: Pair<usize>,
+    /// Zeros above and left.
+    pub before: Pair<usize>,
+    /// Added to the sums: a channel for each output, of the node's own size; empty for none.
+    pub residual: Vec<Channel>,
+    /// Applied last.
+    pub activation: Activation,
+    /// The weights of its only group once more, where it reads packed rows.
+    pub tiles: Option<TileWeights>,
+}
+
+/// A group of a convolution.
+pub struct Group {
+    /// The first of its inputs.
+    pub first_input: usize,
+    /// Its weights.
+    pub weights: Weights,
+}
+
+/// What is done with two operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// `a + b`
+    Add,
+    /// `a - b`
+    Sub,
+    /// `a * b`
+    Mul,
+    /// `a / b`
+    Div,
+    /// The larger.
+    Max,
+    /// The smaller.
+    Min,
+}
+
+/// Functions of one number that are no [`Activation`] of a convolution.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Function {
+    /// `1 / (1 + exp(-x))`
+    Sigmoid,
+    /// `tanh(x)`
+    Tanh,
+    /// `x / (1 + exp(-alpha x))`
+    Silu(f32),
+    /// `x max(0, min(1, x / 6 + 1 / 2))`
+    HardSwish,
+    /// `max(0, min(1, alpha x + beta))`
+    HardSigmoid(f32, f32),
+    /// `|x|`
+    Abs,
+    /// `-x`
+    Neg,
+}
+
+/// What a picture is continued with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Border {
+    /// A number.
+    Constant(f32),
+    /// The picture mirrored, the edge not repeated.
+    Reflect,
+    /// The edge repeated.
+    Edge,
+}
+
+/// Which input element an output element of an enlarged axis is made of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Sampling {
+    /// One element.
+    Nearest(Rounding),
+    /// The two around it.
+    Linear,
+}
+
+/// How a position between elements becomes one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// To the nearest, halves down.
+    HalfDown,
+    /// To the nearest, halves up.
+    HalfUp,
+    /// Down.
+    Floor,
+    /// Up.
+    Ceil,
+}
+
+/// Where the output's elements lie among the input's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coordinates {
+    /// `(x + 1/2) / factor - 1/2`
+    HalfPixel,
+    /// `x / factor`
+    Asymmetric,
+    /// Corner on corner.
+    AlignCorners,
+}
+
+/// An enlargement by whole factors.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Resize {
+    /// Of rows and columns.
+    pub factor: Pair<usize>,
+    /// What elements are made of.
+    pub sampling: Sampling,
+    /// Where they lie.
+    pub coordinates: Coordinates,
+}
+
+/// What a node computes.
+pub enum Op {
+    /// The picture.
+    Input,
+    /// A convolution.
+    Conv(Box<Conv>),
+    /// An activation that no convolution took up.
+    Activation(Activation),
+    /// A function of each element.
+    Function(Function),
+    /// Two operands: the first half of the inputs with the second.
+    Binary(Arithmetic),
+    /// Each input with a number of its own; `true` when the number is the left operand.
+    Constant(Arithmetic, Vec<f32>, bool),
+    /// The picture continued at its ends, below and right to the node's size.
+    Pad {
+        /// Rows above and columns left.
+        before: Pair<usize>,
+        /// With what.
+        border: Border,
+    },
+    /// Channels to blocks of pixels: output channel `c` at `(dy, dx)` of a block comes from input
+    /// `order[(c * block + dy) * block + dx]`.
+    Shuffle {
+        /// Pixels of a block, both ways.
+        block: usize,
+        /// The inputs.
+        order: Vec<usize>,
+    },
+    /// An enlargement.
+    Resize(Resize),
+}
+
+/// A node: its output is `channels` planes.
+pub struct Node {
+    /// What it computes.
+    pub op: Op,
+    /// What from.
+    pub inputs: Vec<Channel>,
+    /// How many channels come out.
+    pub channels: usize,
+    /// Rows and columns that come out.
+    pub extent: Pair<Extent>,
+    /// How its rows are kept.
+    pub form: Form,
+}
+
+/// How rows are kept: as planes of f32, packed in bf16 with room for so many channels, or both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// As planes.
+    pub planes: bool,
+    /// Packed.
+    pub packed: Option<usize>,
+}
+
+impl Form {
+    /// As planes alone.
+    pub const PLANES: Form = Form { planes: true, packed: None };
+}
+
+/// A network.
+pub struct Program {
+    /// In an order in which they can be computed; the first is the picture.
+    pub nodes: Vec<Node>,
+    /// What comes out.
+    pub output: Vec<Channel>,
+}
+
+/// Inclusive; `None` when no row inside the input is needed.
+pub type Rows = Option<(usize, usize)>;
+
+impl Op {
+    /// The rows of the inputs (of `height` rows) that row `y` of the output is made of.
+    pub fn reads(&self, y: usize, height: usize) -> Rows {
+        match self {
+            Op::Input => None,
+            Op::Conv(conv) => {
+                let first = y as isize - conv.before[0] as isize;
+                let last = first + ((conv.kernel[0] - 1) * conv.dilation[0]) as isize;
+                let (first, last) = (first.max(0), last.min(height as isize - 1));
+                (first <= last).then_some((first as usize, last as usize))
+            }
+            Op::Activation(_) | Op::Function(_) | Op::Binary(_) | Op::Constant(..) => Some((y, y)),
+            Op::Pad { before, border, .. } => border.source(y, before[0], height).map(|y| (y, y)),
+            Op::Shuffle { block, .. } => Some((y / block, y / block)),
+            Op::Resize(resize) => {
+                let (first, last, _) = resize.source(0, y, height);
+                Some((first, last))
+            }
+        }
+    }
+}
+
+impl Border {
+    /// The input element that element `at` of the continued axis is; `None` for the constant.
+    pub fn source(self, at: usize, before: usize, length: usize) -> Option<usize> {
+        let (place, last) = (at as isize - before as isize, length as isize - 1);
+        let inside = match self {
+            Border::Constant(_) => return usize::try_from(place).ok().filter(|&place| place < length),
+            Border::Edge => place.clamp(0, last),
+            Border::Reflect if place < 0 => -place,
+            Border::Reflect if place > last => 2 * last - place,
+            Border::Reflect => place,
+        };
+        Some(inside.clamp(0, last) as usize)
+    }
+}
+
+impl Resize {
+    /// The two elements of an input axis of `length` that element `at` of the output axis lies between, and how far
+    /// towards the second.
+    pub fn source(&self, axis: usize, at: usize, length: usize) -> (usize, usize, f32) {
+        let (factor, last) = (self.factor[axis] as f32, length - 1);
+        let place = match self.coordinates {
+            Coordinates::HalfPixel => (at as f32 + 0.5) / factor - 0.5,
+            Coordinates::Asymmetric => at as f32 / factor,
+            Coordinates::AlignCorners if last == 0 => 0.0,
+            Coordinates::AlignCorners => at as f32 * last as f32 / (length as f32 * factor - 1.0),
+        };
+        match self.sampling {
+            Sampling::Nearest(rounding) => {
+                let element = match rounding {
+                    Rounding::HalfDown => (place - 0.5).ceil(),
+                    Rounding::HalfUp => (place + 0.5).floor(),
+                    Rounding::Floor => place.floor(),
+                    Rounding::Ceil => place.ceil(),
+                };
+                let element = (element.max(0.0) as usize).min(last);
+                (element, element, 0.0)
+            }
+            Sampling::Linear => {
+                let place = place.clamp(0.0, last as f32);
+                let first = (place as usize).min(last);
+                (first, (first + 1).min(last), place - first as f32)
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Going through a picture: the output's rows are asked for one by one, and each node computes its next row when a
+//! reader first needs it.
+
+use super::kernel::tiles::{self, Amx, Target, TileRow, TileWeights};
+use super::kernel::{self, ConvRow, Kernel, LANES};
+use super::layout::{Layout, Reading};
+use super::program::{Conv, Op, Program};
+use super::rowwise;
+
+/// Fills row `y` of the picture, a slice a channel.
+pub type Read<'a> = &'a mut dyn FnMut(usize, &mut [&mut [f32]]);
+/// Takes row `y` of the output, a slice a channel.
+pub type Write<'a> = &'a mut dyn FnMut(usize, &[&[f32]]);
+
+/// One picture on its way.
+pub struct Run<'a, 'b> {
+    /// What is computed.
+    pub program: &'a Program,
+    /// Who reads whom.
+    pub readings: &'a [Vec<Reading>],
+    /// Where the rows lie.
+    pub layout: &'a Layout,
+    /// The rows.
+    pub memory: &'a mut [f32],
+    /// For each node, the row it computes next.
+    pub next: &'a mut [usize],
+    /// Working memory for places.
+    pub places: &'a mut Vec<usize>,
+    /// What convolutions are computed with.
+    pub kernel: Kernel,
+    /// What those on packed rows are computed with.
+    pub amx: Option<Amx>,
+    /// Where the picture comes from.
+    pub read: Read<'b>,
+}
+
+impl Run<'_, '_> {
+    /// Computes all rows, until `stopped` says so; whether it came to the end.
+    pub fn all(&mut self, write: Write, stopped: &dyn Fn() -> bool) -> bool {
+        self.next.fill(0);
+        let output = &self.program.output;
+        let ring = &self.layout.rings[output[0].node];
+        for y in 0..ring.height {
+            if stopped() {
+                return false;
+            }
+            for channel in output {
+                self.pull(channel.node, y);
+            }
+            let row = |place: usize| &self.memory[place..place + ring.width];
+            match output.as_slice() {
+                [one] => write(y, &[row(self.layout.place(*one, y))]),
+                [a, b, c] => write(y, &[a, b, c].map(|channel| row(self.layout.place(*channel, y)))),
+                _ => write(y, &output.iter().map(|channel| row(self.layout.place(*channel, y))).collect::<Vec<_>>()),
+            }
+        }
+        true
+    }
+
+    /// Computes the rows of a node up to row `y`.
+    fn pull(&mut self, node: usize, y: usize) {
+        while self.next[node] <= y {
+            let row = self.next[node];
+            for reading in &self.readings[node] {
+                let height = self.layout.rings[reading.node].height;
+                let last = match reading.same_row {
+                    true => Some(row),
+                    false => self.program.nodes[node].op.reads(row, height).map(|(_, last)| last),
+                };
+                if let Some(last) = last {
+                    self.pull(reading.node, last);
+                }
+            }
+            self.compute(node, row);
+            self.next[node] += 1;
+        }
+    }
+
+    fn compute(&mut self, at: usize, y: usize) {
+        let (node, ring) = (&self.program.nodes[at], &self.layout.rings[at]);
+        match &node.op {
+            Op::Input => {
+                let (region, stride, left) = ring.region(y);
+                let channels = self.memory[region].chunks_exact_mut(stride);
+                let mut rows: Vec<&mut [f32]> = channels.map(|plane| &mut plane[left..left + ring.width]).collect();
+                (self.read)(y, &mut rows);
+            }
+            Op::Conv(conv) => match (&conv.tiles, self.amx) {
+                (Some(weights), Some(amx)) => self.conv_by_tiles(at, conv, weights, amx, y),
+                _ => self.conv(at, conv, y),
+            },
+            _ => rowwise::row(self.program, self.layout, self.memory, at, y),
+        }
+        if let (true, Some(packed), Some(amx)) = (node.form.planes, &ring.packed, self.amx) {
+            self.places.clear();
+            let row = ring.row(y);
+            self.places.extend((0..node.channels).map(|channel| row.place(channel)));
+            tiles::pack_row(amx, self.memory, self.places, packed.place(y), packed.pixel, ring.width);
+        }
+    }
+
+    fn conv_by_tiles(&mut self, at: usize, conv: &Conv, weights: &TileWeights, amx: Amx, y: usize) {
+        let (node, ring) = (&self.program.nodes[at], &self.layout.rings[at]);
+        let input = &self.layout.rings[node.inputs[0].node];
+        let packed = input.packed.as_ref().expect("what a convolution on tiles reads is packed");
+        self.places.clear();
+        self.places.extend(weights.steps().iter().map(|step| {
+            match (y + step.ky * conv.dilation[0]).checked_sub(conv.before[0]) {
+                Some(y) if y < input.height => {
+                    let column = packed.place(y) + step.kx * conv.dilation[1] * packed.pixel;
+                    column - conv.before[1] * packed.pixel + step.first / 2
+                }
+                _ => self.layout.zeros,
+            }
+        }));
+        let n_steps = self.places.len();
+        if node.form.planes {
+            let row = ring.row(y);
+            self.places.extend((0..node.channels).map(|index| row.place(index)));
+        }
+        let n_rows = self.places.len();
+        self.places.extend(conv.residual.iter().map(|channel| self.layout.place(*channel, y)));
+        let (inputs, rest) = self.places.split_at(n_steps);
+        let (outputs, residual) = rest.split_at(n_rows - n_steps);
+        let target = match &ring.packed {
+            Some(packed) if !node.form.planes => Target::Packed { place: packed.place(y), pixel: packed.pixel },
+            _ => Target::Planar(outputs),
+        };
+        let row =
+            TileRow { inputs, pixel: packed.pixel, target, residual, activation: &conv.activation, width: ring.width };
+        tiles::conv_row(amx, self.memory, weights, &row);
+        clear_beyond(self.memory, outputs, ring.width);
+    }
+
+    fn conv(&mut self, at: usize, conv: &Conv, y: usize) {
+        let (node, ring) = (&self.program.nodes[at], &self.layout.rings[at]);
+        let mut first_channel = 0;
+        for group in &conv.groups {
+            let n_outputs = group.weights.n_outputs();
+            let inputs = &node.inputs[group.first_input..group.first_input + group.weights.n_inputs()];
+            self.places.clear();
+            for ky in 0..conv.kernel[0] {
+                let from = (y + ky * conv.dilation[0]).checked_sub(conv.before[0]);
+                // Neighbours mostly are channels of one node.
+                for channels in inputs.chunk_by(|a, b| a.node == b.node) {
+                    let ring = &self.layout.rings[channels[0].node];
+                    match from.filter(|y| *y < ring.height).map(|y| ring.row(y)) {
+                        Some(row) => self.places.extend(channels.iter().map(|c| row.place(c.index) - conv.before[1])),
+                        None => self.places.extend(channels.iter().map(|_| self.layout.zeros)),
+                    }
+                }
+            }
+            let n_inputs = self.places.len();
+            let to = ring.row(y);
+            self.places.extend((first_channel..first_channel + n_outputs).map(|index| to.place(index)));
+            let residual = conv.residual.iter().skip(first_channel).take(n_outputs);
+            self.places.extend(residual.map(|channel| self.layout.place(*channel, y)));
+            let (inputs, rest) = self.places.split_at(n_inputs);
+            let (outputs, residual) = rest.split_at(n_outputs);
+            let row = ConvRow {
+                inputs,
+                dilation: conv.dilation[1],
+                outputs,
+                residual,
+                activation: &conv.activation,
+                first_channel,
+                width: ring.width,
+            };
+            kernel::conv_row(self.kernel, self.memory, &group.weights, &row);
+            clear_beyond(self.memory, outputs, ring.width);
+            first_channel += n_outputs;
+        }
+    }
+}
+
+/// Clears what was written beyond rows: it is the next convolution's padding.
+fn clear_beyond(memory: &mut [f32], rows: &[usize], width: usize) {
+    if !width.is_multiple_of(LANES) {
+        for place in rows {
+            memory[place + width..place + width.next_multiple_of(LANES)].fill(0.0);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The jobs that a frame needs, and which of them may go through the network together.
+
+use super::survey::Need;
+use crate::frame::Picture;
+use crate::frame::canvas::Patch;
+use crate::tile::Rect;
+use crate::tile::cover::Choice;
+use crate::tile::grid::Tile;
+
+/// A job for a worker.
+#[derive(Clone)]
+pub struct Job {
+    /// The frame's index.
+    pub frame: u64,
+    /// The frame's picture.
+    pub source: Picture,
+    /// What to make of it.
+    pub task: Task,
+}
+
+/// What a worker makes.
+#[derive(Clone)]
+pub enum Task {
+    /// The whole output picture.
+    Whole,
+    /// A window through the network.
+    Window {
+        /// The index of its shape.
+        shape: usize,
+        /// The window and its core.
+        tile: Tile,
+    },
+    /// Areas without the network, each in these planes, by their bits.
+    Plain(Vec<(Rect, u8)>),
+    /// The whole output picture, to compare with.
+    Check,
+}
+
+/// What a worker made.
+pub enum Piece {
+    /// The whole output picture.
+    Whole(Picture),
+    /// Parts of it.
+    Parts(Vec<Patch>),
+    /// The whole output picture, to compare with.
+    Check(Picture),
+}
+
+/// The jobs for what a frame needs. `made` are the planes that the network makes, `passed` the others; a sampled frame
+/// is run in full as well.
+pub fn jobs(frame: u64, source: &Picture, need: Need, (made, passed): (u8, u8), is_sampled: bool) -> Vec<Job> {
+    let job = |task| Job { frame, source: source.clone(), task };
+    let mut jobs = match need.network {
+        Choice::Whole => return vec![job(Task::Whole)],
+        Choice::Windows(mut windows) => {
+            // Those of one shape side by side, so that they can be joined.
+            windows.sort_by_key(|(shape, _)| std::cmp::Reverse(*shape));
+            windows.into_iter().map(|(shape, tile)| job(Task::Window { shape, tile })).collect::<Vec<_>>()
+        }
+    };
+    let outside = need.outside.into_iter().map(|area| (area, made));
+    let plain: Vec<_> = outside.chain(need.passed.into_iter().map(|area| (area, passed))).collect();
+    if !plain.is_empty() {
+        jobs.push(job(Task::Plain(plain)));
+    }
+    if is_sampled {
+        jobs.push(job(Task::Check));
+    }
+    jobs
+}
+
+/// Whether a job may join others: windows of one shape, up to the shape's limit.
+pub fn joins(limits: &[usize], batch: &[&Job], job: &Job) -> bool {
+    match (batch.first().map(|first| &first.task), &job.task) {
+        (Some(Task::Window { shape, .. }), Task::Window { shape: of_job, .. }) => {
+            shape == of_job && batch.len() < limits[*shape]
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,254 @@
+//! What of each frame has to be made anew: the survey compares it with the frame before, block by block.
+//!
+//! Called by the taking thread, once a frame, in order; it starts nothing and runs no network. A frame's output is
+//! then that of the frame before with some windows of the network's replaced, and some areas that are only resized.
+//! Comparing contents and not time stamps makes it right for frames of every kind: a cut is just "all dirty", and a
+//! frame after a damaged one is compared with what was really decoded.
+
+use super::near::{Kept, Near};
+use crate::frame::Picture;
+use crate::frame::change::Changes;
+use crate::head::image::{ImageHead, PictureFacts};
+use crate::plan::cost::CostModel;
+use crate::plan::segments::Segments;
+use crate::plan::{Plan, Skip};
+use crate::tile::Rect;
+use crate::tile::cells::Cells;
+use crate::tile::cover::{Choice, Cover};
+use crate::tile::grid::Tile;
+use crate::tile::roi::Roi;
+
+/// What a survey goes by, decided by the plan.
+#[derive(Clone, Debug)]
+pub struct SurveyPlan {
+    /// What counts as known.
+    pub skip: Skip,
+    /// The windows to choose from.
+    pub cover: Cover,
+    /// The windows of a frame that is run as a whole.
+    pub whole: Vec<Tile>,
+    /// The side of a dirty cell, a multiple of the head's alignment.
+    pub cell: usize,
+    /// How far a changed sample of the network's planes changes its output, in luma pixels; `None` for everywhere.
+    pub reach: Option<usize>,
+    /// How much the network is wanted where; everywhere without one.
+    pub roi: Option<Roi>,
+    /// At every frame whose index is a multiple of this nothing is known: it may be the first of a run that goes on.
+    pub forgets_every: Option<u64>,
+}
+
+impl SurveyPlan {
+    /// As planned, at these costs.
+    pub fn new(plan: &Plan, cost: CostModel) -> Self {
+        SurveyPlan {
+            skip: plan.skip,
+            cover: plan.windows.cover(cost),
+            whole: plan.windows.whole.clone(),
+            cell: plan.windows.cell,
+            reach: plan.windows.reach,
+            roi: plan.roi.clone(),
+            // What is reused exactly is what would be made, so nothing has to be forgotten.
+            forgets_every: match (plan.skip, &plan.segments) {
+                (Skip::Near(_), Segments::Every(frames)) => Some(*frames),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// What has to be made of a frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Need {
+    /// By the network. As a whole, everything is made, and the rest is empty.
+    pub network: Choice,
+    /// Areas outside of the region of interest, resized in the planes that the network makes elsewhere.
+    pub outside: Vec<Rect>,
+    /// Areas resized in the planes that the network does not make.
+    pub passed: Vec<Rect>,
+    /// What that comes to.
+    pub pixels: Pixels,
+}
+
+/// Luma pixels of the input by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pixels {
+    /// All.
+    pub total: u64,
+    /// In cores of windows that were run.
+    pub inferred: u64,
+    /// Not changed.
+    pub reused: u64,
+    /// Outside of the region of interest.
+    pub outside: u64,
+    /// In windows that were run, halos and padding included.
+    pub computed: u64,
+}
+
+impl Pixels {
+    /// Adds those of another frame.
+    pub fn add(&mut self, other: Pixels) {
+        self.total += other.total;
+        self.inferred += other.inferred;
+        self.reused += other.reused;
+        self.outside += other.outside;
+        self.computed += other.computed;
+    }
+}
+
+/// Looks at the frames of one stream in order.
+pub struct Survey {
+    plan: SurveyPlan,
+    picture: PictureFacts,
+    made_planes: u8,
+    plain_halo: usize,
+    /// The frame before.
+    before: Option<Picture>,
+    changes: Changes,
+    /// Cells of the region of interest, and those it touches but does not fill.
+    inside: Option<(Cells, Cells)>,
+    dirty: Cells,
+    /// Room for a second map.
+    cells: Cells,
+    near: Option<Near>,
+}
+
+impl Survey {
+    /// A survey of a stream that goes through `head`.
+    pub fn new(plan: SurveyPlan, head: &ImageHead) -> Self {
+        let picture = head.picture();
+        let size = (picture.width, picture.height);
+        let cells = Cells::new(size, (plan.cell, plan.cell));
+        let near = match (plan.skip, plan.reach) {
+            (Skip::Near(psnr), Some(reach)) => {
+                let planes = planes(picture, head.made_planes()).collect();
+                Some(Near::new(picture, planes, &cells, reach, psnr))
+            }
+            _ => None,
+        };
+        Survey {
+            near,
+            inside: plan.roi.as_ref().map(|roi| (roi.cells(plan.cell), roi.rest(plan.cell))),
+            plan,
+            picture,
+            made_planes: head.made_planes(),
+            plain_halo: head.plain_halo(),
+            before: None,
+            changes: Changes::new(picture.format, size.0, size.1),
+            dirty: cells.clone(),
+            cells,
+        }
+    }
+
+    /// What has to be made of the next frame, which has this index.
+    pub fn look(&mut self, index: u64, picture: &Picture) -> Need {
+        if self.plan.forgets_every.is_some_and(|frames| index.is_multiple_of(frames)) {
+            self.before = None;
+            self.near.iter_mut().for_each(Near::forget);
+        }
+        match self.before.take().filter(|_| self.plan.skip != Skip::Off) {
+            Some(before) => self.changes.compare(&before, picture),
+            None => self.changes.fill(),
+        }
+        self.before = Some(picture.clone());
+        self.find_dirty();
+        if let Some(near) = &mut self.near {
+            near.judge(picture, &mut self.dirty);
+        }
+        let network = self.plan.cover.choose(&self.dirty);
+        if let Some(near) = &mut self.near {
+            match &network {
+                Choice::Whole => near.keep(picture, &self.dirty, self.picture.area()),
+                Choice::Windows(windows) => {
+                    windows.iter().for_each(|(_, tile)| near.keep(picture, &self.dirty, tile.core));
+                }
+            }
+        }
+        let pixels = self.count(&network);
+        if network == Choice::Whole {
+            return Need { network, outside: Vec::new(), passed: Vec::new(), pixels };
+        }
+        let outside = self.plain_areas(self.made_planes, true);
+        let passed = self.plain_areas(!self.made_planes, false);
+        Need { network, outside, passed, pixels }
+    }
+
+    /// How near the last frame is to what its output was made from; `None` where everything is exact.
+    pub fn kept(&self) -> Option<Kept> {
+        self.near.as_ref().map(|near| near.kept(&self.dirty))
+    }
+
+    /// The cells of the region of interest; `None` for all.
+    pub fn inside(&self) -> Option<&Cells> {
+        self.inside.as_ref().map(|(inside, _)| inside)
+    }
+
+    /// The blocks that differ from the frame before, as the last look found them.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// The cells that the network has to be run for, as the last look found them.
+    pub fn dirty(&self) -> &Cells {
+        &self.dirty
+    }
+
+    /// Cells whose output by the network may differ from that of the frame before.
+    fn find_dirty(&mut self) {
+        let everywhere = self.picture.width.max(self.picture.height);
+        let reach = self.plan.reach.unwrap_or(everywhere);
+        self.dirty.clear();
+        for plane in planes(self.picture, self.made_planes) {
+            self.dirty.mark_grown(self.changes.plane(plane), reach);
+        }
+        let Some((inside, rest)) = &self.inside else { return };
+        // Where the network fades, the resized picture counts as well.
+        if self.plain_halo > reach {
+            self.cells.clear();
+            for plane in planes(self.picture, self.made_planes) {
+                self.cells.mark_grown(self.changes.plane(plane), self.plain_halo);
+            }
+            self.cells.keep(rest);
+            self.dirty.mark_grown(&self.cells, 0);
+        }
+        self.dirty.keep(inside);
+    }
+
+    /// Areas of some planes that come out differently without the network; only `outside` of the region of interest,
+    /// or everywhere.
+    fn plain_areas(&mut self, of_planes: u8, outside: bool) -> Vec<Rect> {
+        if outside && self.inside.is_none() {
+            return Vec::new();
+        }
+        self.cells.clear();
+        for plane in planes(self.picture, of_planes) {
+            self.cells.mark_grown(self.changes.plane(plane), self.plain_halo);
+        }
+        if let Some((inside, _)) = self.inside.as_ref().filter(|_| outside) {
+            self.cells.remove(inside);
+        }
+        self.cells.rects()
+    }
+
+    fn count(&self, choice: &Choice) -> Pixels {
+        let area = |rect: Rect| (rect.width * rect.height) as u64;
+        let total = (self.picture.width * self.picture.height) as u64;
+        let asked = self.inside.as_ref().map_or(total, |(inside, _)| inside.pixels() as u64);
+        let in_core = |tile: &Tile| {
+            self.inside.as_ref().map_or(area(tile.core), |(inside, _)| inside.pixels_in(tile.core) as u64)
+        };
+        let (inferred, computed) = match choice {
+            Choice::Whole => (asked, self.plan.whole.iter().map(|tile| area(tile.window)).sum()),
+            Choice::Windows(windows) => (
+                windows.iter().map(|(_, tile)| in_core(tile)).sum(),
+                windows.iter().map(|(_, tile)| area(tile.window)).sum(),
+            ),
+        };
+        Pixels { total, inferred, reused: asked - inferred, outside: total - asked, computed }
+    }
+}
+
+/// The planes of a picture among those of a set of bits.
+fn planes(picture: PictureFacts, bits: u8) -> impl Iterator<Item = usize> {
+    // Both chroma components lie in one plane of a semi-planar format, which has the bit of the first.
+    (0..picture.format.n_planes()).filter(move |plane| bits >> plane & 1 == 1)
+}

@@ -1,0 +1,172 @@
+//! The windows of a plan: how a whole frame is run, and the few smaller shapes that changed areas are run in.
+
+use super::cost::CostModel;
+use super::memory;
+use crate::config::{RunConfig, SkipMode, Tile};
+use crate::error::{Error, Kind, Result};
+use crate::frame::change::BLOCK;
+use crate::head::image::ImageHead;
+use crate::model::NetworkFacts;
+use crate::tile::Rect;
+use crate::tile::cover::{Cover, Shape};
+use crate::tile::grid::{Grid, Tile as Window};
+
+/// Bytes that a window's tensors and the engine's activations may take when nobody says a size: beyond it frames are
+/// cut into windows.
+const DEFAULT_WINDOW_BYTES: u64 = 4 << 30;
+
+/// The side of the smallest core in pixels: smaller ones are mostly halo.
+const SMALLEST: usize = 40;
+
+/// The core of the window for what stands.
+const TALL: (usize, usize) = (64, 128);
+
+/// The core of the window for larger areas.
+const WIDE: (usize, usize) = (224, 128);
+
+/// The side of a tile that is judged as one where near is enough, about.
+const NEAR_TILE: usize = 32;
+
+/// How frames are cut.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Windows {
+    /// The windows of a frame that is run as a whole, all of one size.
+    pub whole: Vec<Window>,
+    /// Width and height of the windows that changed areas are run in; none where frames are always run as a whole.
+    pub shapes: Vec<(usize, usize)>,
+    /// Pixels that a window holds around its core.
+    pub halo: usize,
+    /// How far a changed sample changes the output, in luma pixels; `None` for everywhere.
+    pub reach: Option<usize>,
+    /// The side of the cells that the picture is looked at in.
+    pub cell: usize,
+    alignment: usize,
+    picture: (usize, usize),
+    padded: (usize, usize),
+}
+
+impl Windows {
+    /// Decides for pictures that go through `head`.
+    pub fn new(config: &RunConfig, head: &ImageHead, network: &NetworkFacts, workers: usize) -> Result<Windows> {
+        let halo = network.radius.map_or(0, |radius| radius + head.window_halo());
+        let alignment = head.alignment();
+        // Smaller cells than the blocks that are compared gain nothing.
+        let multiple = alignment * (BLOCK / greatest_common_divisor(alignment, BLOCK));
+        let cell = if config.skip == SkipMode::Near { NEAR_TILE.next_multiple_of(multiple) } else { multiple };
+        let whole = whole(config, head, network, workers)?;
+        let mut windows = Windows {
+            shapes: Vec::new(),
+            halo,
+            reach: network.radius.map(|radius| radius + head.change_halo()),
+            cell,
+            alignment,
+            picture: (head.picture().width, head.picture().height),
+            padded: head.padded_size(),
+            whole,
+        };
+        windows.shapes = windows.choose_shapes(config, network);
+        Ok(windows)
+    }
+
+    /// A small square, a tall window for what stands and a wide one for the rest: of the sets that were tried on film
+    /// and on screen recordings, the one with the least to compute. Larger ones, as a share of the picture, were worse.
+    fn choose_shapes(&self, config: &RunConfig, network: &NetworkFacts) -> Vec<(usize, usize)> {
+        let is_always_whole = config.skip == SkipMode::Off && config.roi.is_empty();
+        let Some(first) = self.whole.first().map(|tile| (tile.window.width, tile.window.height)) else {
+            return Vec::new();
+        };
+        if self.reach.is_none() || is_always_whole || config.tile == Tile::Off {
+            return Vec::new();
+        }
+        if network.fixed_size.is_some() || matches!(config.tile, Tile::Size(_)) {
+            return if self.whole.len() > 1 { vec![first] } else { Vec::new() };
+        }
+        let smallest = SMALLEST / self.cell.min(SMALLEST) * self.cell;
+        let margin = 2 * self.halo.next_multiple_of(self.alignment);
+        // A window larger than the picture would show the network repeated pixels instead of the true edge.
+        let side = |core: usize, padded: usize| {
+            let side = (core.next_multiple_of(self.cell) + margin).next_multiple_of(self.alignment);
+            side.min(padded)
+        };
+        let mut shapes: Vec<_> = [(smallest, smallest), TALL, WIDE]
+            .into_iter()
+            .map(|core| (side(core.0, self.padded.0), side(core.1, self.padded.1)))
+            .filter(|size| size.0 * size.1 < first.0 * first.1)
+            .collect();
+        shapes.dedup();
+        shapes
+    }
+
+    /// A window of a size around the middle of the picture, with the largest core it can have.
+    pub fn centred(&self, size: (usize, usize)) -> Window {
+        let margin = self.halo.next_multiple_of(self.alignment);
+        let axis = |size: usize, padded: usize, length: usize| {
+            let start = (padded - size) / 2 / self.alignment * self.alignment;
+            let core = if start == 0 { 0 } else { start + margin };
+            let end = if start + size == padded { length } else { start + size - margin };
+            (start, core, end)
+        };
+        let x = axis(size.0, self.padded.0, self.picture.0);
+        let y = axis(size.1, self.padded.1, self.picture.1);
+        Window {
+            window: Rect::new(x.0, y.0, size.0, size.1),
+            core: Rect::new(x.1, y.1, x.2.saturating_sub(x.1), y.2.saturating_sub(y.1)),
+        }
+    }
+
+    /// The choice among these windows at these costs.
+    pub fn cover(&self, cost: CostModel) -> Cover {
+        let shapes = self.shapes.iter().map(|&size| Shape { size, cost: cost.of(size) }).collect();
+        let whole = self.whole.iter().map(|tile| cost.of((tile.window.width, tile.window.height))).sum();
+        Cover::new(self.padded, self.halo, self.alignment, self.cell, shapes, whole)
+    }
+}
+
+fn greatest_common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}
+
+/// The windows that a frame is run in: the whole frame where the network and the memory allow it.
+fn whole(config: &RunConfig, head: &ImageHead, network: &NetworkFacts, workers: usize) -> Result<Vec<Window>> {
+    let size = (head.picture().width, head.picture().height);
+    let padded = head.padded_size();
+    let whole = vec![Window { window: Rect::new(0, 0, padded.0, padded.1), core: Rect::new(0, 0, size.0, size.1) }];
+    let halo = network.radius.map(|radius| radius + head.window_halo());
+    let alignment = head.alignment();
+    let side = |core: usize, halo: usize| (core + 2 * halo).next_multiple_of(alignment);
+    let window = match (network.fixed_size, config.tile, halo) {
+        (Some(fixed), ..) if fixed.0 >= size.0 && fixed.1 >= size.1 => return Ok(whole),
+        (Some(fixed), _, Some(_)) => fixed,
+        (Some(fixed), _, None) => {
+            let message = format!(
+                "the network takes {}x{} only and looks at the whole picture, so {}x{} cannot be cut; resize the video",
+                fixed.0, fixed.1, size.0, size.1
+            );
+            return Err(Error::new(Kind::Network, message));
+        }
+        (None, Tile::Off, _) | (None, Tile::Auto, None) => return Ok(whole),
+        (None, Tile::Size(_), None) => {
+            let message =
+                "--tile needs a network of known reach, and this one looks at the whole picture; leave it out";
+            return Err(Error::new(Kind::Usage, message));
+        }
+        (None, Tile::Size(core), Some(halo)) => {
+            // A window larger than the picture would show the network repeated pixels instead of the true edge.
+            (side(core, halo).min(padded.0), side(core, halo).min(padded.1))
+        }
+        (None, Tile::Auto, Some(halo)) => {
+            let budget = config.memory.map_or(DEFAULT_WINDOW_BYTES, |memory| memory / 3) / workers.max(1) as u64;
+            let mut parts = 1;
+            // Bands of full width: few halos, and rows lie together in memory.
+            let mut window = padded;
+            while memory::tensor_bytes(network, Rect::new(0, 0, window.0, window.1)) > budget
+                && window.1 > 4 * halo.max(16)
+            {
+                parts += 1;
+                window.1 = side(padded.1.div_ceil(parts), halo).min(padded.1);
+            }
+            window
+        }
+    };
+    Grid { picture: size, window, halo: halo.unwrap_or(0), multiple_of: network.multiple_of.max(1), alignment }.tiles()
+}
