@@ -210,7 +210,11 @@ fn go(output: &Path, disk: Arc<dyn Disk>) -> Result<()> {
 fn recover(output: &Path, whole: &[u8], what: &str) {
     let folder = PathBuf::from(format!("{}.vproc", output.display()));
     if !output.exists() || folder.exists() {
-        go(output, Arc::new(System)).unwrap_or_else(|error| panic!("{what}: {error}"));
+        match go(output, Arc::new(System)) {
+            // Nothing was left to be done but to remove the empty folder.
+            Err(error) if error.to_string().contains("there already") => {}
+            other => other.unwrap_or_else(|error| panic!("{what}: {error}")),
+        }
     }
     assert!(fs::read(output).unwrap() == whole, "{what}: other bytes");
     assert!(!folder.exists(), "{what}: {} is left", folder.display());

@@ -57,18 +57,6 @@ pub enum Command {
     /// What is done and verified is not done again: DIR/batch.json knows. A second call goes on where the first was stopped,
     /// and with what has changed since. Exit status 3 says that some files failed or were damaged.
     Batch(Box<Batch>),
-    /// List the built-in networks
-    Models {
-        /// Write one JSON object
-        #[arg(long)]
-        json: bool,
-    },
-    /// Measure the whole chain and each of its parts on this machine
-    ///
-    /// Every figure comes from a process of its own, repeated in turns with the others. The clips are made here (a test
-    /// picture with film-like motion, encoded by libx264), one for each resolution, unless --input names one. Start-up is
-    /// not counted.
-    Bench(Box<Bench>),
     /// Make one segment of a run: what a scheduler calls on many machines
     ///
     /// The manifest is that of 'vproc INPUT -o OUTPUT --manifest-only'; all machines must see it and the input under the
@@ -86,6 +74,18 @@ pub enum Command {
         #[arg(short = 'y', long)]
         overwrite: bool,
     },
+    /// List the built-in networks
+    Models {
+        /// Write one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measure the whole chain and each of its parts on this machine
+    ///
+    /// Every figure comes from a process of its own, repeated in turns with the others. The clips are made here (a test
+    /// picture with film-like motion, encoded by libx264), one for each resolution, unless --input names one. Start-up is
+    /// not counted.
+    Bench(Box<Bench>),
     /// Try settings on a few seconds of a video and remember the best for later runs
     ///
     /// Workers, threads of decoder and encoder, engine and tiles are tried, encoding included, unless they are named

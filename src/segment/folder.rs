@@ -69,7 +69,8 @@ impl Folder {
     pub fn output_of(manifest: &Path) -> Option<PathBuf> {
         use std::os::unix::ffi::{OsStrExt, OsStringExt};
         let folder = if manifest.file_name()? == MANIFEST { manifest.parent()? } else { manifest };
-        let name = folder.as_os_str().as_bytes().strip_suffix(b".vproc")?;
+        // Without a slash at its end.
+        let name = folder.components().as_path().as_os_str().as_bytes().strip_suffix(b".vproc")?;
         Some(std::ffi::OsString::from_vec(name.to_vec()).into())
     }
 

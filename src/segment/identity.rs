@@ -21,8 +21,10 @@ const BLOCKS: u64 = 64;
 const BLOCK: u64 = 64 << 10;
 
 /// Beginnings of the names of libraries that decide the output's bits.
-const DECIDING: [&str; 8] =
-    ["libav", "libsw", "libx264", "libx265", "libSvtAv1", "libonnxruntime", "libopenvino", "libdav1d"];
+const DECIDING: [&str; 6] = ["libav", "libsw", "libx264", "libx265", "libSvtAv1", "libdav1d"];
+
+/// The same of those that run a network.
+const ENGINES: [&str; 2] = ["libonnxruntime", "libopenvino"];
 
 /// What a file is known by: bytes, time of change, and sampled content.
 pub fn file(path: &Path) -> Result<String> {
@@ -76,15 +78,17 @@ pub fn program() -> String {
 }
 
 /// The open libraries that decide bits, a hash each of their files: the version in a name is not enough, distributions
-/// mend libraries without changing it.
-pub fn libraries() -> String {
+/// mend libraries without changing it. Those that run networks count only where the network `is_run_by_one`; they may be
+/// open because they were tried.
+pub fn libraries(is_run_by_one: bool) -> String {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let mut paths: Vec<PathBuf> = maps
         .lines()
         .filter_map(|line| line.find('/').map(|at| PathBuf::from(&line[at..])))
         .filter(|path| {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            DECIDING.iter().any(|beginning| name.starts_with(beginning))
+            let engines: &[&str] = if is_run_by_one { &ENGINES } else { &[] };
+            DECIDING.iter().chain(engines).any(|beginning| name.starts_with(beginning))
         })
         .collect();
     paths.sort();

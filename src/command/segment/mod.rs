@@ -41,6 +41,10 @@ fn found(config: &RunConfig) -> Option<Manifest> {
 
 /// Whether the output that is there is that of a run which was ended while it cleared up.
 pub fn is_complete(config: &RunConfig) -> bool {
+    if let Output::File(path) = &config.output {
+        // An empty folder is what is left if it was ended at the very last.
+        let _ = std::fs::remove_dir(folder(path).path());
+    }
     found(config).is_some_and(|manifest| is_joined(config, &manifest))
 }
 
@@ -269,6 +273,7 @@ fn facts(config: &RunConfig, prepared: &Prepared) -> Result<Vec<(String, String)
     // Last of what a person can change, since it names nothing.
     add("plan", plan.hash());
     add("program", identity::program());
-    add("libraries", identity::libraries());
+    let is_run_by_one = matches!(prepared.engine.choice, infer::EngineChoice::Ort | infer::EngineChoice::OpenVino);
+    add("libraries", identity::libraries(is_run_by_one));
     Ok(facts)
 }
