@@ -52,6 +52,7 @@ pub fn forecast(
             reach: windows.reach,
             roi: None,
             is_trivial: false,
+            forgets_every: None,
         };
         let whole = plan.cover.whole_cost();
         Looking { skip, survey: Survey::new(plan, head), whole, pixels: Pixels::default(), dirty: 0, cost: 0.0 }
@@ -62,7 +63,7 @@ pub fn forecast(
         let Some(frame) = source.next_frame()? else { break };
         n_frames += 1;
         for looking in &mut all {
-            let need = looking.survey.look(&frame.picture);
+            let need = looking.survey.look(frame.index, &frame.picture);
             looking.pixels.add(need.pixels);
             looking.dirty += looking.survey.dirty().pixels() as u64;
             looking.cost += need.cost;

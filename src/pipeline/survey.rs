@@ -10,6 +10,7 @@ use super::near::{Kept, Near};
 use crate::frame::Picture;
 use crate::head::image::{ImageHead, PictureFacts};
 use crate::plan::cost::CostModel;
+use crate::plan::segments::Segments;
 use crate::plan::{Plan, Skip};
 use crate::tile::Rect;
 use crate::tile::cells::Cells;
@@ -34,6 +35,8 @@ pub struct SurveyPlan {
     pub roi: Option<Roi>,
     /// The network costs no more than finding out what changed: only frames without any change are worth it.
     pub is_trivial: bool,
+    /// At every frame whose index is a multiple of this nothing is known: it may be the first of a run that goes on.
+    pub forgets_every: Option<u64>,
 }
 
 impl SurveyPlan {
@@ -47,6 +50,11 @@ impl SurveyPlan {
             reach: plan.windows.reach,
             roi: plan.roi.clone(),
             is_trivial: cost.is_trivial(),
+            // What is reused exactly is what would be made, so nothing has to be forgotten.
+            forgets_every: match (plan.skip, &plan.segments) {
+                (Skip::Near(_), Segments::Every(frames)) => Some(*frames),
+                _ => None,
+            },
         }
     }
 }
@@ -171,8 +179,12 @@ impl Survey {
         }
     }
 
-    /// What has to be made of the next frame.
-    pub fn look(&mut self, picture: &Picture) -> Need {
+    /// What has to be made of the next frame, which has this index.
+    pub fn look(&mut self, index: u64, picture: &Picture) -> Need {
+        if self.plan.forgets_every.is_some_and(|frames| index.is_multiple_of(frames)) {
+            self.before = None;
+            self.near.iter_mut().for_each(Near::forget);
+        }
         let before = self.before.replace(picture.clone()).filter(|_| self.plan.skip != Skip::Off);
         let share = before.as_ref().and_then(|before| self.sample(before, picture));
         let is_guessed = share.is_some_and(|share| self.has_all_changed(share));
