@@ -6,6 +6,7 @@ mod absurd;
 mod batch;
 mod bench;
 mod cli;
+mod cache;
 mod clips;
 mod clobber;
 mod compare;

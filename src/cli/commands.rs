@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueHint};
 
 use super::groups::{Encoding, Input, Network, Part, Place, Said, given_once, one_of};
@@ -10,7 +11,7 @@ use super::options::Conduct;
 use super::{Invocation, layers};
 use crate::config::batch;
 use crate::config::bench::seconds;
-use crate::config::{BatchConfig, BenchConfig, Resolution, Template, TuneConfig};
+use crate::config::{BatchConfig, BenchConfig, CacheAct, Resolution, Template, TuneConfig};
 use crate::error::{Context, Result};
 
 /// What `bench` runs when nobody names a network.
@@ -59,6 +60,21 @@ pub enum Command {
     Batch(Box<Batch>),
     /// List the built-in networks
     Models {
+        /// Write one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tell what is in the cache, check all of it, or empty it
+    Cache {
+        /// What to do
+        #[arg(value_parser = acts(), value_name = "stat|verify|clear")]
+        act: CacheAct,
+        /// The cache's folder [default: pictures in the user's cache folder]
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        cache: Option<PathBuf>,
+        /// The size of the emptied cache [default: the size it has]
+        #[arg(long, value_name = "SIZE")]
+        cache_size: Option<String>,
         /// Write one JSON object
         #[arg(long)]
         json: bool,
@@ -241,4 +257,13 @@ impl Tune {
         let seconds = seconds(self.seconds.as_deref(), 90.0).context(|| "--seconds")?;
         Ok(Invocation::Tune(Box::new(TuneConfig { run, seconds })))
     }
+}
+
+/// What can be done with a cache.
+fn acts() -> impl TypedValueParser<Value = CacheAct> {
+    PossibleValuesParser::new(["stat", "verify", "clear"]).map(|name| match name.as_str() {
+        "stat" => CacheAct::Stat,
+        "verify" => CacheAct::Verify,
+        _ => CacheAct::Clear,
+    })
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::account::Account;
 use super::chain::{How, run_chain};
 use super::prepare::{self, Prepared, describe, open_sink};
+use super::remember;
 use super::tune::recalled;
 use crate::config::RunConfig;
 use crate::error::{Context, Error, Kind, Result};
@@ -50,6 +51,7 @@ fn execute(config: &RunConfig, mut prepared: Prepared, mut progress: Progress) -
     let mut sink = open_sink(config, &mut prepared).context(|| describe(&config.output))?;
     let n_frames = prepared.plan.source.n_frames;
     let how = How {
+        cache: remember::open(&mut prepared),
         traced: config.trace.is_some(),
         shown: if config.wants_page() { Choice::Spread(n_frames) } else { Choice::None },
         // Spread over the video; of one of unknown length, one frame in a hundred.

@@ -117,7 +117,7 @@ mod tests {
     fn need(core: Rect, computed: u64) -> Need {
         let network = Choice::Windows(vec![(0, Tile { window: core, core })]);
         let pixels = Pixels { total: 1280 * 720, computed, ..Pixels::default() };
-        Need { network, outside: Vec::new(), passed: Vec::new(), pixels }
+        Need { network, pixels, ..Need::default() }
     }
 
     #[test]

@@ -150,7 +150,7 @@ fn peak(picture: PictureFacts) -> f64 {
 }
 
 /// Bytes of a row, and rows, of the samples of a plane that an area of luma pixels touches.
-fn span(picture: PictureFacts, plane: usize, area: Rect) -> (Range<usize>, Range<usize>) {
+pub(super) fn span(picture: PictureFacts, plane: usize, area: Rect) -> (Range<usize>, Range<usize>) {
     let format = picture.format;
     let s = format.subsampling().filter(|_| format.is_chroma(plane)).map_or((0, 0), |s| (s.x, s.y));
     let pair = if format.is_chroma(plane) && format.packing != Packing::Planar { 2 } else { 1 };

@@ -67,6 +67,8 @@ pub struct Report {
     pub batches: u64,
     /// What was skipped, and what that did.
     pub skip: Skip,
+    /// What was done with the cache; absent where none was used.
+    pub cache: Option<Cache>,
     /// The stages by name.
     pub stages: BTreeMap<String, Stage>,
     /// The time of a frame from decoding to muxing.
@@ -111,6 +113,19 @@ pub struct Skip {
     pub frames_of_share: u64,
     /// How often each part of the picture was computed, as a share of all frames; rows of columns.
     pub computed_map: Vec<Vec<f64>>,
+}
+
+/// What a run did with the cache of results.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Cache {
+    /// Bytes that it can hold.
+    pub capacity: u64,
+    /// Records that were stored.
+    pub stored_records: u64,
+    /// Their bytes.
+    pub stored_bytes: u64,
+    /// Records that were found and could not be used.
+    pub bad_records: u64,
 }
 
 /// How a stage spent its time, summed over its threads.
