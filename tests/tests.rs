@@ -5,8 +5,9 @@
 mod absurd;
 mod batch;
 mod bench;
-mod cli;
 mod cache;
+mod cache_abuse;
+mod cli;
 mod clips;
 mod clobber;
 mod compare;

@@ -72,9 +72,10 @@ pub fn look(folder: &Path) -> Result<Option<Files>> {
     let _lock = lock(folder)?;
     match existing(folder, None)? {
         Ok((index, payload)) => Ok(Some(Files { index, payload, warning: None })),
-        Err(Unusable::Damaged(what)) => {
-            Err(Error::new(Kind::Io, format!("the cache in {} {what}; `vproc cache clear` begins anew", folder.display())))
-        }
+        Err(Unusable::Damaged(what)) => Err(Error::new(
+            Kind::Io,
+            format!("the cache in {} {what}; `vproc cache clear` begins anew", folder.display()),
+        )),
         Err(_) => Ok(None),
     }
 }
@@ -181,7 +182,8 @@ fn begin(folder: &Path, size: Option<u64>) -> Result<(Index, File)> {
         None => default_size(folder).map_err(fail)?,
     };
     if capacity < MIN_SIZE {
-        let message = format!("there is too little room for a cache in {}; say a folder with --cache", folder.display());
+        let message =
+            format!("there is too little room for a cache in {}; say a folder with --cache", folder.display());
         return Err(Error::new(Kind::DiskFull, message));
     }
     let parts = ["index", "payload"].map(|name| folder.join(format!("{name}.new")));

@@ -31,9 +31,9 @@ struct Guard {
     is_lost: AtomicBool,
 }
 
-static GUARDS: [Guard; MAX_MAPPINGS] = [const {
-    Guard { start: AtomicUsize::new(0), length: AtomicUsize::new(0), is_lost: AtomicBool::new(false) }
-}; MAX_MAPPINGS];
+static GUARDS: [Guard; MAX_MAPPINGS] =
+    [const { Guard { start: AtomicUsize::new(0), length: AtomicUsize::new(0), is_lost: AtomicBool::new(false) } };
+        MAX_MAPPINGS];
 
 /// Held while a guard is taken, so that no two mappings get the same.
 static TAKING: Mutex<()> = Mutex::new(());

@@ -24,8 +24,8 @@ use xxhash_rust::xxh3::xxh3_128_with_secret;
 
 use crate::error::{Error, Result};
 use files::Files;
-use index::{Index, SECRET};
 pub use index::Place;
+use index::{Index, SECRET};
 
 /// What a value is. Values of two kinds never meet: the kind is in the key and in the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

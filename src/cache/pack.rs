@@ -22,6 +22,12 @@ const ESCAPE: u32 = 20;
 /// Bits of a difference that follows as it is.
 const PLAIN_BITS: u32 = 16;
 
+/// Bits of the longest coded difference.
+const LONGEST: u32 = ESCAPE + 1 + PLAIN_BITS;
+
+/// Bits that are looked up at once, at least: eight bytes but for those before the first bit.
+const PEEKED: u32 = 57;
+
 /// A sample as planes hold it.
 pub trait Sample: bytemuck::Pod {
     /// The difference, modulo the type, with small ones of both signs as small numbers.
@@ -135,44 +141,50 @@ impl<'a> Unpacker<'a> {
 
     /// Takes the next row in the place of what is expected of it; `None` if there is none.
     pub fn row<S: Sample>(&mut self, samples: &mut [S]) -> Option<()> {
-        for stretch in samples.chunks_mut(STRETCH) {
-            let bits = self.peek();
-            let parameter = bits as u32 & ((1 << PARAMETER_BITS) - 1);
-            self.at += PARAMETER_BITS as usize;
-            let Some(parameter) = parameter.checked_sub(1) else { continue };
-            for sample in stretch {
-                *sample = S::with(*sample, self.difference(parameter)?);
-            }
-        }
+        samples.chunks_mut(STRETCH).try_for_each(|stretch| self.stretch(stretch))?;
         self.sum = next_sum(self.sum, samples);
         (self.at <= self.packed.len() * 8).then_some(())
     }
 
-    #[inline(always)]
-    fn difference(&mut self, parameter: u32) -> Option<u16> {
-        let bits = self.peek();
-        let quotient = bits.trailing_zeros();
-        if quotient < ESCAPE {
-            let rest = (bits >> (quotient + 1)) as u32 & ((1 << parameter) - 1);
-            self.at += (quotient + 1 + parameter) as usize;
-            return Some((quotient << parameter | rest) as u16);
+    fn stretch<S: Sample>(&mut self, samples: &mut [S]) -> Option<()> {
+        let bits = self.peek(self.at);
+        let parameter = bits as u32 & ((1 << PARAMETER_BITS) - 1);
+        let mut at = self.at + PARAMETER_BITS as usize;
+        self.at = at;
+        let Some(parameter) = parameter.checked_sub(1) else { return Some(()) };
+        // Bits are looked up only when the next difference might need more than are left of the last time.
+        let (mut bits, mut left) = (bits >> PARAMETER_BITS, PEEKED - PARAMETER_BITS);
+        for sample in samples {
+            if left < LONGEST {
+                (bits, left) = (self.peek(at), PEEKED);
+            }
+            let quotient = bits.trailing_zeros();
+            let (difference, length) = if quotient < ESCAPE {
+                let rest = (bits >> (quotient + 1)) as u32 & ((1 << parameter) - 1);
+                (quotient << parameter | rest, quotient + 1 + parameter)
+            } else if quotient == ESCAPE {
+                ((bits >> (ESCAPE + 1)) as u32, LONGEST)
+            } else {
+                return None;
+            };
+            *sample = S::with(*sample, difference as u16);
+            bits >>= length;
+            left -= length;
+            at += length as usize;
         }
-        if quotient > ESCAPE {
-            return None;
-        }
-        self.at += (ESCAPE + 1 + PLAIN_BITS) as usize;
-        Some((bits >> (ESCAPE + 1)) as u16)
+        self.at = at;
+        Some(())
     }
 
-    /// The next bits, 57 at least; zeros behind the end.
+    /// [`PEEKED`] bits from this one on, zeros behind the end.
     #[inline(always)]
-    fn peek(&self) -> u64 {
-        let byte = self.at / 8;
+    fn peek(&self, at: usize) -> u64 {
+        let byte = at / 8;
         let word = match self.packed.get(byte..byte + 8) {
             Some(bytes) => u64::from_le_bytes(*bytes.first_chunk().expect("eight bytes were taken")),
             None => self.peek_end(byte),
         };
-        word >> (self.at % 8)
+        word >> (at % 8)
     }
 
     #[cold]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::*;
 
-const SIZE: u64 = 1 << 20;
+const SIZE: u64 = 4 << 20;
 
 fn open(folder: &Path) -> Cache {
     Cache::open(folder, Some(SIZE)).unwrap().0
@@ -93,25 +93,29 @@ fn detections_lie_beside_pictures() {
 #[test]
 fn a_run_gives_up_the_oldest_but_never_its_own_or_what_it_has_used() {
     let folder = tempfile::tempdir().unwrap();
+    // 6080 bytes each.
+    let (most, least) = (SIZE as usize / 6080, SIZE as usize / 6080 * 95 / 100);
     let first = open(folder.path());
-    let kept = (0..3000).filter(|&number| store(&first, number, 1000) == Stored::Kept).count();
-    // 1088 bytes each.
-    assert!((940..=963).contains(&kept), "{kept}");
-    assert!((0..kept as u64).all(|number| found(&first, number)));
+    let kept: Vec<u64> = (0..2000).filter(|&number| store(&first, number, 6000) == Stored::Kept).collect();
+    assert!((least..=most).contains(&kept.len()), "{}", kept.len());
+    assert!(kept.iter().all(|&number| found(&first, number)));
     drop(first);
     // A second run of the same finds what there is and gives none of it up for the rest.
     for _ in 0..2 {
         let again = open(folder.path());
-        let hits = (0..3000).filter(|&number| found(&again, number) || store(&again, number, 1000) != Stored::Kept && found(&again, number)).count();
-        assert_eq!(hits, kept);
+        let mut hits = 0;
+        for number in 0..2000 {
+            hits += usize::from(found(&again, number));
+            store(&again, number + 100_000, 6000);
+        }
+        assert!(hits * 100 >= kept.len() * 98, "{hits} of {}", kept.len());
     }
     // Another job takes its place.
     let other = open(folder.path());
-    let kept = (9000..12_000).filter(|&number| store(&other, number, 1000) == Stored::Kept).count();
-    assert!((940..=963).contains(&kept), "{kept}");
-    assert!((9000..9000 + kept as u64).all(|number| found(&other, number)));
-    let left = (0..3000).filter(|&number| found(&other, number)).count();
-    assert!(left <= 3, "{left}");
+    let kept: Vec<u64> = (9000..11_000).filter(|&number| store(&other, number, 6000) == Stored::Kept).collect();
+    assert!((least..=most).contains(&kept.len()), "{}", kept.len());
+    assert!(kept.iter().all(|&number| found(&other, number)));
+    assert!((0..2000).filter(|&number| found(&other, number)).count() <= 3);
 }
 
 #[test]
@@ -128,7 +132,7 @@ fn what_is_too_large_is_not_stored() {
 fn flipped_bytes_are_misses() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path());
-    (0..500).for_each(|number| drop(store(&cache, number, 900)));
+    (0..500).for_each(|number| assert_eq!(store(&cache, number, 900), Stored::Kept));
     for (name, length) in [("payload", SIZE), ("index", fs::metadata(folder.path().join("index")).unwrap().len())] {
         let file = edit(folder.path(), name);
         // The first page of the index is read at the opening alone, but for the head.
@@ -152,9 +156,13 @@ fn a_head_that_was_changed_harms_nobody() {
     let folder = tempfile::tempdir().unwrap();
     for head in [0, 1, 63, 64, 1000, SIZE, u64::MAX / 2, u64::MAX - 63, u64::MAX] {
         let cache = open(folder.path());
-        (0..50).for_each(|number| drop(store(&cache, number, 900)));
+        (0..50).for_each(|number| assert_eq!(store(&cache, number, 900), Stored::Kept));
         edit(folder.path(), "index").write_all_at(&head.to_ne_bytes(), 64 * 8).unwrap();
-        (0..100).for_each(|number| drop(found(&cache, number) || store(&cache, number, 900) == Stored::Kept));
+        for number in 0..100 {
+            if !found(&cache, number) {
+                store(&cache, number, 900);
+            }
+        }
         drop(cache);
         let again = open(folder.path());
         assert_eq!(store(&again, 7777, 900), Stored::Kept, "{head}");
@@ -180,7 +188,11 @@ fn damaged_files_begin_anew_with_a_warning_and_open_ones_go_on() {
         (0..100).for_each(|number| assert_eq!(store(&before, number, 2000), Stored::Kept));
         hurt(folder.path());
         // What is still there is right, and what is not is stored again or not at all.
-        (0..200).for_each(|number| drop(found(&before, number) || store(&before, number, 2000) == Stored::Kept));
+        for number in 0..200 {
+            if !found(&before, number) {
+                store(&before, number, 2000);
+            }
+        }
         let (after, warning) = Cache::open(folder.path(), None).unwrap();
         assert_eq!(warning.is_some(), !what.ends_with("gone"), "{what}: {warning:?}");
         assert!((0..200).all(|number| !found(&after, number)), "{what}");

@@ -214,7 +214,7 @@ mod tests {
             --encoder-opt b=2:c=3 --pix-fmt yuv420p -y --strict -q -vv --dry-run --progress json --report r.json \
             --latency 200ms --cpu-affinity 0 --trace t.json --protocol https --protocol tls --skip near --skip-psnr 45.5 \
             --verify-skip 3 --roi 10%,0,50,60 --roi m.png --debug-overlay \
-            --cache c --cache-size 64M --no-cache";
+            --cache c --cache-size 64M --no-cache --master m.mkv";
         let config = run(line);
         assert_eq!((config.input.to_str(), config.model.to_str()), (Some("in.mp4"), Some("identity")));
         assert_eq!(config.output, Output::File("out.mkv".into()));

@@ -80,6 +80,9 @@ pub struct Conduct {
     /// Never replace an output, whatever the configuration says
     #[arg(short = 'n', long, help_heading = "Out", conflicts_with = "overwrite", hide_short_help = true)]
     no_overwrite: bool,
+    /// Write the result without loss (FFV1) into this file as well
+    #[arg(long, value_name = "FILE.mkv", value_hint = ValueHint::FilePath, help_heading = "Out", hide_short_help = true)]
+    master: Option<OsString>,
     /// Stop at the first damaged frame
     #[arg(long, help_heading = "Out", hide_short_help = true)]
     strict: bool,
@@ -125,6 +128,7 @@ impl Conduct {
     pub fn said(self) -> Said {
         let overwrite = given(self.overwrite, "true").or(given(self.no_overwrite, "never"));
         given_once([
+            ("master", self.master),
             ("overwrite", overwrite),
             ("strict", given(self.strict, "true")),
             ("dry-run", given(self.dry_run, "true")),

@@ -61,7 +61,8 @@ pub fn run_chain(
     }
     let survey_plan = SurveyPlan::new(plan, cost);
     if let (Some(cache), Some(pictures)) = (how.cache, pictures) {
-        shop.recall = Some(Recall::new(cache, Scope { pictures, reach: survey_plan.recall_reach(head) }, head, survey_plan.cell));
+        shop.recall =
+            Some(Recall::new(cache, Scope { pictures, reach: survey_plan.recall_reach(head) }, head, survey_plan.cell));
     }
     let settings = Settings {
         width: Width { workers: plan.threads.workers, window: plan.window },

@@ -9,6 +9,7 @@ pub mod cache;
 mod chain;
 pub mod compare;
 pub mod inspect;
+mod master;
 pub mod models;
 pub mod prepare;
 mod process;
@@ -69,7 +70,8 @@ fn named_grants(config: &RunConfig) -> Grants {
             }
             output => output.path().map(place_of),
         });
-        grants.write.extend([&config.report, &config.trace].into_iter().flatten().map(|path| place_of(path)));
+        let others = [&config.report, &config.trace, &config.master];
+        grants.write.extend(others.into_iter().flatten().map(|path| place_of(path)));
     }
     grants
 }

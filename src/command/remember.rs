@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::prepare::Prepared;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
-use crate::infer::{self, ort};
+use crate::infer;
 use crate::measure::machine;
 use crate::plan::cache::CachePlan;
 use crate::tile::roi::Roi;
@@ -34,7 +34,8 @@ pub fn pixel_hash(prepared: &Prepared) -> Result<u128> {
     let Prepared { plan, network, engine, head, .. } = prepared;
     let engine = infer::facts(network, engine)?;
     // Two builds of a library may bear the same version.
-    let libraries: Vec<_> = ort::installed().iter().map(|path| fs::metadata(path).map_or(0, |facts| facts.len())).collect();
+    let libraries: Vec<_> =
+        infer::ort::installed().iter().map(|path| fs::metadata(path).map_or(0, |facts| facts.len())).collect();
     let decided = format!(
         "{:032x} {:?} {engine:?} {libraries:?} {} {:?} {:032x} {:?}",
         network.hash,

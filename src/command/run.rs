@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::account::Account;
 use super::chain::{How, run_chain};
 use super::prepare::{self, Prepared, describe, open_sink};
-use super::remember;
 use super::tune::recalled;
+use super::{master, remember};
 use crate::config::RunConfig;
 use crate::error::{Context, Error, Kind, Result};
 use crate::pipeline;
@@ -30,6 +30,7 @@ pub fn run(config: &RunConfig) -> Result<u8> {
 pub fn process(config: &RunConfig, progress: impl FnOnce(Option<u64>) -> Progress) -> Result<Option<Report>> {
     super::pin(config)?;
     prepare::check_output(config)?;
+    master::check(config)?;
     let config = &recalled(config)?;
     let mut prepared = prepare::prepare(config)?;
     prepare::rehearse(config, &mut prepared)?;
@@ -49,6 +50,7 @@ pub fn process(config: &RunConfig, progress: impl FnOnce(Option<u64>) -> Progres
 fn execute(config: &RunConfig, mut prepared: Prepared, mut progress: Progress) -> Result<Report> {
     let begun = Instant::now();
     let mut sink = open_sink(config, &mut prepared).context(|| describe(&config.output))?;
+    sink = master::beside(config, sink)?;
     let n_frames = prepared.plan.source.n_frames;
     let how = How {
         cache: remember::open(&mut prepared),

@@ -56,6 +56,7 @@ pub const KEYS: &[Key] = &[
     key("preset", Scope::Anywhere),
     key("encoder-opt", Scope::Anywhere),
     key("pix-fmt", Scope::Anywhere),
+    key("master", Scope::Trusted),
     key("overwrite", Scope::Trusted),
     key("strict", Scope::Anywhere),
     key("quiet", Scope::Anywhere),

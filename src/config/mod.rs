@@ -22,7 +22,8 @@ use std::path::{Path, PathBuf};
 pub use batch::{BatchConfig, Names, Template};
 pub use bench::{BenchConfig, Resolution, TuneConfig};
 pub use choice::{
-    CacheAct, Deinterlace, DeviceChoice, EngineChoice, Overwrite, Position, Precision, ProgressMode, Region, SkipMode, Tile,
+    CacheAct, Deinterlace, DeviceChoice, EngineChoice, Overwrite, Position, Precision, ProgressMode, Region, SkipMode,
+    Tile,
 };
 pub use keys::{KEYS, Key, Scope};
 pub use layers::{Layers, folders};
@@ -135,6 +136,8 @@ pub struct RunConfig {
     pub encoder_options: Vec<(String, String)>,
     /// FFmpeg's name of the output's pixel format.
     pub pix_fmt: Option<String>,
+    /// A lossless copy of the result, beside the output.
+    pub master: Option<PathBuf>,
     /// What is done when the output is already there.
     pub overwrite: Overwrite,
     /// The first damaged frame ends the run.
@@ -197,6 +200,7 @@ impl Default for RunConfig {
             preset: None,
             encoder_options: Vec::new(),
             pix_fmt: None,
+            master: None,
             overwrite: Overwrite::Refuse,
             strict: false,
             quiet: false,
@@ -267,6 +271,7 @@ impl RunConfig {
             "model-config" => self.model_config = Some(raw.into()),
             "report" => self.report = Some(raw.into()),
             "trace" => self.trace = Some(raw.into()),
+            "master" => self.master = Some(raw.into()),
             "cache" => self.cache = Some(raw.into()),
             "encoder" => self.encoder = owned()?,
             "preset" => self.preset = owned()?,

@@ -7,8 +7,8 @@ use super::store;
 use super::verify::Verified;
 use super::worker::Workshop;
 use crate::error::{Error, Kind, Result};
-use crate::frame::canvas::{Canvas, Patch};
 use crate::frame::Frame;
+use crate::frame::canvas::{Canvas, Patch};
 
 /// Puts the pieces of frames together, in order.
 pub struct Assemble<'a> {

@@ -11,6 +11,7 @@ pub mod hash;
 pub mod images;
 pub mod job;
 pub mod null;
+pub mod pair;
 pub mod part;
 pub mod planar;
 mod tags;
