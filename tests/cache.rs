@@ -82,10 +82,12 @@ fn cold_warm_and_no_cache_give_the_same_frames() {
         ((150, 121), "restore", Some("20%,10%,50%,60%")),
         ((64, 48), "nearest-x2", None),
         ((300, 200), "identity", Some("100,50,120,100")),
+        // Whole frames, as of a network that looks at everything.
+        ((222, 142), "upscale-x2-fast", Some("off")),
     ] {
         let room = Room::new(size, 30);
         let mut arguments = vec!["-m", network, "--engine", "native"];
-        arguments.extend(roi.iter().flat_map(|roi| ["--roi", roi]));
+        arguments.extend(roi.iter().flat_map(|text| [if *text == "off" { "--tile" } else { "--roi" }, text]));
         let (expected, plain) = room.without(&arguments);
         let (cold, first) = room.run(&arguments);
         let (warm, second) = room.run(&[&arguments[..], &["--workers", "3"]].concat());
@@ -103,6 +105,24 @@ fn cold_warm_and_no_cache_give_the_same_frames() {
         assert!(pixels(&second, "cached") >= pixels(&plain, "inferred") / 2, "{network}: {second:#}");
         assert_eq!(second["cache"]["bad_records"], 0);
     }
+}
+
+#[test]
+fn what_is_under_way_is_not_computed_twice() {
+    let room = Room::new((320, 240), 1);
+    let bytes = fs::read(&room.input).unwrap();
+    let at = bytes.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+    let mut other = bytes[at..].to_vec();
+    other[6..320 * 240 + 6].iter_mut().for_each(|sample| *sample = 255 - *sample);
+    let frames = (0..200).flat_map(|n| if n % 2 == 0 { bytes[at..].to_vec() } else { other.clone() });
+    fs::write(&room.input, bytes[..at].iter().copied().chain(frames).collect::<Vec<_>>()).unwrap();
+    let arguments = ["-m", "upscale-x2-fast", "--engine", "native", "--workers", "2"];
+    let (expected, plain) = room.without(&arguments);
+    let (cold, report) = room.run(&arguments);
+    assert_eq!(cold, expected);
+    assert_eq!(pixels(&plain, "inferred"), 200 * 320 * 240);
+    assert_eq!(pixels(&report, "inferred"), 2 * 320 * 240, "{report:#}");
+    assert_eq!(report["cache"]["stored_records"], 2 * 3 * 2);
 }
 
 #[test]

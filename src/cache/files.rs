@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FallocateFlags, OFlags, fallocate, statvfs};
 use rustix::io::Errno;
 
-use super::index::{ALIGNMENT, Header, Index, SECRET};
+use super::index::{ALIGNMENT, Header, Index, SECRET, SIZES};
 use super::map::Words;
 use crate::error::{Error, Kind, Result};
 
@@ -23,9 +23,6 @@ const DEFAULT_SIZE: u64 = 10 << 30;
 
 /// The share of a disk's free space that a cache takes at most when nobody says a size.
 const SHARE: u64 = 4;
-
-/// A smaller cache holds nothing of use.
-const MIN_SIZE: u64 = 1 << 20;
 
 /// How long another process may be at beginning the files anew.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -181,9 +178,9 @@ fn begin(folder: &Path, size: Option<u64>) -> Result<(Index, File)> {
         Some(size) => rounded(size),
         None => default_size(folder).map_err(fail)?,
     };
-    if capacity < MIN_SIZE {
+    if !SIZES.contains(&capacity) {
         let message =
-            format!("there is too little room for a cache in {}; say a folder with --cache", folder.display());
+            format!("there is no room for a cache in {}; name another folder with --cache", folder.display());
         return Err(Error::new(Kind::DiskFull, message));
     }
     let parts = ["index", "payload"].map(|name| folder.join(format!("{name}.new")));

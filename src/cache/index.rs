@@ -39,6 +39,9 @@ const BYTES_PER_ENTRY: u64 = 2048;
 /// Records begin at multiples of this many bytes.
 pub const ALIGNMENT: u64 = 64;
 
+/// Bytes that a ring can have.
+pub const SIZES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 44;
+
 /// The first position; 0 stands for none.
 const FIRST: u64 = ALIGNMENT;
 
@@ -92,6 +95,8 @@ impl Header {
         let (known, last) = fixed.split_at(FIXED - 1);
         let capacity = known[2];
         let is_sound = known[..2] == [MAGIC, VERSION]
+            && SIZES.contains(&capacity)
+            && capacity.is_multiple_of(ALIGNMENT)
             && last[0] == check(known)
             && known[3] == Header::n_buckets(capacity)
             && words.get(HEAD).is_some_and(|head| (FIRST..ABSURD).contains(head));

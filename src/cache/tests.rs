@@ -272,3 +272,44 @@ fn threads_store_and_find_at_once() {
     let verified = caches[0].verify();
     assert!(verified.good > 500, "{verified:?}");
 }
+
+#[test]
+fn hostile_files_give_no_wrong_value_and_no_crash() {
+    // A second, or a minute of it where there is time.
+    let seconds = if std::env::var_os("VPROC_SLOW_TESTS").is_some() { 60 } else { 1 };
+    let begun = std::time::Instant::now();
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    let mut state = 7u64;
+    let mut below = |n: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % n
+    };
+    let (mut n_opened, mut n_hits) = (0, 0);
+    while begun.elapsed().as_secs() < seconds {
+        let cache = open(folder.path());
+        n_opened += 1;
+        for number in 0..60 {
+            n_hits += u64::from(found(&cache, number));
+            store(&cache, number, 200 + number as usize * 50);
+        }
+        for _ in 0..below(40) {
+            let name = ["index", "index", "payload"][below(3) as usize];
+            let file = edit(folder.path(), name);
+            let length = file.metadata().unwrap().len();
+            // Values that are near limits, near the beginning, or anything.
+            let at = if below(2) == 0 { below(length.min(4096 + 64 * 32)) } else { below(length) } / 8 * 8;
+            let value = [0, 1, 64, u64::MAX, 1 << 63, length, below(1 << 31), below(1 << 31) << 32][below(8) as usize];
+            file.write_all_at(&value.to_ne_bytes(), at).unwrap();
+            for number in 0..5 {
+                n_hits += u64::from(found(&cache, number));
+                store(&cache, number, 300);
+            }
+        }
+        if below(3) == 0 {
+            cache.verify();
+            cache.stat();
+        }
+    }
+    assert!(n_opened > 3 && n_hits > 0, "{n_opened} {n_hits}");
+}
