@@ -104,8 +104,8 @@ fn a_run_that_is_killed_at_any_moment_leaves_nothing_wrong() {
     let child = place.start(0, "last", true);
     place.check(child, "last", &expected);
     assert!(place.found("last") > 0.99, "{}", place.found("last"));
-    let verified = Command::new(env!("CARGO_BIN_EXE_vproc")).args(["cache", "verify", "--cache"]).arg(place.cache());
-    assert!({ verified }.output().unwrap().status.success());
+    let mut verify = Command::new(env!("CARGO_BIN_EXE_vproc"));
+    assert!(verify.args(["cache", "verify", "--cache"]).arg(place.cache()).output().unwrap().status.success());
 }
 
 /// Does something bad to one of the files.

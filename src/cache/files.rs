@@ -179,8 +179,7 @@ fn begin(folder: &Path, size: Option<u64>) -> Result<(Index, File)> {
         None => default_size(folder).map_err(fail)?,
     };
     if !SIZES.contains(&capacity) {
-        let message =
-            format!("there is no room for a cache in {}; name another folder with --cache", folder.display());
+        let message = format!("there is no room for a cache in {}; name another folder with --cache", folder.display());
         return Err(Error::new(Kind::DiskFull, message));
     }
     let parts = ["index", "payload"].map(|name| folder.join(format!("{name}.new")));

@@ -212,6 +212,10 @@ pub fn summary(report: &Report) -> String {
     if report.frames_damaged > 0 {
         tell(format!("damaged: {} of the source", frames(report.frames_damaged)));
     }
+    if report.pixels_cached > 0 {
+        let share = 100.0 * report.pixels_cached as f64 / report.pixels_total.max(1) as f64;
+        tell(format!("from the cache: {share:.1} % of the pixels"));
+    }
     if !report.verdict.is_empty() {
         tell(report.verdict.clone());
     }
@@ -235,7 +239,8 @@ mod tests {
         report.warnings = vec!["a".into(), "b".into()];
         report.frames_damaged = 1;
         report.fps = 0.5;
-        let expected = "encoded 250 frames, 2.00 s/frame\ndamaged: 1 frame of the source\nencode-bound: why\nverified: yes\nwarnings: 2\n";
+        (report.pixels_cached, report.pixels_total) = (1, 8);
+        let expected = "encoded 250 frames, 2.00 s/frame\ndamaged: 1 frame of the source\nfrom the cache: 12.5 % of the pixels\nencode-bound: why\nverified: yes\nwarnings: 2\n";
         assert_eq!(summary(&report), expected);
     }
 
