@@ -46,6 +46,18 @@ fn start() -> Result<u8> {
             watch()?;
             batch.run()
         }
+        Invocation::Segment(asked) => {
+            let segment = command::OneSegment::open(asked)?;
+            confine(&segment.grants());
+            watch()?;
+            segment.run()
+        }
+        Invocation::Join(asked) => {
+            let join = command::Join::open(&asked)?;
+            confine(&join.grants());
+            watch()?;
+            join.run()
+        }
         Invocation::Row { config, spec } => {
             let row = Row::new(&config, &spec)?;
             confine(&row.grants());

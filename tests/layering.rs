@@ -12,7 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["source", "infer", "head", "cache"],
     &["plan"],
     &["sink", "measure"],
-    &["report"],
+    &["report", "segment"],
     &["pipeline"],
     &["sandbox"],
     &["command"],

@@ -22,7 +22,7 @@ use crate::sink::Finished;
 use crate::source::Damage;
 
 /// The source was damaged, and what could be saved was saved.
-const STATUS_DAMAGED: u8 = 3;
+pub const STATUS_DAMAGED: u8 = 3;
 
 /// A run that is over.
 pub struct Account<'a> {
@@ -40,6 +40,8 @@ pub struct Account<'a> {
     pub damage: &'a Damage,
     /// What a person should hear about the source.
     pub source_warnings: Vec<String>,
+    /// Frames that earlier runs of the same command have made.
+    pub n_past: u64,
 }
 
 impl Account<'_> {
@@ -66,8 +68,9 @@ impl Account<'_> {
             input: self.config.input.to_string_lossy().into_owned(),
             output: self.output.clone(),
             exit_status: if n_damaged > 0 { STATUS_DAMAGED } else { 0 },
-            frames_in: outcome.tracks.take.as_ref().map_or(0, |track| track.items),
-            frames_out: n,
+            frames_in: self.n_past + outcome.tracks.take.as_ref().map_or(0, |track| track.items),
+            frames_out: self.n_past + n,
+            frames_resumed: self.n_past,
             frames_damaged: n_damaged,
             fps: n as f64 / wall.max(1e-9),
             wall_seconds: wall,

@@ -15,9 +15,10 @@ const ENCODER: &str = "ffv1";
 /// Every frame stands alone and is checked by itself, in slices that several threads decode.
 const OPTIONS: &[(&str, &str)] = &[("level", "3"), ("g", "1"), ("slicecrc", "1")];
 
-/// Refuses a master that cannot be, before any work is done.
-pub fn check(config: &RunConfig) -> Result<()> {
-    let Some(path) = &config.master else { return Ok(()) };
+/// Refuses a master that cannot be, before any work is done. A run that makes one is made in one go: segments hold the
+/// output alone.
+pub fn checked(config: &RunConfig) -> Result<RunConfig> {
+    let Some(path) = &config.master else { return Ok(config.clone()) };
     let usage = |message: &str| Err(Error::new(Kind::Usage, format!("--master {}: {message}", path.display())));
     if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("mkv")) {
         return usage("a master is a Matroska file; give it a name that ends in .mkv");
@@ -29,7 +30,11 @@ pub fn check(config: &RunConfig) -> Result<()> {
     if config.input == "-" || is_file {
         return usage("a master needs an input that can be opened twice, such as a file");
     }
-    prepare::check_output(&of(config, path)).context(|| "--master")
+    if config.segment_frames.is_some() || config.manifest_only {
+        return usage("a run in segments makes no master; leave one of the two out");
+    }
+    prepare::check_output(&of(config, path)).context(|| "--master")?;
+    Ok(RunConfig { no_resume: true, ..config.clone() })
 }
 
 /// The run that would make the master alone.
@@ -42,6 +47,7 @@ fn of(config: &RunConfig, path: &Path) -> RunConfig {
         preset: None,
         pix_fmt: None,
         master: None,
+        no_resume: true,
         ..config.clone()
     }
 }

@@ -16,6 +16,7 @@ mod process;
 mod remember;
 pub mod row;
 pub mod run;
+pub mod segment;
 pub mod tune;
 
 use std::ffi::OsStr;
@@ -33,6 +34,7 @@ pub use inspect::inspect;
 pub use models::models;
 pub use row::Row;
 pub use run::run;
+pub use segment::{Join, OneSegment};
 pub use tune::tune;
 
 use crate::config::{Output, RunConfig};

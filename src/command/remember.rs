@@ -1,16 +1,16 @@
 //! The cache of a run: opened as planned, with the hash of all that decides pictures.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::prepare::Prepared;
 use crate::cache::Cache;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::infer;
 use crate::measure::machine;
 use crate::plan::cache::CachePlan;
+use crate::segment::identity;
 use crate::tile::roi::Roi;
 
 /// Opens the cache if the plan has one. A cache that cannot be used is a warning of the plan, and the run goes on
@@ -29,7 +29,8 @@ pub fn open(prepared: &mut Prepared) -> Option<Cache> {
 }
 
 /// The hash of all that decides pictures before they are encoded, but for their pixels: this program, the network, what
-/// runs it and where, the pictures' format, size and colour, the region of interest, and how whole frames are cut.
+/// runs it and where, the pictures' format, size and colour, the region of interest, and how whole frames are cut. Another
+/// build of this program may compute otherwise under the same version, so its own bytes count.
 pub fn pixel_hash(prepared: &Prepared) -> Result<u128> {
     let Prepared { plan, network, engine, head, .. } = prepared;
     let engine = infer::facts(network, engine)?;
@@ -37,7 +38,8 @@ pub fn pixel_hash(prepared: &Prepared) -> Result<u128> {
     let libraries: Vec<_> =
         infer::ort::installed().iter().map(|path| fs::metadata(path).map_or(0, |facts| facts.len())).collect();
     let decided = format!(
-        "{:032x} {:?} {engine:?} {libraries:?} {} {:?} {:032x} {:?}",
+        "{} {:032x} {:?} {engine:?} {libraries:?} {} {:?} {:032x} {:?}",
+        identity::program(),
         network.hash,
         network.facts,
         machine::cpu_name(),
@@ -45,21 +47,5 @@ pub fn pixel_hash(prepared: &Prepared) -> Result<u128> {
         plan.roi.as_ref().map_or(0, Roi::hash),
         plan.windows.whole.first(),
     );
-    let mut hash = Xxh3::new();
-    hash_program(&mut hash)?;
-    hash.update(decided.as_bytes());
-    Ok(hash.digest128())
-}
-
-/// This program's own bytes: another build may compute otherwise under the same version.
-fn hash_program(hash: &mut Xxh3) -> Result<()> {
-    let fail = |error| Error::io("read the program itself", error);
-    let mut file = File::open("/proc/self/exe").map_err(fail)?;
-    let mut bytes = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut bytes).map_err(fail)? {
-            0 => return Ok(()),
-            n => hash.update(&bytes[..n]),
-        }
-    }
+    Ok(xxh3_128(decided.as_bytes()))
 }

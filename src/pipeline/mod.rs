@@ -138,7 +138,7 @@ pub fn run(
         let Some(frame) = source.next_frame()? else { return Ok(None) };
         let taken = Instant::now();
         track.lap(Activity::Decode, frame.index);
-        let mut need = survey.look(&frame.picture, shop.recall.as_ref());
+        let mut need = survey.look(frame.index, &frame.picture, shop.recall.as_ref());
         history.add(&need, survey.kept());
         let areas = settings.has_overlay.then(|| Areas::new(&need, shop.head.picture().area(), survey.inside()));
         let is_sampled = settings.verify_stride.is_some_and(|stride| verify::is_sampled(frame.index, stride));

@@ -62,6 +62,11 @@ impl Near {
         }
     }
 
+    /// Gives the copies up: no tile can be reused before its next result.
+    pub fn forget(&mut self) {
+        self.tiles.iter_mut().for_each(|tile| tile.copy.clear());
+    }
+
     /// Clears those of the dirty tiles that can be reused.
     pub fn judge(&mut self, picture: &Picture, dirty: &mut Cells) {
         for row in 0..dirty.rows() {

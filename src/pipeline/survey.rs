@@ -11,6 +11,7 @@ use crate::frame::Picture;
 use crate::frame::change::Changes;
 use crate::head::image::{ImageHead, PictureFacts};
 use crate::plan::cost::CostModel;
+use crate::plan::segments::Segments;
 use crate::plan::{Plan, Skip};
 use crate::tile::Rect;
 use crate::tile::cells::Cells;
@@ -33,6 +34,8 @@ pub struct SurveyPlan {
     pub reach: Option<usize>,
     /// How much the network is wanted where; everywhere without one.
     pub roi: Option<Roi>,
+    /// At every frame whose index is a multiple of this nothing is known: it may be the first of a run that goes on.
+    pub forgets_every: Option<u64>,
 }
 
 impl SurveyPlan {
@@ -45,6 +48,11 @@ impl SurveyPlan {
             cell: plan.windows.cell,
             reach: plan.windows.reach,
             roi: plan.roi.clone(),
+            // What is reused exactly is what would be made, so nothing has to be forgotten.
+            forgets_every: match (plan.skip, &plan.segments) {
+                (Skip::Near(_), Segments::Every(frames)) => Some(*frames),
+                _ => None,
+            },
         }
     }
 
@@ -153,8 +161,12 @@ impl Survey {
         }
     }
 
-    /// What has to be made of the next frame; `recall` is asked for what is known of it.
-    pub fn look(&mut self, picture: &Picture, recall: Option<&Recall>) -> Need {
+    /// What has to be made of the next frame, which has this index; `recall` is asked for what is known of it.
+    pub fn look(&mut self, index: u64, picture: &Picture, recall: Option<&Recall>) -> Need {
+        if self.plan.forgets_every.is_some_and(|frames| index.is_multiple_of(frames)) {
+            self.before = None;
+            self.near.iter_mut().for_each(Near::forget);
+        }
         match self.before.take().filter(|_| self.plan.skip != Skip::Off) {
             Some(before) => self.changes.compare(&before, picture),
             None => self.changes.fill(),

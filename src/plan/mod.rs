@@ -9,6 +9,7 @@ pub mod encoding;
 pub mod hdr;
 pub mod memory;
 mod rules;
+pub mod segments;
 pub mod windows;
 
 use std::fmt;
@@ -26,6 +27,7 @@ use cache::CachePlan;
 use container::StreamPlan;
 use encoding::EncodingPlan;
 use memory::Needs;
+use segments::Segments;
 use windows::Windows;
 
 /// What counts as known already, so that it is not computed again.
@@ -117,6 +119,8 @@ pub struct Plan {
     pub output: String,
     /// How the video is encoded; `None` when it is not.
     pub encoding: Option<EncodingPlan>,
+    /// How the output is cut.
+    pub segments: Segments,
     /// What becomes of each stream of the input.
     pub streams: Vec<StreamPlan>,
     /// What a person should hear before the run.
@@ -143,6 +147,8 @@ pub struct Facts<'a> {
     pub roi: Option<Roi>,
     /// How the video is encoded.
     pub encoding: Option<EncodingPlan>,
+    /// How the output is cut.
+    pub segments: Segments,
     /// What becomes of each stream of the input.
     pub streams: Vec<StreamPlan>,
     /// The machine.
@@ -178,6 +184,9 @@ impl Plan {
         if let Some(encoding) = &facts.encoding {
             warnings.extend(encoding.notes.clone());
         }
+        if let Segments::Impossible(why) = &facts.segments {
+            warnings.push(format!("made in one go, so that an interrupted run begins anew: {why}"));
+        }
         for stream in &facts.streams {
             let (action, detail) = stream.describe();
             if action == "dropped" || detail.contains("without") {
@@ -210,6 +219,7 @@ impl Plan {
             is_limited,
             output: facts.output,
             encoding: facts.encoding,
+            segments: facts.segments,
             streams: facts.streams,
             warnings,
             tuned: config.tuning_note.clone(),
@@ -220,7 +230,7 @@ impl Plan {
     /// Hash of all that decides the output's bits.
     pub fn hash(&self) -> String {
         let decided = format!(
-            "{:032x} {:?} {} {:?} {:?} {:?} {:?} {:?} {:032x}",
+            "{:032x} {:?} {} {:?} {:?} {:?} {:?} {:?} {:?} {:032x}",
             self.network.1,
             self.facts,
             self.engine,
@@ -228,6 +238,7 @@ impl Plan {
             self.source,
             self.encoding,
             self.output_size,
+            self.segments,
             // Without it the bits are the same.
             if let Skip::Near(_) = self.skip { Some((self.skip, &self.windows)) } else { None },
             self.roi.as_ref().map_or(0, Roi::hash),
@@ -302,6 +313,9 @@ impl fmt::Display for Plan {
         if let Some(encoding) = &self.encoding {
             let options: Vec<_> = encoding.options.iter().map(|(key, value)| format!("{key}={value}")).collect();
             writeln!(f, "encoder   {} {} {}", encoding.encoder, encoding.pixel_format, options.join(" "))?;
+        }
+        if self.segments != Segments::None {
+            writeln!(f, "segments  {}", self.segments)?;
         }
         for stream in &self.streams {
             let (action, detail) = stream.describe();

@@ -33,8 +33,10 @@ pub struct Report {
     pub exit_status: u8,
     /// Frames taken from the source.
     pub frames_in: u64,
-    /// Frames written.
+    /// Frames of the output.
     pub frames_out: u64,
+    /// Frames that earlier, interrupted runs of the same command have made.
+    pub frames_resumed: u64,
     /// Frames missing or damaged in the source.
     pub frames_damaged: u64,
     /// Frames written a second of wall time.
