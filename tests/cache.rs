@@ -201,7 +201,7 @@ fn a_cache_that_cannot_be_is_one_warning() {
             ["-y", "-m", "nearest-x2", "--cache", cache, "--cache-size", size, "--report", report.to_str().unwrap()];
         let ran = run(&room.input, Path::new(&output), &arguments);
         assert_eq!((ran.status, fs::read_to_string(&frames).unwrap()), (0, expected.clone()), "{}", ran.stderr);
-        assert_eq!(ran.stderr.matches("warning").count(), 1, "{}", ran.stderr);
+        assert_eq!(ran.stderr.matches("vproc: warning: ").count(), 1, "{}", ran.stderr);
         assert!(ran.stderr.contains("no cache is used"), "{}", ran.stderr);
         let report: Value = serde_json::from_slice(&fs::read(report).unwrap()).unwrap();
         assert_eq!(report["warnings"].as_array().unwrap().len(), 1);
