@@ -133,7 +133,7 @@ fn hurt(cache: &Path, random: &mut Random) {
             let at = random.below(length);
             let mut byte = [0];
             if file.read_exact_at(&mut byte, at).is_ok() {
-                let _ = file.write_all_at(&[byte[0] ^ 1 << random.below(8)], at);
+                let _ = file.write_all_at(&[byte[0] ^ (1 << random.below(8))], at);
             }
         }),
     }

@@ -158,7 +158,7 @@ impl Index {
     fn bucket(&self, key: Key) -> impl Iterator<Item = usize> + use<> {
         let n_buckets = Header::n_buckets(self.header.capacity);
         // The high bits of the key, spread over the buckets.
-        let bucket = (u128::from((key.0 >> 64) as u64) * u128::from(n_buckets) >> 64) as usize;
+        let bucket = ((u128::from((key.0 >> 64) as u64) * u128::from(n_buckets)) >> 64) as usize;
         (0..BUCKET).map(move |entry| HEADER + (bucket * BUCKET + entry) * ENTRY)
     }
 
@@ -174,7 +174,7 @@ impl Index {
     fn entry(&self, at: usize, head: u64) -> Option<(Key, Place)> {
         let last = self.words.word(at + 3).load(Ordering::Acquire);
         let word = |index: usize| self.words.word(at + index).load(Ordering::Relaxed);
-        let key = Key(u128::from(word(0)) | u128::from(word(1)) << 64);
+        let key = Key(u128::from(word(0)) | (u128::from(word(1)) << 64));
         let place = Place { position: word(2), length: last as u32 };
         (self.is_live(place, head) && self.sum(key, place) == (last >> 32) as u32).then_some((key, place))
     }
@@ -255,7 +255,7 @@ impl Index {
         word(0, key.0 as u64);
         word(1, (key.0 >> 64) as u64);
         word(2, place.position);
-        let last = u64::from(place.length) | u64::from(self.sum(key, place)) << 32;
+        let last = u64::from(place.length) | (u64::from(self.sum(key, place)) << 32);
         self.words.word(at + 3).store(last, Ordering::Release);
     }
 

@@ -39,23 +39,23 @@ pub trait Sample: bytemuck::Pod {
 impl Sample for u8 {
     fn difference(self, expected: u8) -> u16 {
         let signed = self.wrapping_sub(expected) as i8;
-        u16::from((signed << 1 ^ signed >> 7) as u8)
+        u16::from(((signed << 1) ^ (signed >> 7)) as u8)
     }
 
     fn with(expected: u8, difference: u16) -> u8 {
         let folded = difference as u8;
-        expected.wrapping_add(folded >> 1 ^ (folded & 1).wrapping_neg())
+        expected.wrapping_add((folded >> 1) ^ (folded & 1).wrapping_neg())
     }
 }
 
 impl Sample for u16 {
     fn difference(self, expected: u16) -> u16 {
         let signed = self.wrapping_sub(expected) as i16;
-        (signed << 1 ^ signed >> 15) as u16
+        ((signed << 1) ^ (signed >> 15)) as u16
     }
 
     fn with(expected: u16, difference: u16) -> u16 {
-        expected.wrapping_add(difference >> 1 ^ (difference & 1).wrapping_neg())
+        expected.wrapping_add((difference >> 1) ^ (difference & 1).wrapping_neg())
     }
 }
 
@@ -161,7 +161,7 @@ impl<'a> Unpacker<'a> {
             let quotient = bits.trailing_zeros();
             let (difference, length) = if quotient < ESCAPE {
                 let rest = (bits >> (quotient + 1)) as u32 & ((1 << parameter) - 1);
-                (quotient << parameter | rest, quotient + 1 + parameter)
+                ((quotient << parameter) | rest, quotient + 1 + parameter)
             } else if quotient == ESCAPE {
                 ((bits >> (ESCAPE + 1)) as u32, LONGEST)
             } else {

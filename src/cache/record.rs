@@ -64,7 +64,7 @@ mod tests {
             value in prop::collection::vec(any::<u8>(), 0..300), at in any::<usize>(), bit in 0u8..8, cut in any::<usize>(),
         ) {
             let secret: [u8; SECRET] = std::array::from_fn(|i| (i * 7) as u8);
-            let (key, place) = (Key(5 << 70 | 9), Place { position: 640, length: (HEADER + value.len()) as u32 });
+            let (key, place) = (Key((5 << 70) | 9), Place { position: 640, length: (HEADER + value.len()) as u32 });
             let mut record = vec![0xee; HEADER];
             record.extend(&value);
             seal(&mut record, &secret, key, Kind::Picture, place);

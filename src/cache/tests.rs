@@ -140,7 +140,7 @@ fn flipped_bytes_are_misses() {
         for at in (first..length).step_by(4099) {
             let mut byte = [0];
             file.read_exact_at(&mut byte, at).unwrap();
-            file.write_all_at(&[byte[0] ^ 1 << (at % 8)], at).unwrap();
+            file.write_all_at(&[byte[0] ^ (1 << (at % 8))], at).unwrap();
         }
         let hits = (0..500).filter(|&number| found(&cache, number)).count();
         assert!((100..500).contains(&hits), "{name}: {hits}");

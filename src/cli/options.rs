@@ -100,7 +100,7 @@ pub struct Conduct {
     #[arg(long, help_heading = "Say")]
     dry_run: bool,
     /// How progress is told; json is an object a line on stderr
-    #[arg(long, value_name = "auto|json|none", help_heading = "Say")]
+    #[arg(long, value_name = "auto|json|none", help_heading = "Say", hide_short_help = true)]
     #[arg(value_parser = one_of(ProgressMode::NAMES), hide_possible_values = true)]
     progress: Option<OsString>,
     /// Write a report: .json for programs, .html for people
