@@ -126,6 +126,34 @@ fn what_is_under_way_is_not_computed_twice() {
 }
 
 #[test]
+fn records_that_are_found_and_damaged_are_computed_again() {
+    for tile in ["auto", "off"] {
+        let room = Room::new((322, 242), 24);
+        let arguments = ["-m", "upscale-x2-fast", "--engine", "native", "--tile", tile];
+        let (expected, _) = room.without(&arguments);
+        let (_, first) = room.run(&arguments);
+        let used = first["cache"]["stored_bytes"].as_u64().unwrap();
+        let payload =
+            fs::File::options().read(true).write(true).open(Path::new(&room.cache()).join("payload")).unwrap();
+        for at in (0..used).step_by(30_000) {
+            let mut byte = [0];
+            payload.read_exact_at(&mut byte, at).unwrap();
+            payload.write_all_at(&[byte[0] ^ 16], at).unwrap();
+        }
+        let (hurt, second) = room.run(&arguments);
+        assert_eq!(hurt, expected, "{tile}");
+        assert!(second["cache"]["bad_records"].as_u64().unwrap() > 3, "{second:#}");
+        assert!(pixels(&second, "inferred") > 0 && pixels(&second, "cached") > 0, "{second:#}");
+        let sum: u64 = ["inferred", "reused", "cached"].iter().map(|name| pixels(&second, name)).sum();
+        assert_eq!(sum, pixels(&second, "total"));
+        // What was damaged is missed the next time, and stored; then all is there.
+        assert_eq!(room.run(&arguments).0, expected);
+        let (healed, fourth) = room.run(&arguments);
+        assert_eq!((healed, pixels(&fourth, "inferred")), (expected, 0), "{fourth:#}");
+    }
+}
+
+#[test]
 fn nothing_is_found_that_something_else_computed() {
     let room = Room::new((160, 120), 1);
     let input = Path::new("pattern:160x120,frames=6");
