@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::near::span;
+use super::near::part;
 use super::survey::planes;
 use crate::cache::{Cache, Key, Kind, Place};
 use crate::frame::Picture;
@@ -212,9 +212,8 @@ impl Recall {
             bytes.extend_from_slice(&(number as u64).to_ne_bytes());
         }
         for &plane in &self.planes {
-            let (columns, rows) = span(self.picture, plane, window);
-            let view = picture.plane(plane);
-            rows.for_each(|y| bytes.extend_from_slice(&view.row_bytes(y)[columns.clone()]));
+            let part = part(picture, plane, window);
+            (0..part.height()).for_each(|y| bytes.extend_from_slice(part.row_bytes(y)));
         }
         self.cache.key(Kind::Picture, bytes)
     }
