@@ -8,6 +8,7 @@ mod bench;
 mod cli;
 mod clips;
 mod clobber;
+mod cluster;
 mod compare;
 mod damage;
 mod faults;
