@@ -55,6 +55,7 @@ const UNSAFE: &[&str] = &[
     "infer/native/kernel/avx",
     "infer/native/kernel/amx.rs",
     "simd/compile.rs",
+    "simd/compare/avx",
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

@@ -78,6 +78,7 @@ impl Account<'_> {
             device: "cpu".to_owned(),
             engine: plan.engine.clone(),
             plan_hash: plan.hash(),
+            input_size: [plan.source.width, plan.source.height],
             pixels_total: pixels.total,
             pixels_inferred: pixels.inferred,
             pixels_reused: pixels.reused,
@@ -100,6 +101,11 @@ impl Account<'_> {
 
     fn skip(&self) -> report::Skip {
         let Outcome { history, verified, .. } = self.outcome;
+        let n_frames = self.outcome.n_frames.max(1) as f64;
+        let work: Duration =
+            self.outcome.tracks.work.iter().map(|track| track.cpu.saturating_sub(track.start_cpu)).sum();
+        // Windows are measured only where there are any.
+        let is_predicted = !self.plan.windows.shapes.is_empty();
         // What is identical has no figure.
         let finite = |psnr: f64| Some(psnr).filter(|psnr| psnr.is_finite());
         report::Skip {
@@ -112,8 +118,11 @@ impl Account<'_> {
             worst_block: verified
                 .filter(|verified| verified.worst_block.0.is_finite())
                 .map(|Verified { worst_block: (_, frame, x, y), .. }| [frame, x as u64, y as u64]),
-            computed_shares: history.shares.clone(),
-            frames_of_share: history.frames_of_share,
+            predicted_ms_per_frame: is_predicted.then(|| history.cost * 1000.0 / n_frames),
+            worker_ms_per_frame: work.as_secs_f64() * 1000.0 / n_frames,
+            computed_shares: history.computed.means.clone(),
+            reused_shares: history.reused.means.clone(),
+            frames_of_share: history.computed.n_frames,
             computed_map: history.map.chunks(history.map_columns).map(<[f64]>::to_vec).collect(),
         }
     }

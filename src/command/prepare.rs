@@ -164,6 +164,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
         network: &network,
         head: &head,
         engine: infer::facts(&network, &engine)?.to_string(),
+        working: infer::working(&network, &engine)?,
         output: describe(&config.output),
         roi: measure::roi(config, (source.width, source.height))?,
         encoding,

@@ -23,6 +23,13 @@ pub trait Engine {
     /// shape must be the one the network gives for this input.
     fn run(&mut self, input: &Tensor, output: &mut Tensor) -> Result<()>;
 
+    /// As `run` for windows of pictures, of which `tops` says for each item at which row of its picture it begins:
+    /// results are those of the whole picture in all bits, also with engines that compute some rows unlike others.
+    fn run_windows(&mut self, input: &Tensor, tops: &[usize], output: &mut Tensor) -> Result<()> {
+        let _ = tops;
+        self.run(input, output)
+    }
+
     /// The way without tensors, for engines that have it.
     fn rows(&mut self) -> Option<&mut dyn RowEngine> {
         None
@@ -31,11 +38,13 @@ pub trait Engine {
 
 /// Runs one network row by row, with the same results as through tensors.
 pub trait RowEngine {
-    /// Runs the network on a picture of this width and height: `read` fills a row of the input and `write` takes a row
-    /// of the output, a slice a channel, each row once and from top to bottom.
+    /// Runs the network on a picture of this width and height, which begins at row `top` of the one that it is a window
+    /// of: `read` fills a row of the input and `write` takes a row of the output, a slice a channel, each row once and
+    /// from top to bottom.
     fn run_rows(
         &mut self,
         size: (usize, usize),
+        top: usize,
         read: &mut dyn FnMut(usize, &mut [&mut [f32]]),
         write: &mut dyn FnMut(usize, &[&[f32]]),
     ) -> Result<()>;
@@ -105,7 +114,7 @@ impl fmt::Display for EngineFacts {
 pub fn open(network: &Network, settings: &EngineSettings) -> Result<Box<dyn Engine>> {
     let settings = choose(network, settings)?;
     match network.code {
-        NetworkCode::Identity => Ok(Box::new(test::Identity)),
+        NetworkCode::Identity => Ok(Box::new(test::Identity::new(&network.facts))),
         NetworkCode::NearestX2 => Ok(Box::new(test::NearestX2::new(&network.facts))),
         NetworkCode::Onnx(_) if settings.choice == EngineChoice::Native => {
             Ok(Box::new(native::NativeEngine::new(network, &settings)?))
@@ -179,6 +188,33 @@ pub fn facts(network: &Network, settings: &EngineSettings) -> Result<EngineFacts
     };
     let version = ort::library(settings.choice)?.version.clone();
     Ok(EngineFacts { name, version, precision, isa: isa() })
+}
+
+/// What an engine takes in memory beside the tensors, by estimate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Working {
+    /// Bytes for each pixel of a window.
+    pub per_pixel: u64,
+    /// Bytes for each column of a window.
+    pub per_column: u64,
+    /// It goes row by row, and needs no tensors where the rows are floats.
+    pub by_rows: bool,
+}
+
+/// What the activations of general engines take for a pixel: two of 32 channels, which covers the networks that run
+/// frame by frame.
+const ACTIVATIONS: u64 = 2 * 32 * 4;
+
+/// What running `network` takes with these settings, once [`choose`] has decided.
+pub fn working(network: &Network, settings: &EngineSettings) -> Result<Working> {
+    Ok(match (&network.code, settings.choice) {
+        (NetworkCode::Onnx(_), EngineChoice::Native) => {
+            let per_column = native::bytes_per_column(network, settings.precision)?;
+            Working { per_pixel: 0, per_column, by_rows: true }
+        }
+        (NetworkCode::Onnx(_), _) => Working { per_pixel: ACTIVATIONS, ..Working::default() },
+        _ => Working { by_rows: true, ..Working::default() },
+    })
 }
 
 /// The shortest of three runs on a small picture, after one to warm up.

@@ -7,6 +7,8 @@
 pub mod assemble;
 pub mod batch;
 pub mod board;
+pub mod change;
+pub mod forecast;
 pub mod history;
 pub mod near;
 pub mod overlay;

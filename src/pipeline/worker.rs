@@ -99,7 +99,7 @@ impl Worker {
     fn warm_up(&mut self, shop: &Workshop) -> Result<()> {
         let Some(window) = shop.tiles.first().map(|tile| tile.window) else { return Ok(()) };
         if let Some(engine) = self.engine.rows().filter(|_| self.by_rows) {
-            return engine.run_rows((window.width, window.height), &mut |_, _| (), &mut |_, _| ());
+            return engine.run_rows((window.width, window.height), window.y, &mut |_, _| (), &mut |_, _| ());
         }
         let tensors = self.tensors(&shop.network.facts, window, 1);
         let Tensors { input, output, .. } = &mut self.tensors[tensors];
@@ -165,7 +165,7 @@ impl Worker {
             let Tensors { input, output, .. } = &mut self.tensors[tensors];
             head.gather(source, tile.window, input, 0, &mut self.scratch)?;
             track.lap(Activity::Gather, frame);
-            self.engine.run(input, output)?;
+            self.engine.run_windows(input, &[tile.window.y], output)?;
             track.lap(Activity::Network, frame);
             let answer = Answer { source, input, output, item: 0, window: tile.window, core: tile.core };
             head.scatter(answer, &mut out, &mut self.scratch)?;
@@ -207,7 +207,8 @@ impl Worker {
                 head.gather(source, tile.window, input, item, &mut self.scratch)?;
             }
             track.lap(Activity::Gather, frame);
-            self.engine.run(input, output)?;
+            let tops: Vec<usize> = windows.iter().map(|(_, tile)| tile.window.y).collect();
+            self.engine.run_windows(input, &tops, output)?;
             track.lap(Activity::Network, frame);
             let mut cores = Vec::with_capacity(windows.len());
             for (item, (source, tile)) in windows.iter().enumerate() {
@@ -259,7 +260,7 @@ fn by_rows(
     };
     let mut read = |y: usize, channels: &mut [&mut [f32]]| rows.read(source, y, channels[0]);
     let mut write = |y: usize, channels: &[&[f32]]| rows.write(out, y, channels[0]);
-    engine.run_rows(rows.size(), &mut read, &mut write)
+    engine.run_rows(rows.size(), tile.window.y, &mut read, &mut write)
 }
 
 /// Memory for the output of an area of the input. Parts have many sizes, so no pool keeps them.

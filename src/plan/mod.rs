@@ -18,13 +18,14 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::config::{RunConfig, Said, SkipMode};
 use crate::error::Result;
 use crate::head::image::ImageHead;
+use crate::infer::Working;
 use crate::model::{Network, NetworkFacts};
 use crate::source::SourceFacts;
 use crate::tile::roi::Roi;
 
 use container::StreamPlan;
 use encoding::EncodingPlan;
-use memory::Needs;
+use memory::{Needs, WindowBytes};
 use segments::Segments;
 use windows::Windows;
 
@@ -137,6 +138,8 @@ pub struct Facts<'a> {
     pub head: &'a ImageHead,
     /// What will run the network.
     pub engine: String,
+    /// What that takes in memory.
+    pub working: Working,
     /// Where it goes, for people.
     pub output: String,
     /// The region of interest.
@@ -159,10 +162,11 @@ impl Plan {
         let mut warnings = Vec::new();
         let mut workers = threads.workers;
         let output_size = facts.head.output_size();
-        let windows = Windows::new(config, facts.head, network, workers)?;
+        let of_window = WindowBytes::new(network, facts.head, facts.working);
+        let windows = Windows::new(config, facts.head, network, of_window, workers)?;
         let needs = Needs::new(
             source,
-            network,
+            of_window,
             &windows,
             (facts.head.output_format(), output_size),
             &threads,
