@@ -73,7 +73,9 @@ fn kill_until_done(mut command: impl FnMut() -> Command, output: &Path, dice: &m
         let _ = child.kill();
         let ended = child.wait_with_output().unwrap();
         if let Some(code) = ended.status.code() {
-            assert_eq!(code, 0, "{}", String::from_utf8_lossy(&ended.stderr));
+            // Only an empty folder was left to be removed where the output is there already.
+            let said = String::from_utf8_lossy(&ended.stderr);
+            assert!(code == 0 || code == 2 && said.contains("there already"), "{said}");
             return n_killed;
         }
         if output.exists() && !Path::new(&folder).exists() {
