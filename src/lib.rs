@@ -1,10 +1,11 @@
 //! vproc runs a neural network over every frame of a video and writes the video back with everything else untouched.
 //!
 //! The rooms, from the ground up: `error`, `time` and `meter`; `frame`; `av` (FFmpeg), `model` (networks) and `simd` (kernels);
-//! `source`, `sink`, `infer` (engines), `head` (pictures to tensors and back), `quality` (how alike pictures are),
+//! `source`, `sink`, `infer` (engines), `head` (pictures to tensors and back), `cache` (what was computed before), `quality` (how alike pictures are),
 //! `plan`; `pipeline` (the chain) and `report`; `command` and `cli`. Imports run down only.
 
 pub mod av;
+pub mod cache;
 pub mod cli;
 pub mod command;
 pub mod config;

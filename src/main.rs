@@ -79,6 +79,10 @@ fn start() -> Result<u8> {
             confine(&grants);
             command::compare(&a, &b, min_psnr, json)
         }
+        Invocation::Cache { act, folder, size, json } => {
+            confine(&command::cache_grants(folder.as_deref()));
+            command::cache(act, folder.as_deref(), size, json)
+        }
         Invocation::Models { json } => command::models(json),
     }
 }

@@ -231,7 +231,8 @@ pub fn open_network(config: &RunConfig) -> Result<Network> {
     let graph = onnx::load(path).context(what)?;
     let overrides = network_overrides(path, config.model_config.as_deref())?;
     let facts = graph.facts.picture_facts(&overrides).context(what)?;
-    Ok(Network { name: what(), hash: graph.hash, facts, code: NetworkCode::Onnx(graph.bytes) })
+    let work = graph.facts.multiply_adds_per_pixel;
+    Ok(Network { name: what(), hash: graph.hash, facts, work, code: NetworkCode::Onnx(graph.bytes) })
 }
 
 /// Corrections of what is concluded from a network: those given, over those beside it.

@@ -8,7 +8,12 @@ use std::process::{Command, Output, Stdio};
 /// The program in an empty folder, with no configuration of anybody's.
 fn vproc(folder: &tempfile::TempDir) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vproc"));
-    command.current_dir(folder.path()).env_clear().env("HOME", folder.path()).stdin(Stdio::null());
+    command
+        .current_dir(folder.path())
+        .env_clear()
+        .env("HOME", folder.path())
+        .env("VPROC_NO_CACHE", "true")
+        .stdin(Stdio::null());
     command
 }
 

@@ -55,7 +55,12 @@ impl Film {
     /// vproc in the folder with nobody's configuration.
     pub fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vproc"));
-        command.current_dir(self.folder.path()).env_clear().env("HOME", self.folder.path()).stdin(Stdio::null());
+        command
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("HOME", self.folder.path())
+            .env("VPROC_NO_CACHE", "true")
+            .stdin(Stdio::null());
         command.args(arguments.split_whitespace());
         command
     }

@@ -9,7 +9,7 @@ const FLOORS: &[&[&str]] = &[
     &["frame", "tile"],
     &["config"],
     &["av", "model", "simd", "quality"],
-    &["source", "infer", "head"],
+    &["source", "infer", "head", "cache"],
     &["plan"],
     &["sink", "measure"],
     &["report", "segment"],
@@ -35,7 +35,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("prost", &["model"]),
     ("crossbeam_channel", &["pipeline"]),
     ("crossbeam_queue", &["frame"]),
-    ("memmap2", &["source"]),
+    ("memmap2", &["source", "cache"]),
+    ("libc", &["cache"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
@@ -49,6 +50,7 @@ const HOMES: &[(&str, &[&str])] = &[
 /// Files that may hold `unsafe`, as folders or files below `src`.
 const UNSAFE: &[&str] = &[
     "av/",
+    "cache/map.rs",
     "frame/pool.rs",
     "source/y4m",
     "infer/ort",

@@ -10,7 +10,7 @@ use crate::support::{has_tools, run, shared};
 fn hashes(clip: &Path, arguments: &[&str]) -> Result<Vec<String>, String> {
     let output = Command::new(env!("CARGO_BIN_EXE_vproc"))
         .arg(clip)
-        .args(["-o", "md5:", "--progress", "none", "-q", "--deinterlace", "off", "--threads", "2"])
+        .args(["-o", "md5:", "--no-cache", "--progress", "none", "-q", "--deinterlace", "off", "--threads", "2"])
         .args(arguments)
         .output()
         .unwrap();

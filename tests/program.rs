@@ -48,7 +48,7 @@ impl Ran {
 /// The program in `folder`, with no configuration of anybody's.
 pub fn vproc(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vproc"));
-    command.current_dir(folder).env_clear().env("HOME", folder).stdin(Stdio::null());
+    command.current_dir(folder).env_clear().env("HOME", folder).env("VPROC_NO_CACHE", "true").stdin(Stdio::null());
     command
 }
 

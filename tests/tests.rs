@@ -5,9 +5,12 @@
 mod absurd;
 mod batch;
 mod bench;
+mod cache;
+mod cache_abuse;
 mod cli;
 mod clips;
 mod clobber;
+mod cluster;
 mod compare;
 mod damage;
 mod faults;

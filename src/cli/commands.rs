@@ -3,13 +3,16 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueHint};
 
 use super::groups::{Encoding, Input, Network, Part, Place, Said, given_once, one_of};
 use super::options::Conduct;
 use super::{Invocation, layers};
 use crate::config::bench::seconds;
-use crate::config::{BatchConfig, BenchConfig, ProgressMode, Resolution, SegmentConfig, Template, TuneConfig};
+use crate::config::{
+    BatchConfig, BenchConfig, CacheAct, ProgressMode, Resolution, SegmentConfig, Template, TuneConfig,
+};
 use crate::config::{batch, value};
 use crate::error::{Context, Result};
 
@@ -76,6 +79,21 @@ pub enum Command {
     },
     /// List the built-in networks
     Models {
+        /// Write one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tell what is in the cache, check all of it, or empty it
+    Cache {
+        /// What to do
+        #[arg(value_parser = acts(), value_name = "stat|verify|clear")]
+        act: CacheAct,
+        /// The cache's folder [default: pictures in the user's cache folder]
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        cache: Option<PathBuf>,
+        /// The size of the emptied cache [default: the size it has]
+        #[arg(long, value_name = "SIZE")]
+        cache_size: Option<String>,
         /// Write one JSON object
         #[arg(long)]
         json: bool,
@@ -304,4 +322,13 @@ impl Tune {
         let seconds = seconds(self.seconds.as_deref(), 90.0).context(|| "--seconds")?;
         Ok(Invocation::Tune(Box::new(TuneConfig { run, seconds })))
     }
+}
+
+/// What can be done with a cache.
+fn acts() -> impl TypedValueParser<Value = CacheAct> {
+    PossibleValuesParser::new(["stat", "verify", "clear"]).map(|name| match name.as_str() {
+        "stat" => CacheAct::Stat,
+        "verify" => CacheAct::Verify,
+        _ => CacheAct::Clear,
+    })
 }

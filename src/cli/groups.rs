@@ -134,6 +134,19 @@ pub struct Place {
     /// Tint what was computed red, what was reused green, what lies outside blue
     #[arg(long, hide_short_help = true)]
     debug_overlay: bool,
+    /// Keep results of the network in this folder and use those that are there
+    #[arg(
+        long_help = "Keep results of the network in this folder, and use those that are there. Without it, results of \
+        networks that are dear enough are kept in the user's cache folder"
+    )]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, hide_short_help = true)]
+    cache: Option<OsString>,
+    /// The cache's size [default: 10G, at most a quarter of the free disk]
+    #[arg(long, value_name = "SIZE", hide_short_help = true)]
+    cache_size: Option<OsString>,
+    /// Keep no results and use none that were kept
+    #[arg(long, hide_short_help = true)]
+    no_cache: bool,
     /// Run on these processors only: 0-3,8
     #[arg(long, value_name = "LIST", hide_short_help = true)]
     cpu_affinity: Option<OsString>,
@@ -215,6 +228,9 @@ impl Place {
             ("verify-skip", self.verify_skip),
             ("debug-overlay", self.debug_overlay.then(|| OsString::from("true"))),
             ("cpu-affinity", self.cpu_affinity),
+            ("cache", self.cache),
+            ("cache-size", self.cache_size),
+            ("no-cache", self.no_cache.then(|| OsString::from("true"))),
         ]);
         said.push(("roi", self.roi));
         said

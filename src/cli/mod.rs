@@ -14,8 +14,8 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 
-use crate::config::value::number;
-use crate::config::{BatchConfig, BenchConfig, JoinConfig, Layers, RunConfig, SegmentConfig, TuneConfig};
+use crate::config::value::{cache_size, number};
+use crate::config::{BatchConfig, BenchConfig, CacheAct, JoinConfig, Layers, RunConfig, SegmentConfig, TuneConfig};
 use crate::error::{Context, Error, Kind, Result};
 use commands::Command;
 use groups::Network;
@@ -73,6 +73,17 @@ pub enum Invocation {
         /// What is measured, as JSON.
         spec: OsString,
     },
+    /// Tells what is in a cache, checks it, or empties it.
+    Cache {
+        /// What is done.
+        act: CacheAct,
+        /// The cache's folder; the user's without one.
+        folder: Option<PathBuf>,
+        /// The size of the emptied cache, in bytes.
+        size: Option<u64>,
+        /// The result is one JSON object.
+        json: bool,
+    },
     /// Text to be printed as it is: help, version, man page, completions.
     Print(Vec<u8>),
 }
@@ -114,6 +125,10 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed> {
             Invocation::Compare { a, b, min_psnr, json }
         }
         (Some(Command::Models { json }), _) => Invocation::Models { json },
+        (Some(Command::Cache { act, cache, cache_size: size, json }), _) => {
+            let size = size.as_deref().map(cache_size).transpose().context(|| "--cache-size")?;
+            Invocation::Cache { act, folder: cache, size, json }
+        }
         (Some(Command::Batch(batch)), _) => {
             let config = batch.asked(cli.say.said())?;
             (quiet, verbose) = (config.run.quiet, config.run.verbose);
@@ -204,7 +219,8 @@ mod tests {
             --workers 2 --memory 6G --tile 64 --encoder libx264 --crf 20 --preset fast --encoder-opt a=1 \
             --encoder-opt b=2:c=3 --pix-fmt yuv420p -y --strict -q -vv --dry-run --progress json --report r.json \
             --latency 200ms --cpu-affinity 0 --trace t.json --protocol https --protocol tls --skip near --skip-psnr 45.5 \
-            --verify-skip 3 --roi 10%,0,50,60 --roi m.png --debug-overlay --segment-frames 100";
+            --verify-skip 3 --roi 10%,0,50,60 --roi m.png --debug-overlay \
+            --cache c --cache-size 64M --no-cache --master m.mkv --segment-frames 100";
         let config = run(line);
         assert_eq!((config.input.to_str(), config.model.to_str()), (Some("in.mp4"), Some("identity")));
         assert_eq!(config.output, Output::File("out.mkv".into()));
@@ -214,6 +230,8 @@ mod tests {
         assert_eq!(config.protocols, ["https", "tls"]);
         assert_eq!((config.skip, config.skip_psnr, config.verify_skip), (SkipMode::Near, 45.5, Some(3)));
         assert_eq!((config.roi.len(), config.debug_overlay), (2, true));
+        assert_eq!((config.cache, config.cache_size, config.no_cache), (Some("c".into()), Some(64 << 20), true));
+        let config = run(line);
         assert_eq!((config.overwrite, config.progress), (Overwrite::Yes, ProgressMode::Json));
         assert_eq!((config.strict, config.quiet, config.verbose, config.dry_run), (true, true, 2, true));
         for key in KEYS.iter().filter(|key| !["no-resume", "manifest-only"].contains(&key.name)) {

@@ -63,6 +63,9 @@ pub struct Run {
     output: Option<OsString>,
     #[command(flatten)]
     pub encoding: Encoding,
+    /// Write the manifest that 'vproc segment' and 'vproc join' work from, tell where it is, and run nothing
+    #[arg(long, help_heading = "Out", hide_short_help = true, conflicts_with_all = ["no_resume", "dry_run"])]
+    manifest_only: bool,
     #[command(flatten)]
     conduct: Conduct,
     /// Write the man page or completions to stdout
@@ -80,15 +83,15 @@ pub struct Conduct {
     /// Make segments of so many frames, however short the run is
     #[arg(long, value_name = "N", help_heading = "Out", hide_short_help = true, conflicts_with = "no_resume")]
     segment_frames: Option<OsString>,
-    /// Write the manifest that 'vproc segment' and 'vproc join' work from, tell where it is, and run nothing
-    #[arg(long, help_heading = "Out", hide_short_help = true, conflicts_with_all = ["no_resume", "dry_run"])]
-    manifest_only: bool,
     /// Replace an output that is there already
     #[arg(short = 'y', long, help_heading = "Out")]
     overwrite: bool,
     /// Never replace an output, whatever the configuration says
     #[arg(short = 'n', long, help_heading = "Out", conflicts_with = "overwrite", hide_short_help = true)]
     no_overwrite: bool,
+    /// Write the result without loss (FFV1) into this file as well
+    #[arg(long, value_name = "FILE.mkv", value_hint = ValueHint::FilePath, help_heading = "Out", hide_short_help = true)]
+    master: Option<OsString>,
     /// Stop at the first damaged frame
     #[arg(long, help_heading = "Out", hide_short_help = true)]
     strict: bool,
@@ -97,7 +100,7 @@ pub struct Conduct {
     #[arg(long, help_heading = "Say")]
     dry_run: bool,
     /// How progress is told; json is an object a line on stderr
-    #[arg(long, value_name = "auto|json|none", help_heading = "Say")]
+    #[arg(long, value_name = "auto|json|none", help_heading = "Say", hide_short_help = true)]
     #[arg(value_parser = one_of(ProgressMode::NAMES), hide_possible_values = true)]
     progress: Option<OsString>,
     /// Write a report: .json for programs, .html for people
@@ -123,7 +126,8 @@ pub struct Say {
 impl Run {
     /// What was said, by the names of `config::KEYS`.
     pub fn said(self, say: &Say) -> Said {
-        let own = given_once([("output", self.output)]);
+        let only = given(self.manifest_only, "true");
+        let own = given_once([("output", self.output), ("manifest-only", only)]);
         let groups = [self.input.said(), self.network.said(), self.place.said(), self.encoding.said()];
         groups.into_iter().flatten().chain(own).chain(self.conduct.said()).chain(say.said()).collect()
     }
@@ -134,9 +138,9 @@ impl Conduct {
     pub fn said(self) -> Said {
         let overwrite = given(self.overwrite, "true").or(given(self.no_overwrite, "never"));
         given_once([
+            ("master", self.master),
             ("no-resume", given(self.no_resume, "true")),
             ("segment-frames", self.segment_frames),
-            ("manifest-only", given(self.manifest_only, "true")),
             ("overwrite", overwrite),
             ("strict", given(self.strict, "true")),
             ("dry-run", given(self.dry_run, "true")),

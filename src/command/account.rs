@@ -62,6 +62,7 @@ impl Account<'_> {
         if untraced > 0 {
             warnings.push(format!("the trace is full: the last {untraced} spans of the run are not in it"));
         }
+        warnings.extend(outcome.remembered.as_ref().and_then(|remembered| remembered.trouble.clone()));
         let shares = self.shares();
         Report {
             input: self.config.input.to_string_lossy().into_owned(),
@@ -82,11 +83,17 @@ impl Account<'_> {
             pixels_total: pixels.total,
             pixels_inferred: pixels.inferred,
             pixels_reused: pixels.reused,
-            pixels_cached: 0,
+            pixels_cached: pixels.cached,
             pixels_outside_roi: pixels.outside,
             pixels_computed: pixels.computed,
             batches: outcome.tracks.work.iter().map(|track| track.items).sum(),
             skip: self.skip(),
+            cache: outcome.remembered.as_ref().map(|remembered| report::Cache {
+                capacity: remembered.capacity,
+                stored_records: remembered.stored,
+                stored_bytes: remembered.stored_bytes,
+                bad_records: remembered.bad,
+            }),
             stages: self.stages(),
             latency_ms: Latency::of(outcome.latencies.clone()),
             bottleneck: if n > 0 { verdict::bound(&shares).name().to_owned() } else { String::new() },

@@ -1,10 +1,13 @@
 //! The chain as it is run and as it is measured: one way from what was prepared to the pipeline.
 
 use super::prepare::Prepared;
+use super::remember::pixel_hash;
+use crate::cache::Cache;
 use crate::error::Result;
 use crate::frame::Pool;
 use crate::interrupt;
 use crate::pipeline::progress::Progress;
+use crate::pipeline::recall::{Recall, Scope};
 use crate::pipeline::rehearsal::{Rehearsal, rehearse};
 use crate::pipeline::snapshot::Choice;
 use crate::pipeline::stage::Width;
@@ -17,6 +20,8 @@ use crate::sink::Sink;
 
 /// What runs differ in.
 pub struct How<'a> {
+    /// What was computed before.
+    pub cache: Option<Cache>,
     /// Every span of every thread is kept.
     pub traced: bool,
     /// Frames kept for people to look at.
@@ -37,14 +42,16 @@ pub fn run_chain(
     sink: &mut dyn Sink,
     progress: &mut Progress,
 ) -> Result<(Result<()>, Outcome)> {
+    let pictures = how.cache.is_some().then(|| pixel_hash(prepared)).transpose()?;
     let Prepared { plan, network, engine, head, opened, .. } = prepared;
-    let shop = Workshop {
+    let mut shop = Workshop {
         network,
         engine: engine.clone(),
         head,
         tiles: plan.windows.whole.clone(),
         roi: plan.roi.as_ref(),
         pool: Pool::new(),
+        recall: None,
         start: how.start,
     };
     let Rehearsal { cost, is_exact } = rehearse(&shop, &plan.windows)?;
@@ -57,6 +64,10 @@ pub fn run_chain(
     // Near results depend on which windows are chosen; they are to be the same in every run, so no clock decides it.
     let choosing = if let Skip::Near(_) = plan.skip { CostModel::UNMEASURED } else { cost };
     let survey_plan = SurveyPlan::new(plan, choosing);
+    if let (Some(cache), Some(pictures)) = (how.cache, pictures) {
+        shop.recall =
+            Some(Recall::new(cache, Scope { pictures, reach: survey_plan.recall_reach(head) }, head, survey_plan.cell));
+    }
     let settings = Settings {
         width: Width { workers: plan.threads.workers, window: plan.window },
         traced: how.traced,

@@ -70,6 +70,7 @@ fn of_network(
                 name: name.clone(),
                 hash: graph.hash,
                 facts,
+                work: graph.facts.multiply_adds_per_pixel,
                 code: NetworkCode::Onnx(graph.bytes.clone()),
             }),
             // A mistake in the TOML is the person's, a network that gives no picture is a finding.

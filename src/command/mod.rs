@@ -5,12 +5,15 @@
 mod account;
 pub mod batch;
 pub mod bench;
+pub mod cache;
 mod chain;
 pub mod compare;
 pub mod inspect;
+mod master;
 pub mod models;
 pub mod prepare;
 mod process;
+mod remember;
 pub mod row;
 pub mod run;
 pub mod segment;
@@ -25,6 +28,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 pub use batch::Batch;
 pub use bench::{bench, bench_compare};
+pub use cache::{cache, cache_grants};
 pub use compare::compare;
 pub use inspect::inspect;
 pub use models::models;
@@ -38,12 +42,15 @@ use crate::error::{Error, Kind, Result};
 use crate::measure::tuned;
 use crate::sandbox::Grants;
 
-/// What a run touches: its inputs to be read, the folders of what it writes, and the one where it keeps which engine
-/// was the fastest, which is made if need be: only what is there can be granted.
+/// What a run touches: its inputs to be read, the folders of what it writes, the one where it keeps which engine was the
+/// fastest and that of the cache, which are made if need be: only what is there can be granted.
 pub fn run_grants(config: &RunConfig) -> Grants {
     let mut grants = named_grants(config);
     if config.tries_engines() && !config.dry_run {
         grants.write.extend(tuned::folder().filter(|folder| fs::create_dir_all(folder).is_ok()));
+    }
+    if !config.dry_run {
+        grants.write.extend(config.cache_folder().filter(|folder| fs::create_dir_all(folder).is_ok()));
     }
     grants
 }
@@ -65,7 +72,8 @@ fn named_grants(config: &RunConfig) -> Grants {
             }
             output => output.path().map(place_of),
         });
-        grants.write.extend([&config.report, &config.trace].into_iter().flatten().map(|path| place_of(path)));
+        let others = [&config.report, &config.trace, &config.master];
+        grants.write.extend(others.into_iter().flatten().map(|path| place_of(path)));
     }
     grants
 }

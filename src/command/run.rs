@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::account::Account;
 use super::chain::{How, run_chain};
 use super::prepare::{self, Prepared, describe, open_sink};
-use super::segment;
+use super::{master, remember, segment};
 use crate::config::RunConfig;
 use crate::error::{Context, Error, Kind, Result};
 use crate::measure::Opened;
@@ -32,6 +32,7 @@ pub fn run(config: &RunConfig) -> Result<u8> {
 pub fn process(config: &RunConfig, progress: impl FnOnce(Option<u64>) -> Progress) -> Result<Option<Report>> {
     super::pin(config)?;
     prepare::check_output(config)?;
+    let config = &master::checked(config)?;
     let (config, mut prepared) = segment::prepare(config)?;
     let config = &config;
     prepare::rehearse(config, &mut prepared)?;
@@ -66,7 +67,7 @@ struct Output {
 /// Opens the output, in segments if that was decided, and lets the source pass over what is there.
 fn open_output(config: &RunConfig, mut prepared: Prepared) -> Result<(Prepared, Output)> {
     let Some((sink, past)) = segment::begin(config, &mut prepared)? else {
-        let sink = open_sink(config, &mut prepared)?;
+        let sink = master::beside(config, open_sink(config, &mut prepared)?)?;
         return Ok((prepared, Output { sink, n_past: 0, is_segmented: false }));
     };
     let n_past = past.n_frames();
@@ -86,6 +87,7 @@ fn execute(
     let Output { mut sink, n_past, is_segmented } = output;
     let n_frames = prepared.plan.source.n_frames;
     let how = How {
+        cache: remember::open(&mut prepared),
         traced: config.trace.is_some(),
         shown: if config.wants_page() { Choice::Spread(n_frames) } else { Choice::None },
         // Spread over the video; of one of unknown length, one frame in a hundred.

@@ -64,6 +64,17 @@ pub enum Overwrite {
     Never,
 }
 
+/// What is done with a cache beside using it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheAct {
+    /// Tell what is in it.
+    Stat,
+    /// Read every record and forget those that are damaged.
+    Verify,
+    /// Forget all of it.
+    Clear,
+}
+
 /// An enum whose values people choose by name.
 macro_rules! choice {
     ($(#[$doc:meta])* $name:ident { $($(#[$value_doc:meta])* $value:ident = $text:literal),+ $(,)? }) => {

@@ -176,7 +176,7 @@ fn texts(value: &toml::Value) -> Option<Vec<String>> {
 /// A path in a file counts from the file's folder; all else stays as it is.
 fn placed(name: &str, text: String, folder: &Path) -> OsString {
     let is_path = match name {
-        "model-config" | "report" => true,
+        "model-config" | "report" | "cache" | "master" => true,
         "model" => text.contains('/') || Path::new(&text).extension().is_some_and(|end| end == OsStr::new("onnx")),
         _ => false,
     };

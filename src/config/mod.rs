@@ -23,7 +23,8 @@ use std::path::{Path, PathBuf};
 pub use batch::{BatchConfig, Names, Template};
 pub use bench::{BenchConfig, Resolution, TuneConfig};
 pub use choice::{
-    Deinterlace, DeviceChoice, EngineChoice, Overwrite, Position, Precision, ProgressMode, Region, SkipMode, Tile,
+    CacheAct, Deinterlace, DeviceChoice, EngineChoice, Overwrite, Position, Precision, ProgressMode, Region, SkipMode,
+    Tile,
 };
 pub use keys::{KEYS, Key, Scope};
 pub use layers::{Layers, folders};
@@ -119,6 +120,12 @@ pub struct RunConfig {
     pub roi: Vec<Region>,
     /// The output shows what was computed.
     pub debug_overlay: bool,
+    /// The folder of the cache, which is then used in any case.
+    pub cache: Option<PathBuf>,
+    /// The cache's size in bytes.
+    pub cache_size: Option<u64>,
+    /// No cache is used.
+    pub no_cache: bool,
     /// The time that a frame may be under way, in seconds of the video.
     pub latency: Option<f64>,
     /// The processors that the process may use, by number, rising.
@@ -133,6 +140,8 @@ pub struct RunConfig {
     pub encoder_options: Vec<(String, String)>,
     /// FFmpeg's name of the output's pixel format.
     pub pix_fmt: Option<String>,
+    /// A lossless copy of the result, beside the output.
+    pub master: Option<PathBuf>,
     /// The output is made in one go, and an interrupted run begins anew.
     pub no_resume: bool,
     /// Frames of a segment, 2 or more; said by a person, segments are made however short the run is.
@@ -191,6 +200,9 @@ impl Default for RunConfig {
             verify_skip: None,
             roi: Vec::new(),
             debug_overlay: false,
+            cache: None,
+            cache_size: None,
+            no_cache: false,
             latency: None,
             cpu_affinity: None,
             encoder: None,
@@ -198,6 +210,7 @@ impl Default for RunConfig {
             preset: None,
             encoder_options: Vec::new(),
             pix_fmt: None,
+            master: None,
             no_resume: false,
             segment_frames: None,
             manifest_only: false,
@@ -271,6 +284,8 @@ impl RunConfig {
             "model-config" => self.model_config = Some(raw.into()),
             "report" => self.report = Some(raw.into()),
             "trace" => self.trace = Some(raw.into()),
+            "master" => self.master = Some(raw.into()),
+            "cache" => self.cache = Some(raw.into()),
             "encoder" => self.encoder = owned()?,
             "preset" => self.preset = owned()?,
             "pix-fmt" => self.pix_fmt = owned()?,
@@ -306,6 +321,8 @@ impl RunConfig {
             "skip-psnr" => self.skip_psnr = value::number(text)?,
             "verify-skip" => self.verify_skip = Some(value::whole(text, 1)?),
             "debug-overlay" => self.debug_overlay = value::switch(text)?,
+            "cache-size" => self.cache_size = Some(value::cache_size(text)?),
+            "no-cache" => self.no_cache = value::switch(text)?,
             "crf" => self.crf = Some(value::number(text)?),
             "no-resume" => self.no_resume = value::switch(text)?,
             "segment-frames" => self.segment_frames = Some(value::whole(text, 2)?),
@@ -345,6 +362,15 @@ impl RunConfig {
         Ok(())
     }
 
+    /// The folder of the cache: as named, else in the user's cache folder; `None` where no cache is wanted, or without a
+    /// home.
+    pub fn cache_folder(&self) -> Option<PathBuf> {
+        if self.no_cache || self.skip != SkipMode::Exact {
+            return None;
+        }
+        self.cache.clone().or_else(default_cache)
+    }
+
     /// Nobody named the engine, and the network is a stranger's: which is the fastest has to be tried.
     pub fn tries_engines(&self) -> bool {
         self.engine == EngineChoice::Auto && self.model_file().is_some()
@@ -368,6 +394,11 @@ impl RunConfig {
         let named = path.components().count() > 1 || path.extension().is_some();
         named.then_some(path)
     }
+}
+
+/// Where the cache lies when nobody names a folder; `None` without a home.
+pub fn default_cache() -> Option<PathBuf> {
+    folders().map(|folders| folders.cache.join("pictures"))
 }
 
 /// The values of all texts, one after the other.

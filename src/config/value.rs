@@ -115,6 +115,15 @@ pub fn size(text: &str) -> Result<u64> {
     u64::try_from(bytes).ok().filter(|&bytes| bytes > 0).ok_or_else(wrong)
 }
 
+/// The size of a cache: from 1 MiB to 16 TiB.
+pub fn cache_size(text: &str) -> Result<u64> {
+    let fits = |bytes: &u64| (1 << 20..=1 << 44).contains(bytes);
+    size(text)
+        .ok()
+        .filter(fits)
+        .ok_or_else(|| bad(format!("got '{text}', expected a size from 1M to 16T, such as 10G")))
+}
+
 /// A frame rate: `24000/1001`, `25`, `12.5`; a decimal that rounds an NTSC rate (`23.976`, `29.97`) is that rate.
 pub fn rate(text: &str) -> Result<Ratio> {
     let wrong = || bad(format!("got '{text}', expected a frame rate such as 25, 23.976 or 24000/1001"));

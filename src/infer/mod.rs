@@ -23,6 +23,13 @@ pub trait Engine {
     /// shape must be the one the network gives for this input.
     fn run(&mut self, input: &Tensor, output: &mut Tensor) -> Result<()>;
 
+    /// As `run` for windows of pictures, of which `tops` says for each item at which row of its picture it begins:
+    /// results are those of the whole picture in all bits, also with engines that compute some rows unlike others.
+    fn run_windows(&mut self, input: &Tensor, tops: &[usize], output: &mut Tensor) -> Result<()> {
+        let _ = tops;
+        self.run(input, output)
+    }
+
     /// The way without tensors, for engines that have it.
     fn rows(&mut self) -> Option<&mut dyn RowEngine> {
         None
@@ -31,11 +38,13 @@ pub trait Engine {
 
 /// Runs one network row by row, with the same results as through tensors.
 pub trait RowEngine {
-    /// Runs the network on a picture of this width and height: `read` fills a row of the input and `write` takes a row
-    /// of the output, a slice a channel, each row once and from top to bottom.
+    /// Runs the network on a picture of this width and height, which begins at row `top` of the one that it is a window
+    /// of: `read` fills a row of the input and `write` takes a row of the output, a slice a channel, each row once and
+    /// from top to bottom.
     fn run_rows(
         &mut self,
         size: (usize, usize),
+        top: usize,
         read: &mut dyn FnMut(usize, &mut [&mut [f32]]),
         write: &mut dyn FnMut(usize, &[&[f32]]),
     ) -> Result<()>;

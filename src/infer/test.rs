@@ -44,6 +44,7 @@ impl RowEngine for Identity {
     fn run_rows(
         &mut self,
         (width, height): (usize, usize),
+        _top: usize,
         read: &mut dyn FnMut(usize, &mut [&mut [f32]]),
         write: &mut dyn FnMut(usize, &[&[f32]]),
     ) -> Result<()> {
@@ -84,6 +85,7 @@ impl RowEngine for NearestX2 {
     fn run_rows(
         &mut self,
         (width, height): (usize, usize),
+        _top: usize,
         read: &mut dyn FnMut(usize, &mut [&mut [f32]]),
         write: &mut dyn FnMut(usize, &[&[f32]]),
     ) -> Result<()> {
@@ -216,7 +218,7 @@ mod tests {
                     by_rows[(c * height + y) * width..][..width].copy_from_slice(row);
                 });
             };
-            engine.rows().unwrap().run_rows((w, h), &mut read, &mut write).unwrap();
+            engine.rows().unwrap().run_rows((w, h), 0, &mut read, &mut write).unwrap();
             assert_eq!(by_rows, output.as_f32(), "{name}");
         }
     }

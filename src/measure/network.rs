@@ -54,6 +54,6 @@ pub fn trial(network: &Network, multiply_adds_per_pixel: f64) -> Result<Trial> {
         engine: infer::facts(network, &settings)?.to_string(),
         ms_per_megapixel: shortest.as_secs_f64() * 1e9 / pixels,
         size: (width, height),
-        probe: probe::probe(&mut |input, output| engine.run(input, output), facts)?,
+        probe: probe::probe(&mut |input, top, output| engine.run_windows(input, &vec![top; batch], output), facts)?,
     })
 }

@@ -76,13 +76,19 @@ impl Builtin {
             name: self.name.to_owned(),
             hash: xxh3_128(self.name.as_bytes()),
             facts: facts(channels, scale),
+            work: Some(0.0),
             code,
         };
         match (self.code, self.graph()) {
             (_, Some(graph)) => {
                 let facts = graph.facts.picture_facts(&Overrides::default());
-                let facts = facts.expect("the tests read every network inside the program");
-                Network { name: self.name.to_owned(), hash: graph.hash, facts, code: NetworkCode::Onnx(graph.bytes) }
+                Network {
+                    name: self.name.to_owned(),
+                    hash: graph.hash,
+                    facts: facts.expect("the tests read every network inside the program"),
+                    work: graph.facts.multiply_adds_per_pixel,
+                    code: NetworkCode::Onnx(graph.bytes),
+                }
             }
             (Code::Identity(channels), _) => in_code(channels, 1, NetworkCode::Identity),
             (_, None) => in_code(Channels::Luma, 2, NetworkCode::NearestX2),

@@ -113,6 +113,8 @@ pub struct Network {
     pub hash: u128,
     /// What is known of it.
     pub facts: NetworkFacts,
+    /// Multiply-adds for each input pixel; `None` where the graph does not tell.
+    pub work: Option<f64>,
     /// What runs it.
     pub code: NetworkCode,
 }

@@ -9,8 +9,8 @@ use half::f16;
 use super::{Element, NetworkFacts, Tensor};
 use crate::error::{Context, Result};
 
-/// Runs the network: input, output of the shape that the facts promise.
-pub type Run<'a> = dyn FnMut(&Tensor, &mut Tensor) -> Result<()> + 'a;
+/// Runs the network: input, the row of the picture at which it begins, output of the shape that the facts promise.
+pub type Run<'a> = dyn FnMut(&Tensor, usize, &mut Tensor) -> Result<()> + 'a;
 
 /// What was seen.
 #[derive(Clone, Debug, PartialEq)]
@@ -268,7 +268,7 @@ impl Probe<'_, '_> {
                 Element::U8 => input.bytes_mut()[at] = value.round() as u8,
             }
         }
-        (self.run)(&input, &mut output)?;
+        (self.run)(&input, window.y, &mut output)?;
         Ok(output)
     }
 

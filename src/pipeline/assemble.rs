@@ -1,29 +1,45 @@
-//! From the pieces that workers made to the output frame.
+//! From the pieces that workers made, and those that are known, to the output frame.
 
 use super::batch::Piece;
 use super::overlay::Areas;
+use super::recall::{Recalled, Shared};
+use super::store;
 use super::verify::Verified;
-use crate::error::Result;
-use crate::frame::canvas::Canvas;
-use crate::frame::{Frame, Pool};
+use super::worker::Workshop;
+use crate::error::{Error, Kind, Result};
+use crate::frame::Frame;
+use crate::frame::canvas::{Canvas, Patch};
 
 /// Puts the pieces of frames together, in order.
-pub struct Assemble {
+pub struct Assemble<'a> {
+    shop: &'a Workshop<'a>,
     canvas: Canvas,
-    pool: Pool,
-    scale: usize,
     verified: Verified,
+    scratch: store::Scratch,
 }
 
-impl Assemble {
-    /// For output pictures like those of `canvas`, `scale` times the input's size, in memory of `pool`.
-    pub fn new(canvas: Canvas, pool: Pool, scale: usize) -> Self {
-        Assemble { canvas, pool, scale, verified: Verified::default() }
+/// What a frame needs beside its pieces.
+pub struct Passed {
+    /// What the cache says of it.
+    pub recalled: Recalled,
+    /// What was computed where, to be shown.
+    pub areas: Option<Areas>,
+    /// It is compared with a full run.
+    pub is_sampled: bool,
+}
+
+impl<'a> Assemble<'a> {
+    /// For the output pictures of a workshop.
+    pub fn new(shop: &'a Workshop) -> Self {
+        let canvas = Canvas::new(shop.head.output_format(), shop.head.output_size());
+        Assemble { shop, canvas, verified: Verified::default(), scratch: store::Scratch::default() }
     }
 
-    /// The frame with its output picture: that of the frame before, but for these pieces; tinted where `areas` say.
-    pub fn frame(&mut self, frame: Frame, pieces: Vec<Piece>, areas: Option<Areas>, is_sampled: bool) -> Result<Frame> {
-        let mut patches = Vec::new();
+    /// The frame with its output picture: that of the frame before, but for these pieces; tinted where that is asked
+    /// for. What the cache does not have of it is stored.
+    pub fn frame(&mut self, frame: Frame, pieces: Vec<Piece>, passed: Passed) -> Result<Frame> {
+        let shop = self.shop;
+        let mut patches = self.shared(&passed.recalled)?;
         let (mut whole, mut check) = (None, None);
         for piece in pieces {
             match piece {
@@ -34,16 +50,31 @@ impl Assemble {
         }
         let mut picture = match whole {
             Some(picture) => self.canvas.replace(picture),
-            None => self.canvas.patch(&patches, &self.pool)?,
+            None => self.canvas.patch(&patches, &shop.pool)?,
         };
-        if is_sampled {
+        if let Some(recall) = &shop.recall {
+            recall.store(shop.head, &frame.picture, &picture, &passed.recalled.missed, &mut self.scratch)?;
+        }
+        if passed.is_sampled {
             // A frame that was run as a whole is its own full run.
             self.verified.compare(frame.index, &picture, check.as_ref().unwrap_or(&picture));
         }
-        if let Some(areas) = areas {
-            picture = areas.draw(&picture, self.scale, &self.pool)?;
+        if let Some(areas) = passed.areas {
+            picture = areas.draw(&picture, shop.head.scale(), &shop.pool)?;
         }
         Ok(Frame { picture, ..frame })
+    }
+
+    /// What earlier frames were computed for.
+    fn shared(&self, recalled: &Recalled) -> Result<Vec<Patch>> {
+        let head = self.shop.head;
+        let patch = |shared: &Shared| {
+            let Some(picture) = shared.made.get() else {
+                return Err(Error::new(Kind::Internal, "a frame came before one that it shares a tile with"));
+            };
+            store::cut(head, picture, shared.area)
+        };
+        recalled.shared.iter().map(patch).collect()
     }
 
     /// What the frames that were run in full showed; `None` without any.

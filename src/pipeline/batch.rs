@@ -1,11 +1,15 @@
 //! The jobs that a frame needs, and which of them may go through the network together.
 
+use super::recall::Found;
 use super::survey::Need;
 use crate::frame::Picture;
 use crate::frame::canvas::Patch;
 use crate::tile::Rect;
 use crate::tile::cover::Choice;
 use crate::tile::grid::Tile;
+
+/// Tiles that one worker takes from the cache at a time.
+const RECALLED: usize = 16;
 
 /// A job for a worker.
 #[derive(Clone)]
@@ -32,6 +36,8 @@ pub enum Task {
     },
     /// Areas without the network, each in these planes, by their bits.
     Plain(Vec<(Rect, u8)>),
+    /// Tiles that the cache has.
+    Recall(Vec<Found>),
     /// The whole output picture, to compare with.
     Check,
 }
@@ -46,9 +52,16 @@ pub enum Piece {
     Check(Picture),
 }
 
-/// The jobs for what a frame needs. `made` are the planes that the network makes, `passed` the others; a sampled frame
-/// is run in full as well.
-pub fn jobs(frame: u64, source: &Picture, need: Need, (made, passed): (u8, u8), is_sampled: bool) -> Vec<Job> {
+/// The jobs for what a frame needs, and for tiles that the cache has. `made` are the planes that the network makes,
+/// `passed` the others; a sampled frame is run in full as well.
+pub fn jobs(
+    frame: u64,
+    source: &Picture,
+    need: Need,
+    found: Vec<Found>,
+    (made, passed): (u8, u8),
+    is_sampled: bool,
+) -> Vec<Job> {
     let job = |task| Job { frame, source: source.clone(), task };
     let mut jobs = match need.network {
         Choice::Whole => return vec![job(Task::Whole)],
@@ -63,6 +76,7 @@ pub fn jobs(frame: u64, source: &Picture, need: Need, (made, passed): (u8, u8), 
     if !plain.is_empty() {
         jobs.push(job(Task::Plain(plain)));
     }
+    jobs.extend(found.chunks(RECALLED).map(|found| job(Task::Recall(found.to_vec()))));
     if is_sampled {
         jobs.push(job(Task::Check));
     }

@@ -63,7 +63,7 @@ pub fn forecast(
         let Some(frame) = source.next_frame()? else { break };
         n_frames += 1;
         for looking in &mut all {
-            let need = looking.survey.look(frame.index, &frame.picture);
+            let need = looking.survey.look(frame.index, &frame.picture, None);
             looking.pixels.add(need.pixels);
             looking.dirty += looking.survey.dirty().pixels() as u64;
             looking.cost += need.cost;

@@ -138,7 +138,7 @@ mod tests {
     fn need(core: Rect, computed: u64) -> Need {
         let network = Choice::Windows(vec![(0, Tile { window: core, core })]);
         let pixels = Pixels { total: 1280 * 720, computed, reused: 1280 * 720 - computed, ..Pixels::default() };
-        Need { network, outside: Vec::new(), passed: Vec::new(), pixels, cost: computed as f64 }
+        Need { network, pixels, cost: computed as f64, ..Need::default() }
     }
 
     #[test]

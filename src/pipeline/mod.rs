@@ -13,10 +13,12 @@ pub mod history;
 pub mod near;
 pub mod overlay;
 pub mod progress;
+pub mod recall;
 pub mod rehearsal;
 pub mod samples;
 pub mod snapshot;
 pub mod stage;
+mod store;
 pub mod survey;
 pub mod track;
 pub mod verify;
@@ -27,16 +29,16 @@ use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::frame::Frame;
-use crate::frame::canvas::Canvas;
 use crate::meter;
 use crate::sink::{Finished, Sink};
 use crate::source::Source;
 
-use assemble::Assemble;
+use assemble::{Assemble, Passed};
 use batch::{Job, Piece};
 use history::History;
 use overlay::Areas;
 use progress::Progress;
+use recall::{Recall, Remembered};
 use samples::{Sample, Samples};
 use snapshot::{Choice, Snapshot};
 use stage::{Hands, Order, Tracks, Watch, Width};
@@ -100,6 +102,8 @@ pub struct Outcome {
     pub latencies: Vec<f64>,
     /// What was computed.
     pub history: History,
+    /// What was done with the cache; `None` without one.
+    pub remembered: Option<Remembered>,
     /// How near sampled frames are to full runs; `None` where none were sampled.
     pub verified: Option<Verified>,
     /// Frames before and after.
@@ -112,10 +116,7 @@ pub struct Outcome {
 struct Passing {
     frame: Frame,
     taken: Instant,
-    /// What was computed where, to be shown.
-    areas: Option<Areas>,
-    /// It is compared with a full run.
-    is_sampled: bool,
+    passed: Passed,
 }
 
 /// Runs frames from `source` through `survey` and the workers into `sink` until the source ends or `stop` says so;
@@ -139,25 +140,24 @@ pub fn run(
         let Some(frame) = source.next_frame()? else { return Ok(None) };
         let taken = Instant::now();
         track.lap(Activity::Decode, frame.index);
-        let need = survey.look(frame.index, &frame.picture);
+        let mut need = survey.look(frame.index, &frame.picture, shop.recall.as_ref());
         history.add(&need, survey.kept());
         let areas = settings.has_overlay.then(|| Areas::new(&need, shop.head.picture().area(), survey.inside()));
         let is_sampled = settings.verify_stride.is_some_and(|stride| verify::is_sampled(frame.index, stride));
-        let jobs = batch::jobs(frame.index, &frame.picture, need, (made, passed), is_sampled);
+        let mut recalled = std::mem::take(&mut need.recalled);
+        let found = std::mem::take(&mut recalled.found);
+        let jobs = batch::jobs(frame.index, &frame.picture, need, found, (made, passed), is_sampled);
         track.lap(Activity::Survey, frame.index);
-        Ok(Some(Order { item: Passing { frame, taken, areas, is_sampled }, jobs }))
+        let passed = Passed { recalled, areas, is_sampled };
+        Ok(Some(Order { item: Passing { frame, taken, passed }, jobs }))
     };
     let mut n_frames = 0;
     let mut snapshots = Vec::new();
     let mut latencies = Latencies::default();
-    let mut assemble = Assemble::new(
-        Canvas::new(shop.head.output_format(), shop.head.output_size()),
-        shop.pool.clone(),
-        shop.head.scale(),
-    );
+    let mut assemble = Assemble::new(shop);
     let put = |track: &mut Track, passing: Passing, pieces: Vec<Piece>| {
         let source = settings.shown.includes(passing.frame.index).then(|| passing.frame.picture.clone());
-        let frame = assemble.frame(passing.frame, pieces, passing.areas, passing.is_sampled)?;
+        let frame = assemble.frame(passing.frame, pieces, passing.passed)?;
         track.lap(Activity::Assemble, frame.index);
         sink.write(&frame)?;
         let seconds = time_base.seconds(frame.pts);
@@ -184,6 +184,9 @@ pub fn run(
     let watch = Watch { origin, traced: settings.traced, period: samples::PERIOD, look: Some(&mut look) };
     let (result, tracks) = stage::ordered(settings.width, watch, hands);
     let cpu = cpu_shares(&tracks, cpu_before, decoders_before);
+    if let Some(recall) = &shop.recall {
+        history.pixels.lose(recall.lost_pixels());
+    }
     let outcome = Outcome {
         n_frames,
         origin,
@@ -194,6 +197,7 @@ pub fn run(
         samples: samples.into_vec(),
         latencies: latencies.samples,
         history: history.end(),
+        remembered: shop.recall.as_ref().map(Recall::remembered),
         verified: assemble.verified(),
         snapshots,
         stopped: stop(),

@@ -158,7 +158,7 @@ fn peak(picture: PictureFacts) -> f64 {
 }
 
 /// The samples of a plane that an area of luma pixels touches.
-fn part(picture: &Picture, plane: usize, area: Rect) -> PlaneView<'_> {
+pub(super) fn part(picture: &Picture, plane: usize, area: Rect) -> PlaneView<'_> {
     let format = picture.format();
     let s = format.subsampling().filter(|_| format.is_chroma(plane)).map_or((0, 0), |s| (s.x, s.y));
     let pair = if format.is_chroma(plane) && format.packing != Packing::Planar { 2 } else { 1 };

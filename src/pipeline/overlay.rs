@@ -104,8 +104,7 @@ mod tests {
             }
             let core = Rect::new(0, 0, 16, 16);
             let network = Choice::Windows(vec![(0, Tile { window: core, core })]);
-            let pixels = Default::default();
-            let need = Need { network, outside: Vec::new(), passed: Vec::new(), pixels, cost: 0.0 };
+            let need = Need { network, ..Need::default() };
             let mut inside = Cells::new((32, 32), (8, 8));
             inside.mark(Rect::new(0, 0, 32, 16));
             let areas = Areas::new(&need, Rect::new(0, 0, 32, 32), Some(&inside));

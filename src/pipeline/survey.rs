@@ -7,6 +7,7 @@
 
 use super::change::Changes;
 use super::near::{Kept, Near};
+use super::recall::{self, Recall, Recalled};
 use crate::frame::Picture;
 use crate::head::image::{ImageHead, PictureFacts};
 use crate::plan::cost::CostModel;
@@ -57,10 +58,17 @@ impl SurveyPlan {
             },
         }
     }
+
+    /// How far a changed sample changes the output of a part, in luma pixels, resizing outside of the region of interest
+    /// included; `None` where frames are always run as a whole.
+    pub fn recall_reach(&self, head: &ImageHead) -> Option<usize> {
+        let plain = if self.roi.is_some() { head.plain_halo() } else { 0 };
+        self.reach.filter(|_| !self.cover.shapes().is_empty()).map(|reach| reach.max(plain))
+    }
 }
 
 /// What has to be made of a frame.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Default)]
 pub struct Need {
     /// By the network. As a whole, everything is made, and the rest is empty.
     pub network: Choice,
@@ -68,6 +76,8 @@ pub struct Need {
     pub outside: Vec<Rect>,
     /// Areas resized in the planes that the network does not make.
     pub passed: Vec<Rect>,
+    /// What the cache has of it, and what it is to get.
+    pub recalled: Recalled,
     /// What that comes to.
     pub pixels: Pixels,
     /// What the network's part of it costs, by the cover's estimate.
@@ -83,6 +93,8 @@ pub struct Pixels {
     pub inferred: u64,
     /// Not changed.
     pub reused: u64,
+    /// Found in the cache, or under way for an earlier frame.
+    pub cached: u64,
     /// Outside of the region of interest.
     pub outside: u64,
     /// In windows that were run, halos and padding included.
@@ -95,8 +107,16 @@ impl Pixels {
         self.total += other.total;
         self.inferred += other.inferred;
         self.reused += other.reused;
+        self.cached += other.cached;
         self.outside += other.outside;
         self.computed += other.computed;
+    }
+
+    /// So many that were found in the cache had to be computed after all.
+    pub fn lose(&mut self, lost: u64) {
+        let lost = lost.min(self.cached);
+        self.cached -= lost;
+        self.inferred += lost;
     }
 }
 
@@ -148,6 +168,7 @@ pub struct Survey {
     /// Room for a second map.
     cells: Cells,
     near: Option<Near>,
+    scratch: recall::Scratch,
     guess: Guess,
 }
 
@@ -176,11 +197,12 @@ impl Survey {
             changes: Changes::new(picture.format, size.0, size.1),
             dirty: cells.clone(),
             cells,
+            scratch: recall::Scratch::default(),
         }
     }
 
-    /// What has to be made of the next frame, which has this index.
-    pub fn look(&mut self, index: u64, picture: &Picture) -> Need {
+    /// What has to be made of the next frame, which has this index; `recall` is asked for what is known of it.
+    pub fn look(&mut self, index: u64, picture: &Picture, recall: Option<&Recall>) -> Need {
         if self.plan.forgets_every.is_some_and(|frames| index.is_multiple_of(frames)) {
             self.before = None;
             self.near.iter_mut().for_each(Near::forget);
@@ -196,6 +218,11 @@ impl Survey {
         if let Some(near) = &mut self.near {
             near.judge(picture, &mut self.dirty);
         }
+        self.cells.clone_from(&self.dirty);
+        let mut recalled = recall.map_or_else(Recalled::default, |recall| {
+            recall.ask(picture, &mut self.dirty, &self.plan.cover, &mut self.scratch)
+        });
+        self.cells.remove(&self.dirty);
         let network = self.plan.cover.choose(&self.dirty);
         if let Some(share) = share.filter(|_| !is_guessed) {
             self.guess.learn(share, network == Choice::Whole);
@@ -210,11 +237,12 @@ impl Survey {
         }
         let (pixels, cost) = (self.count(&network), self.plan.cover.cost(&network));
         if network == Choice::Whole {
-            return Need { network, outside: Vec::new(), passed: Vec::new(), pixels, cost };
+            recalled.use_nothing();
+            return Need { network, recalled, pixels, cost, ..Need::default() };
         }
         let outside = self.plain_areas(self.made_planes, true);
         let passed = self.plain_areas(!self.made_planes, false);
-        Need { network, outside, passed, pixels, cost }
+        Need { network, outside, passed, recalled, pixels, cost }
     }
 
     /// How near the last frame is to what its output was made from; `None` where everything is exact.
@@ -283,7 +311,13 @@ impl Survey {
         self.cells.rects()
     }
 
-    fn count(&self, choice: &Choice) -> Pixels {
+    /// What a choice comes to, beside the cells of `self.cells` that need none.
+    fn count(&mut self, choice: &Choice) -> Pixels {
+        match choice {
+            Choice::Whole => self.cells.clear(),
+            Choice::Windows(windows) => windows.iter().for_each(|(_, tile)| self.cells.unmark_area(tile.core)),
+        }
+        let cached = self.cells.pixels() as u64;
         let area = |rect: Rect| (rect.width * rect.height) as u64;
         let total = (self.picture.width * self.picture.height) as u64;
         let asked = self.inside.as_ref().map_or(total, |(inside, _)| inside.pixels() as u64);
@@ -297,12 +331,12 @@ impl Survey {
                 windows.iter().map(|(_, tile)| area(tile.window)).sum(),
             ),
         };
-        Pixels { total, inferred, reused: asked - inferred, outside: total - asked, computed }
+        Pixels { total, inferred, reused: asked - inferred - cached, cached, outside: total - asked, computed }
     }
 }
 
 /// The planes of a picture among those of a set of bits.
-fn planes(picture: PictureFacts, bits: u8) -> impl Iterator<Item = usize> {
+pub(super) fn planes(picture: PictureFacts, bits: u8) -> impl Iterator<Item = usize> {
     // Both chroma components lie in one plane of a semi-planar format, which has the bit of the first.
     (0..picture.format.n_planes()).filter(move |plane| bits >> plane & 1 == 1)
 }

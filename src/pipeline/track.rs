@@ -35,6 +35,8 @@ pub enum Activity {
     Scatter,
     /// Planes that the network does not make.
     Planes,
+    /// Taking tiles from the cache.
+    Recall,
     /// Putting the parts of an output picture together.
     Assemble,
     /// Giving a frame to the sink.
@@ -45,7 +47,7 @@ pub enum Activity {
 
 impl Activity {
     /// All of them, in order.
-    pub const ALL: [Activity; 12] = [
+    pub const ALL: [Activity; 13] = [
         Activity::Start,
         Activity::Starved,
         Activity::Blocked,
@@ -55,6 +57,7 @@ impl Activity {
         Activity::Network,
         Activity::Scatter,
         Activity::Planes,
+        Activity::Recall,
         Activity::Assemble,
         Activity::Encode,
         Activity::Finish,
@@ -72,6 +75,7 @@ impl Activity {
             Activity::Network => "network",
             Activity::Scatter => "scatter",
             Activity::Planes => "planes",
+            Activity::Recall => "recall",
             Activity::Assemble => "assemble",
             Activity::Encode => "encode",
             Activity::Finish => "finish",

@@ -5,6 +5,8 @@
 //! stays in the core's cache.
 
 use super::batch::{Job, Piece, Task};
+use super::recall::{Found, Recall};
+use super::store;
 use super::track::{Activity, Track};
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::canvas::Patch;
@@ -38,6 +40,8 @@ pub struct Workshop<'a> {
     pub roi: Option<&'a Roi>,
     /// Memory for finished pictures.
     pub pool: Pool,
+    /// What was computed in other runs; nothing without one.
+    pub recall: Option<Recall>,
     /// For those who measure.
     pub start: Option<Start<'a>>,
 }
@@ -50,6 +54,7 @@ pub struct Worker {
     /// By the size and number of the windows that they hold.
     tensors: Vec<Tensors>,
     scratch: Scratch,
+    store: store::Scratch,
 }
 
 /// What goes into a network and what comes out.
@@ -92,14 +97,15 @@ impl Worker {
     pub fn make(shop: &Workshop) -> Result<Worker> {
         let mut engine = infer::open(shop.network, &shop.engine)?;
         let by_rows = shop.head.has_rows() && engine.rows().is_some();
-        Ok(Worker { engine, by_rows, tensors: Vec::new(), scratch: Scratch::default() })
+        let (scratch, store) = (Scratch::default(), store::Scratch::default());
+        Ok(Worker { engine, by_rows, tensors: Vec::new(), scratch, store })
     }
 
     /// Runs the network on nothing in particular, and keeps nothing of it.
     fn warm_up(&mut self, shop: &Workshop) -> Result<()> {
         let Some(window) = shop.tiles.first().map(|tile| tile.window) else { return Ok(()) };
         if let Some(engine) = self.engine.rows().filter(|_| self.by_rows) {
-            return engine.run_rows((window.width, window.height), &mut |_, _| (), &mut |_, _| ());
+            return engine.run_rows((window.width, window.height), window.y, &mut |_, _| (), &mut |_, _| ());
         }
         let tensors = self.tensors(&shop.network.facts, window, 1);
         let Tensors { input, output, .. } = &mut self.tensors[tensors];
@@ -126,6 +132,9 @@ impl Worker {
             }
             [Job { task: Task::Check, source, frame }] => {
                 Ok(vec![Piece::Check(self.whole(shop, track, source, *frame)?)])
+            }
+            [Job { task: Task::Recall(found), source, frame }] => {
+                Ok(vec![self.recall(shop, track, source, found, *frame)?])
             }
             [Job { task: Task::Plain(areas), source, frame }] => {
                 let piece = self.plain(shop, source, areas).map(Piece::Parts);
@@ -165,7 +174,7 @@ impl Worker {
             let Tensors { input, output, .. } = &mut self.tensors[tensors];
             head.gather(source, tile.window, input, 0, &mut self.scratch)?;
             track.lap(Activity::Gather, frame);
-            self.engine.run(input, output)?;
+            self.engine.run_windows(input, &[tile.window.y], output)?;
             track.lap(Activity::Network, frame);
             let answer = Answer { source, input, output, item: 0, window: tile.window, core: tile.core };
             head.scatter(answer, &mut out, &mut self.scratch)?;
@@ -207,7 +216,8 @@ impl Worker {
                 head.gather(source, tile.window, input, item, &mut self.scratch)?;
             }
             track.lap(Activity::Gather, frame);
-            self.engine.run(input, output)?;
+            let tops: Vec<usize> = windows.iter().map(|(_, tile)| tile.window.y).collect();
+            self.engine.run_windows(input, &tops, output)?;
             track.lap(Activity::Network, frame);
             let mut cores = Vec::with_capacity(windows.len());
             for (item, (source, tile)) in windows.iter().enumerate() {
@@ -236,6 +246,35 @@ impl Worker {
         Ok(patches)
     }
 
+    /// Tiles that the cache has; what it has not any more is computed.
+    fn recall(
+        &mut self,
+        shop: &Workshop,
+        track: &mut Track,
+        source: &Picture,
+        found: &[Found],
+        frame: u64,
+    ) -> Result<Piece> {
+        let Some(recall) = &shop.recall else {
+            return Err(Error::new(Kind::Internal, "the cache has gone"));
+        };
+        let mut patches = Vec::with_capacity(found.len());
+        for tile in found {
+            let loaded = recall.load(shop.head, source, tile, &mut self.store)?;
+            track.lap(Activity::Recall, frame);
+            if let Some(out) = loaded {
+                patches.push(patch(shop.head, tile.area, shop.head.made_planes(), out));
+                continue;
+            }
+            recall.lose(tile.n_pixels);
+            let Some(window) = tile.window else {
+                return self.whole(shop, track, source, frame).map(Piece::Whole);
+            };
+            patches.extend(self.windows(shop, track, &[(source.clone(), window)], frame)?);
+        }
+        Ok(Piece::Parts(patches))
+    }
+
     /// Mixes the plain picture into an area of the network's, where the region of interest says so.
     fn blend(&mut self, shop: &Workshop, source: &Picture, area: Rect, out: &mut PictureBuf) -> Result<()> {
         let Some(roi) = shop.roi.filter(|roi| !roi.is_inside(area)) else { return Ok(()) };
@@ -259,7 +298,7 @@ fn by_rows(
     };
     let mut read = |y: usize, channels: &mut [&mut [f32]]| rows.read(source, y, channels[0]);
     let mut write = |y: usize, channels: &[&[f32]]| rows.write(out, y, channels[0]);
-    engine.run_rows(rows.size(), &mut read, &mut write)
+    engine.run_rows(rows.size(), tile.window.y, &mut read, &mut write)
 }
 
 /// Memory for the output of an area of the input. Parts have many sizes, so no pool keeps them.

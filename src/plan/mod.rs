@@ -2,6 +2,7 @@
 //!
 //! It is made from facts that were measured beforehand and opens nothing itself.
 
+pub mod cache;
 pub mod container;
 pub mod cost;
 pub mod encoding;
@@ -23,6 +24,7 @@ use crate::model::{Network, NetworkFacts};
 use crate::source::SourceFacts;
 use crate::tile::roi::Roi;
 
+use cache::CachePlan;
 use container::StreamPlan;
 use encoding::EncodingPlan;
 use memory::{Needs, WindowBytes};
@@ -102,6 +104,8 @@ pub struct Plan {
     pub skip: Skip,
     /// The region of interest; all of the picture without one.
     pub roi: Option<Roi>,
+    /// Whether results are kept and those of other runs used.
+    pub cache: CachePlan,
     /// Processors this process may use.
     pub cores: usize,
     /// Threads of each kind.
@@ -211,6 +215,7 @@ impl Plan {
                 SkipMode::Near => Skip::Near(config.skip_psnr),
             },
             roi: facts.roi,
+            cache: CachePlan::new(config, facts.network, facts.head),
             memory: needs.total(workers, window),
             cores: facts.hardware.cores,
             threads,
@@ -294,6 +299,7 @@ impl fmt::Display for Plan {
         if let Some(roi) = &self.roi {
             writeln!(f, "region    {:.1} % of the picture", roi.share() * 100.0)?;
         }
+        writeln!(f, "cache     {}", self.cache)?;
         let threads = self.threads;
         writeln!(
             f,

@@ -71,6 +71,8 @@ pub struct Report {
     pub batches: u64,
     /// What was skipped, and what that did.
     pub skip: Skip,
+    /// What was done with the cache; absent where none was used.
+    pub cache: Option<Cache>,
     /// The stages by name.
     pub stages: BTreeMap<String, Stage>,
     /// The time of a frame from decoding to muxing.
@@ -122,6 +124,19 @@ pub struct Skip {
     pub frames_of_share: u64,
     /// How often each part of the picture was computed, as a share of all frames; rows of columns.
     pub computed_map: Vec<Vec<f64>>,
+}
+
+/// What a run did with the cache of results.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Cache {
+    /// Bytes that it can hold.
+    pub capacity: u64,
+    /// Records that were stored.
+    pub stored_records: u64,
+    /// Their bytes.
+    pub stored_bytes: u64,
+    /// Records that were found and could not be used.
+    pub bad_records: u64,
 }
 
 /// How a stage spent its time, summed over its threads.
@@ -208,6 +223,10 @@ pub fn summary(report: &Report) -> String {
     if report.frames_damaged > 0 {
         tell(format!("damaged: {} of the source", frames(report.frames_damaged)));
     }
+    if report.pixels_cached > 0 {
+        let share = 100.0 * report.pixels_cached as f64 / report.pixels_total.max(1) as f64;
+        tell(format!("from the cache: {share:.1} % of the pixels"));
+    }
     if !report.verdict.is_empty() {
         tell(report.verdict.clone());
     }
@@ -231,7 +250,8 @@ mod tests {
         report.warnings = vec!["a".into(), "b".into()];
         report.frames_damaged = 1;
         report.fps = 0.5;
-        let expected = "encoded 250 frames, 2.00 s/frame\ndamaged: 1 frame of the source\nencode-bound: why\nverified: yes\nwarnings: 2\n";
+        (report.pixels_cached, report.pixels_total) = (1, 8);
+        let expected = "encoded 250 frames, 2.00 s/frame\ndamaged: 1 frame of the source\nfrom the cache: 12.5 % of the pixels\nencode-bound: why\nverified: yes\nwarnings: 2\n";
         assert_eq!(summary(&report), expected);
     }
 

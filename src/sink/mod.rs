@@ -14,6 +14,7 @@ pub mod images;
 pub mod job;
 pub mod mux;
 pub mod null;
+pub mod pair;
 pub mod part;
 pub mod planar;
 mod tags;

@@ -138,6 +138,12 @@ impl Cells {
         self.row_mut(row)[column / 64] &= !(1 << (column % 64));
     }
 
+    /// Clears every cell that a rectangle of pixels touches.
+    pub fn unmark_area(&mut self, area: Rect) {
+        let (columns, rows) = self.touched(area);
+        rows.for_each(|row| columns.clone().for_each(|column| self.unmark(column, row)));
+    }
+
     /// Sets every cell that a rectangle of pixels touches.
     pub fn mark(&mut self, area: Rect) {
         let (columns, rows) = self.touched(area);

@@ -47,6 +47,12 @@ pub enum Choice {
     Windows(Vec<(usize, Tile)>),
 }
 
+impl Default for Choice {
+    fn default() -> Self {
+        Choice::Windows(Vec::new())
+    }
+}
+
 impl Cover {
     /// Covers of pictures that are `padded` in size, by windows of these shapes or as a whole for `whole_cost`. Shapes
     /// that leave no room for a cell of the maps, `cell` pixels a side, are not used.
@@ -137,9 +143,17 @@ impl Cover {
         ((size.0 - margin) / cell.0 * cell.0, (size.1 - margin) / cell.1 * cell.1)
     }
 
+    /// The cheapest window with this core, if it fits any; its edges are aligned, but for those of the picture.
+    pub fn around(&self, core: Rect) -> Option<Tile> {
+        self.window(core).map(|(_, tile)| tile)
+    }
+
     /// The cheapest window for a part, with the part as its core.
     fn fitting(&self, dirty: &Cells, part: &Part) -> Option<(usize, Tile)> {
-        let core = dirty.rect(part.columns.clone(), part.rows.clone());
+        self.window(dirty.rect(part.columns.clone(), part.rows.clone()))
+    }
+
+    fn window(&self, core: Rect) -> Option<(usize, Tile)> {
         let found = self.shapes.iter().enumerate().find_map(|(index, shape)| {
             let x = self.offset(core.x, core.right(), shape.size.0, self.padded.0)?;
             let y = self.offset(core.y, core.bottom(), shape.size.1, self.padded.1)?;

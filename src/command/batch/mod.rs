@@ -46,6 +46,8 @@ const UNDECIDING: &[&str] = &[
     "memory",
     "latency",
     "cpu-affinity",
+    "no-resume",
+    "segment-frames",
     "overwrite",
     "quiet",
     "verbose",
@@ -53,6 +55,9 @@ const UNDECIDING: &[&str] = &[
     "progress",
     "report",
     "trace",
+    "cache",
+    "cache-size",
+    "no-cache",
 ];
 
 /// A batch with its files found.
@@ -88,6 +93,10 @@ impl Batch {
     pub fn open(mut asked: BatchConfig) -> Result<Batch> {
         if asked.watch && asked.name.counts() {
             let message = "--watch cannot count files that come in no order; name them with {stem} instead of {n}";
+            return Err(Error::new(Kind::Usage, message));
+        }
+        if asked.run.master.is_some() {
+            let message = "--master names one file, and batch has many outputs; use --encoder ffv1 for lossless ones";
             return Err(Error::new(Kind::Usage, message));
         }
         let template = |path: Option<PathBuf>, name: &str| {

@@ -112,7 +112,7 @@ pub fn in_workers(part: Part, mut prepared: Prepared, spec: &Spec) -> Result<Rep
     let Prepared { plan, network, engine, head, .. } = &prepared;
     let width = Width { workers: plan.threads.workers, window: plan.window };
     let (engine, tiles) = (engine.clone(), plan.windows.whole.clone());
-    let shop = &Workshop { network, engine, head, tiles, roi: None, pool: Pool::new(), start: None };
+    let shop = &Workshop { network, engine, head, tiles, roi: None, pool: Pool::new(), recall: None, start: None };
     let gate = Gate::new(width.workers);
     let mut index = 0;
     let take = |_: &mut Track| {

@@ -163,7 +163,8 @@ impl Row {
             }
             _ => {}
         }
-        let config = config.tuned(spec.tuning.clone());
+        // What is measured is computing.
+        let config = RunConfig { no_cache: true, ..config.tuned(spec.tuning.clone()) };
         Ok(Row { spec, config })
     }
 

@@ -81,7 +81,7 @@ impl<'a> Stages<'a> {
                 let row = &self.row;
                 let mut read =
                     |_: usize, channels: &mut [&mut [f32]]| channels[0].copy_from_slice(&row[..channels[0].len()]);
-                engine.run_rows(size, &mut read, &mut |_, _| ())
+                engine.run_rows(size, 0, &mut read, &mut |_, _| ())
             }
             (None, None) => Ok(()),
         }

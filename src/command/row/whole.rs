@@ -24,6 +24,7 @@ pub fn chain(config: &RunConfig, mut prepared: Prepared, warm: bool) -> Result<R
     prepared.opened = Gated::put(prepared.opened, &gate, config.start.is_some())?;
     let arrived = || gate.arrive();
     let how = How {
+        cache: None,
         traced: false,
         shown: Choice::None,
         verify_stride: None,
@@ -47,7 +48,7 @@ pub fn plain(config: &RunConfig, mut prepared: Prepared, warm: bool) -> Result<R
     let Prepared { plan, network, engine, head, opened, .. } = &mut prepared;
     let engine = EngineSettings { threads: plan.cores, ..engine.clone() };
     let tiles = plan.windows.whole.clone();
-    let shop = Workshop { network, engine, head, tiles, roi: None, pool: Pool::new(), start: None };
+    let shop = Workshop { network, engine, head, tiles, roi: None, pool: Pool::new(), recall: None, start: None };
     let mut stages = Stages::through_tensors(&shop)?;
     if warm {
         stages.infer()?;

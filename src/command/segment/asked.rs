@@ -26,6 +26,10 @@ const LEFT_OUT: &[&str] = &[
     "progress",
     "report",
     "trace",
+    "cache",
+    "cache-size",
+    "no-cache",
+    "master",
 ];
 
 /// The options that were said, with files from the root; `None` if one cannot be written as text.

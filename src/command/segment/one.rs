@@ -79,7 +79,14 @@ impl OneSegment {
         let source = Excerpt::new(prepared.opened.source, manifest.segment_frames, number, Arc::clone(&end));
         prepared.opened = Opened { source: Box::new(source), ..prepared.opened };
         let mut progress = Progress::new(asked.progress, asked.quiet, Some(manifest.segment_frames));
-        let how = How { traced: false, shown: Choice::None, verify_stride: None, has_overlay: false, start: None };
+        let how = How {
+            cache: None,
+            traced: false,
+            shown: Choice::None,
+            verify_stride: None,
+            has_overlay: false,
+            start: None,
+        };
         let (result, mut outcome) = run_chain(&mut prepared, how, sink.as_mut(), &mut progress)?;
         progress.finish();
         result.context(|| config.input.to_string_lossy())?;

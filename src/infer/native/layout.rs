@@ -5,7 +5,8 @@
 //! are never written. All rings are one piece of memory, small enough to stay in a core's second-level cache.
 
 use super::kernel::LANES;
-use super::program::{Channel, Node, Op, Program};
+use super::kernel::pairs::PairWeights;
+use super::program::{Channel, Node, Op, Program, Rows};
 
 /// The memory of one node's rows.
 #[derive(Clone, Debug)]
@@ -68,6 +69,8 @@ pub struct Layout {
     pub rings: Vec<Ring>,
     /// A place of as many zeros as any convolution reads of a row.
     pub zeros: usize,
+    /// A place where convolutions of two rows keep what they are made of.
+    pub scratch: usize,
     /// Samples of memory.
     pub length: usize,
 }
@@ -96,7 +99,9 @@ impl Layout {
     pub fn new(program: &Program, width: usize, height: usize) -> Option<Layout> {
         let sizes = program.nodes.iter().map(|node| Some((node.extent[1].of(width)?, node.extent[0].of(height)?)));
         let sizes: Vec<(usize, usize)> = sizes.collect::<Option<_>>()?;
-        let slots = slots(program, &sizes);
+        // Enough wherever in a picture the window begins.
+        let [even, odd] = [0, 1].map(|top| slots(program, &sizes, top));
+        let slots = even.into_iter().zip(odd).map(|(even, odd)| even.max(odd));
         let mut rings: Vec<Ring> = Vec::with_capacity(sizes.len());
         for ((node, (width, height)), slots) in program.nodes.iter().zip(&sizes).zip(slots) {
             let stride = width.next_multiple_of(LANES);
@@ -110,7 +115,7 @@ impl Layout {
             let channels = if node.form.planes { node.channels } else { 0 };
             rings.push(Ring { height: *height, width: *width, start: 0, slots, left: 0, stride, channels, packed });
         }
-        let mut widest = LANES;
+        let (mut widest, mut scratch) = (LANES, 0);
         for (at, node) in program.nodes.iter().enumerate() {
             let Op::Conv(conv) = &node.op else { continue };
             let reach = rings[at].width.next_multiple_of(LANES) + (conv.kernel[1] - 1) * conv.dilation[1];
@@ -124,6 +129,12 @@ impl Layout {
                 continue;
             }
             widest = widest.max(reach);
+            if conv.is_paired() {
+                // Whole registers are read.
+                widest = widest.max(rings[at].width.next_multiple_of(LANES) + LANES);
+                let n_inputs = conv.groups.iter().map(|group| group.weights.n_inputs()).max();
+                scratch = scratch.max(PairWeights::scratch(n_inputs.unwrap_or(0)));
+            }
             for channel in &node.inputs {
                 let ring = &mut rings[channel.node];
                 ring.left = ring.left.max(conv.before[1].next_multiple_of(LANES));
@@ -142,7 +153,8 @@ impl Layout {
                 length += packed.slots * packed.stride;
             }
         }
-        Some(Layout { rings, zeros: length, length: length + widest })
+        // The zeros are last: what is read beyond a row is in memory.
+        Some(Layout { rings, scratch: length, zeros: length + scratch, length: length + scratch + widest })
     }
 
     /// The first sample of row `y` of a channel.
@@ -157,6 +169,20 @@ pub struct Reading {
     pub node: usize,
     /// The row itself is read, whatever the operator.
     pub same_row: bool,
+}
+
+impl Reading {
+    /// The rows of the node read, of `height` rows, that rows `first` to `last` of the reader, whose operator is `op`,
+    /// are made of.
+    pub fn rows(&self, op: &Op, (first, last): (usize, usize), height: usize) -> Rows {
+        if self.same_row {
+            return Some((first, last));
+        }
+        match (op.reads(first, height), op.reads(last, height)) {
+            (Some((first, _)), Some((_, last))) => Some((first, last)),
+            (one, None) | (None, one) => one,
+        }
+    }
 }
 
 /// The nodes that a node reads, each once a way.
@@ -174,20 +200,19 @@ pub fn readings(node: &Node) -> Vec<Reading> {
 }
 
 /// How many rows each node must keep, found by taking the output's rows one by one.
-fn slots(program: &Program, sizes: &[(usize, usize)]) -> Vec<usize> {
+fn slots(program: &Program, sizes: &[(usize, usize)], top: usize) -> Vec<usize> {
     let mut walk = Walk {
         program,
         sizes,
+        top,
         readings: program.nodes.iter().map(readings).collect(),
         next: vec![0; sizes.len()],
         slots: vec![1; sizes.len()],
     };
     let output = program.output[0].node;
     for y in 0..sizes[output].1 {
-        for channel in &program.output {
-            walk.pull(channel.node, y);
-            walk.keep(channel.node, y);
-        }
+        program.output.iter().for_each(|channel| walk.pull(channel.node, y));
+        program.output.iter().for_each(|channel| walk.keep(channel.node, y));
     }
     walk.slots
 }
@@ -195,6 +220,7 @@ fn slots(program: &Program, sizes: &[(usize, usize)]) -> Vec<usize> {
 struct Walk<'a> {
     program: &'a Program,
     sizes: &'a [(usize, usize)],
+    top: usize,
     readings: Vec<Vec<Reading>>,
     next: Vec<usize>,
     slots: Vec<usize>,
@@ -205,16 +231,13 @@ impl Walk<'_> {
     fn pull(&mut self, node: usize, y: usize) {
         while self.next[node] <= y {
             let row = self.next[node];
+            let last = self.program.nodes[node].last_of(row, self.sizes[node].1, self.top);
             let needed: Vec<(usize, usize, usize)> = self.readings[node]
                 .iter()
                 .filter_map(|reading| {
-                    let height = self.sizes[reading.node].1;
-                    let rows = if reading.same_row {
-                        Some((row, row))
-                    } else {
-                        self.program.nodes[node].op.reads(row, height)
-                    };
-                    rows.map(|(first, last)| (reading.node, first, last))
+                    let (op, height) = (&self.program.nodes[node].op, self.sizes[reading.node].1);
+                    let (first, last) = reading.rows(op, (row, last), height)?;
+                    Some((reading.node, first, last))
                 })
                 .collect();
             for (from, _, last) in &needed {
@@ -223,7 +246,8 @@ impl Walk<'_> {
             for (from, first, _) in &needed {
                 self.keep(*from, *first);
             }
-            self.next[node] += 1;
+            self.next[node] = last + 1;
+            self.keep(node, row);
         }
     }
 

@@ -7,6 +7,7 @@ mod constant;
 mod fuse;
 mod operators;
 mod pack;
+mod pair;
 
 use std::collections::HashMap;
 
@@ -49,6 +50,7 @@ pub fn lower(network: &Network, precision: Precision) -> Result<Program> {
     if precision == Precision::Bf16 {
         pack::pack(&mut program);
     }
+    pair::pair(&mut program);
     Ok(program)
 }
 

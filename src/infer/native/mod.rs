@@ -160,7 +160,7 @@ impl NativeEngine {
 }
 
 impl RowEngine for NativeEngine {
-    fn run_rows(&mut self, size: (usize, usize), read: Read, write: Write) -> Result<()> {
+    fn run_rows(&mut self, size: (usize, usize), top: usize, read: Read, write: Write) -> Result<()> {
         self.prepare(size)?;
         let (_, layout, memory) = &mut self.layouts[0];
         let mut run = Run {
@@ -172,6 +172,7 @@ impl RowEngine for NativeEngine {
             places: &mut self.places,
             kernel: self.kernel,
             amx: self.amx,
+            top,
             read,
         };
         match run.all(write, &|| self.stopped.0.load(Ordering::Relaxed)) {
@@ -183,6 +184,10 @@ impl RowEngine for NativeEngine {
 
 impl Engine for NativeEngine {
     fn run(&mut self, input: &Tensor, output: &mut Tensor) -> Result<()> {
+        self.run_windows(input, &[], output)
+    }
+
+    fn run_windows(&mut self, input: &Tensor, tops: &[usize], output: &mut Tensor) -> Result<()> {
         let [batch, channels, height, width] = input.shape();
         let scale = self.facts.scale;
         let (from, to) = (self.facts.input.clone(), self.facts.output.clone());
@@ -204,7 +209,8 @@ impl Engine for NativeEngine {
                     write_row(output, start, row);
                 }
             };
-            self.run_rows((width, height), &mut read, &mut write)?;
+            let top = tops.get(item).copied().unwrap_or(0);
+            self.run_rows((width, height), top, &mut read, &mut write)?;
         }
         Ok(())
     }

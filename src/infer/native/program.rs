@@ -4,6 +4,7 @@
 //! channels. Nodes stand after all that they read. Nothing here knows the picture's size; [`Extent`] says how a node's
 //! size follows from it, and `layout` puts numbers in.
 
+use super::kernel::pairs::PairWeights;
 use super::kernel::tiles::TileWeights;
 use super::kernel::{Activation, Weights};
 
@@ -77,6 +78,15 @@ pub struct Group {
     pub first_input: usize,
     /// Its weights.
     pub weights: Weights,
+    /// The same for two rows at once, where that pays.
+    pub pairs: Option<PairWeights>,
+}
+
+impl Conv {
+    /// Whether two rows are computed at once.
+    pub fn is_paired(&self) -> bool {
+        self.tiles.is_none() && self.groups.iter().all(|group| group.pairs.is_some())
+    }
 }
 
 /// What is done with two operands.
@@ -229,6 +239,18 @@ pub struct Form {
 impl Form {
     /// As planes alone.
     pub const PLANES: Form = Form { planes: true, packed: None };
+}
+
+impl Node {
+    /// The last of the rows that are computed together with row `y`, the next one, of a picture that begins at row
+    /// `top` of what it is a window of. Which rows those are must not depend on the window.
+    pub fn last_of(&self, y: usize, height: usize, top: usize) -> usize {
+        let is_upper = (y + top * self.extent[0].up).is_multiple_of(2);
+        match &self.op {
+            Op::Conv(conv) if conv.is_paired() && is_upper => (y + 1).min(height - 1),
+            _ => y,
+        }
+    }
 }
 
 /// A network.

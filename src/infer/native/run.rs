@@ -1,10 +1,11 @@
 //! Going through a picture: the output's rows are asked for one by one, and each node computes its next row when a
 //! reader first needs it.
 
+use super::kernel::pairs::{self, PairRows};
 use super::kernel::tiles::{self, Amx, Target, TileRow, TileWeights};
 use super::kernel::{self, ConvRow, Kernel, LANES};
 use super::layout::{Layout, Reading};
-use super::program::{Conv, Op, Program};
+use super::program::{Channel, Conv, Op, Program};
 use super::rowwise;
 
 /// Fills row `y` of the picture, a slice a channel.
@@ -30,6 +31,8 @@ pub struct Run<'a, 'b> {
     pub kernel: Kernel,
     /// What those on packed rows are computed with.
     pub amx: Option<Amx>,
+    /// The row at which the picture begins in what it is a window of.
+    pub top: usize,
     /// Where the picture comes from.
     pub read: Read<'b>,
 }
@@ -61,22 +64,21 @@ impl Run<'_, '_> {
     fn pull(&mut self, node: usize, y: usize) {
         while self.next[node] <= y {
             let row = self.next[node];
+            let (op, height) = (&self.program.nodes[node].op, self.layout.rings[node].height);
+            let last = self.program.nodes[node].last_of(row, height, self.top);
             for reading in &self.readings[node] {
                 let height = self.layout.rings[reading.node].height;
-                let last = match reading.same_row {
-                    true => Some(row),
-                    false => self.program.nodes[node].op.reads(row, height).map(|(_, last)| last),
-                };
-                if let Some(last) = last {
+                if let Some((_, last)) = reading.rows(op, (row, last), height) {
                     self.pull(reading.node, last);
                 }
             }
-            self.compute(node, row);
-            self.next[node] += 1;
+            self.compute(node, row, last);
+            self.next[node] = last + 1;
         }
     }
 
-    fn compute(&mut self, at: usize, y: usize) {
+    /// Computes row `y` of a node, and those to row `last` that are computed with it.
+    fn compute(&mut self, at: usize, y: usize, last: usize) {
         let (node, ring) = (&self.program.nodes[at], &self.layout.rings[at]);
         match &node.op {
             Op::Input => {
@@ -87,15 +89,18 @@ impl Run<'_, '_> {
             }
             Op::Conv(conv) => match (&conv.tiles, self.amx) {
                 (Some(weights), Some(amx)) => self.conv_by_tiles(at, conv, weights, amx, y),
+                _ if conv.is_paired() => self.conv_pair(at, conv, y, last),
                 _ => self.conv(at, conv, y),
             },
             _ => rowwise::row(self.program, self.layout, self.memory, at, y),
         }
         if let (true, Some(packed), Some(amx)) = (node.form.planes, &ring.packed, self.amx) {
-            self.places.clear();
-            let row = ring.row(y);
-            self.places.extend((0..node.channels).map(|channel| row.place(channel)));
-            tiles::pack_row(amx, self.memory, self.places, packed.place(y), packed.pixel, ring.width);
+            for y in y..=last {
+                self.places.clear();
+                let row = ring.row(y);
+                self.places.extend((0..node.channels).map(|channel| row.place(channel)));
+                tiles::pack_row(amx, self.memory, self.places, packed.place(y), packed.pixel, ring.width);
+            }
         }
     }
 
@@ -141,14 +146,7 @@ impl Run<'_, '_> {
             self.places.clear();
             for ky in 0..conv.kernel[0] {
                 let from = (y + ky * conv.dilation[0]).checked_sub(conv.before[0]);
-                // Neighbours mostly are channels of one node.
-                for channels in inputs.chunk_by(|a, b| a.node == b.node) {
-                    let ring = &self.layout.rings[channels[0].node];
-                    match from.filter(|y| *y < ring.height).map(|y| ring.row(y)) {
-                        Some(row) => self.places.extend(channels.iter().map(|c| row.place(c.index) - conv.before[1])),
-                        None => self.places.extend(channels.iter().map(|_| self.layout.zeros)),
-                    }
-                }
+                places_of(self.layout, inputs, from, conv.before[1], self.places);
             }
             let n_inputs = self.places.len();
             let to = ring.row(y);
@@ -169,6 +167,64 @@ impl Run<'_, '_> {
             kernel::conv_row(self.kernel, self.memory, &group.weights, &row);
             clear_beyond(self.memory, outputs, ring.width);
             first_channel += n_outputs;
+        }
+    }
+
+    /// Rows `y` to `last`: an upper one and the lower one below it, or one of them alone.
+    fn conv_pair(&mut self, at: usize, conv: &Conv, y: usize, last: usize) {
+        let (node, ring) = (&self.program.nodes[at], &self.layout.rings[at]);
+        // A lower row without its upper one begins a picture.
+        let is_lower = !(y + self.top * node.extent[0].up).is_multiple_of(2);
+        let rows = if is_lower { [None, Some(y)] } else { [Some(y), Some(last).filter(|last| *last > y)] };
+        let mut first_channel = 0;
+        for group in &conv.groups {
+            let Some(weights) = &group.pairs else { continue };
+            let n_outputs = group.weights.n_outputs();
+            let inputs = &node.inputs[group.first_input..group.first_input + group.weights.n_inputs()];
+            self.places.clear();
+            for ky in 0..pairs::ROWS {
+                let from = (y + ky).checked_sub(conv.before[0] + usize::from(is_lower));
+                places_of(self.layout, inputs, from, conv.before[1], self.places);
+            }
+            let mut ends = [self.places.len(); 5];
+            for (at, y) in rows.into_iter().enumerate() {
+                if let Some(to) = y.map(|y| ring.row(y)) {
+                    self.places.extend((first_channel..first_channel + n_outputs).map(|index| to.place(index)));
+                }
+                ends[at + 1] = self.places.len();
+            }
+            for (at, y) in rows.into_iter().enumerate() {
+                if let Some(y) = y {
+                    let residual = conv.residual.iter().skip(first_channel).take(n_outputs);
+                    self.places.extend(residual.map(|channel| self.layout.place(*channel, y)));
+                }
+                ends[at + 3] = self.places.len();
+            }
+            let part = |at: usize| &self.places[ends[at]..ends[at + 1]];
+            let pair = PairRows {
+                inputs: &self.places[..ends[0]],
+                outputs: [part(0), part(1)],
+                residual: [part(2), part(3)],
+                activation: &conv.activation,
+                first_channel,
+                width: ring.width,
+                scratch: self.layout.scratch,
+            };
+            pairs::conv_rows(self.kernel, self.memory, weights, &pair);
+            clear_beyond(self.memory, &self.places[ends[0]..ends[2]], ring.width);
+            first_channel += n_outputs;
+        }
+    }
+}
+
+/// Adds where the inputs' rows `y` begin, `before` samples to the left of the picture; zeros where there is no such row.
+fn places_of(layout: &Layout, inputs: &[Channel], y: Option<usize>, before: usize, places: &mut Vec<usize>) {
+    // Neighbours mostly are channels of one node.
+    for channels in inputs.chunk_by(|a, b| a.node == b.node) {
+        let ring = &layout.rings[channels[0].node];
+        match y.filter(|y| *y < ring.height).map(|y| ring.row(y)) {
+            Some(row) => places.extend(channels.iter().map(|channel| row.place(channel.index) - before)),
+            None => places.extend(channels.iter().map(|_| layout.zeros)),
         }
     }
 }

@@ -16,7 +16,7 @@ fn network_in(path: &Path) -> Option<Network> {
     let graph = onnx::load(path).ok()?;
     let facts = graph.facts.picture_facts(&Overrides::default()).ok()?;
     let name = path.file_name()?.to_string_lossy().into_owned();
-    Some(Network { name, hash: graph.hash, facts, code: NetworkCode::Onnx(graph.bytes) })
+    Some(Network { name, hash: graph.hash, facts, work: None, code: NetworkCode::Onnx(graph.bytes) })
 }
 
 fn shared(name: &str) -> Option<Network> {
@@ -148,9 +148,14 @@ fn made_networks_agree_or_are_refused_by_name() {
 
 /// All bits of what comes out.
 fn bits(engine: &mut NativeEngine, facts: &NetworkFacts, input: &Tensor) -> Vec<u32> {
+    bits_at(engine, facts, input, 0)
+}
+
+/// All bits of what comes out of a window that begins at row `top`.
+fn bits_at(engine: &mut NativeEngine, facts: &NetworkFacts, input: &Tensor, top: usize) -> Vec<u32> {
     let [n, c, h, w] = input.shape();
     let mut output = Tensor::new(Element::F32, [n, c, h * facts.scale, w * facts.scale]);
-    engine.run(input, &mut output).unwrap();
+    engine.run_windows(input, &vec![top; n], &mut output).unwrap();
     output.as_f32().iter().map(|value| value.to_bits()).collect()
 }
 
@@ -182,7 +187,7 @@ fn windows_rows_batches_and_levels_give_the_same_bits() {
                 let from = (row / h * height + y + row % h) * width + x;
                 window.as_f32_mut()[row * w..][..w].copy_from_slice(&input.as_f32()[from..from + w]);
             }
-            let part = bits(&mut best, facts, &window);
+            let part = bits_at(&mut best, facts, &window, y);
             let s = facts.scale;
             let kept = |at: usize, length: usize, whole: usize| {
                 let end = if at + length == whole { length } else { length - radius };
@@ -210,7 +215,7 @@ fn windows_rows_batches_and_levels_give_the_same_bits() {
 fn rows_of_the_bench_network_at_1080p_take_under_4_megabytes() {
     let Some(network) = shared("bench_luma_x2_random_weights.onnx") else { return };
     let mut engine = NativeEngine::new(&network, &EngineSettings::default()).unwrap();
-    engine.run_rows((1920, 16), &mut |_, _| {}, &mut |_, _| {}).unwrap();
+    engine.run_rows((1920, 16), 0, &mut |_, _| {}, &mut |_, _| {}).unwrap();
     println!("{} bytes", engine.row_bytes());
     assert!(engine.row_bytes() < 4 << 20);
     // What is planned with is what is taken.
@@ -262,7 +267,7 @@ fn a_stopped_engine_stays_stopped_and_says_why() {
     let mut engine = NativeEngine::new(&network, &settings).unwrap();
     settings.stop.stop(Kind::Interrupted, "enough");
     for _ in 0..2 {
-        let error = engine.run_rows((8, 8), &mut |_, _| {}, &mut |_, _| {}).unwrap_err();
+        let error = engine.run_rows((8, 8), 0, &mut |_, _| {}, &mut |_, _| {}).unwrap_err();
         assert_eq!((error.kind(), error.to_string().as_str()), (Kind::Interrupted, "enough"));
     }
 }

@@ -264,7 +264,7 @@ fn the_probe_confirms_the_radius_of_plain_convolution_networks() {
         }
         let start = Instant::now();
         let mut engine = engine(&network);
-        let report = probe(&mut |input, output| engine.run(input, output), &network.facts).unwrap();
+        let report = probe(&mut |input, _, output| engine.run(input, output), &network.facts).unwrap();
         println!("{name}: {report:?} in {:?}", start.elapsed());
         assert!(report.tiling_exact, "{name}: {report:?}");
         assert!(report.observed_radius <= radius && report.observed_radius + 3 >= radius, "{name}: {report:?}");

@@ -24,8 +24,11 @@ impl Seen<'_> {
 }
 
 /// A luma network whose output pixel at x, y is `pixel(picture, x, y)`.
-fn network(scale: usize, pixel: fn(&Seen, isize, isize) -> f32) -> impl FnMut(&Tensor, &mut Tensor) -> Result<()> {
-    move |input, output| {
+fn network(
+    scale: usize,
+    pixel: fn(&Seen, isize, isize) -> f32,
+) -> impl FnMut(&Tensor, usize, &mut Tensor) -> Result<()> {
+    move |input, _, output| {
         let [_, _, height, width] = input.shape();
         if output.shape() != [1, 1, height * scale, width * scale] {
             return Err(Error::new(Kind::Network, "another scale"));
@@ -115,7 +118,7 @@ fn a_fixed_size_is_compared_in_windows_that_overlap() {
 
 #[test]
 fn an_error_of_the_network_is_passed_on() {
-    let mut failing = |_: &Tensor, _: &mut Tensor| Err(Error::new(Kind::Infer, "out of memory"));
+    let mut failing = |_: &Tensor, _: usize, _: &mut Tensor| Err(Error::new(Kind::Infer, "out of memory"));
     let error = probe(&mut failing, &facts(1, Some(1), 1)).unwrap_err();
     assert_eq!(error.to_string(), "probe of the network: out of memory");
 }

@@ -1,5 +1,7 @@
 //! The convolution with AVX2 and FMA: blocks of up to 4 outputs by 3 registers of 8 pixels.
 
+pub(super) mod pairs;
+
 use std::arch::x86_64::*;
 
 use super::{Activation, Block, ConvRow, Weights};
@@ -154,4 +156,16 @@ fn chunk<T, const N: usize>(slice: &[T]) -> &[T; N] {
 fn sloped(x: __m256, slope: f32) -> __m256 {
     let below = _mm256_cmp_ps::<_CMP_LT_OQ>(x, _mm256_setzero_ps());
     _mm256_blendv_ps(x, _mm256_mul_ps(x, _mm256_set1_ps(slope)), below)
+}
+
+/// What a sum of channel `channel` becomes.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn activated(activation: &Activation, channel: usize, x: __m256) -> __m256 {
+    match activation {
+        Activation::None => x,
+        Activation::Relu => _mm256_max_ps(_mm256_setzero_ps(), x),
+        Activation::Slope(slopes) => sloped(x, slopes[channel]),
+        Activation::Clip(low, high) => _mm256_min_ps(_mm256_set1_ps(*high), _mm256_max_ps(_mm256_set1_ps(*low), x)),
+    }
 }

@@ -1,5 +1,7 @@
 //! The convolution with AVX-512: blocks of up to 8 outputs by 3 registers of 16 pixels, or 4 by 6.
 
+pub(super) mod pairs;
+
 use std::arch::x86_64::*;
 
 use super::{Activation, Block, ConvRow, MAX_BLOCK, Weights};
@@ -168,4 +170,16 @@ fn chunk<T, const N: usize>(slice: &[T]) -> &[T; N] {
 fn sloped(x: __m512, slope: f32) -> __m512 {
     let below = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(x, _mm512_setzero_ps());
     _mm512_mask_mul_ps(x, below, x, _mm512_set1_ps(slope))
+}
+
+/// What a sum of channel `channel` becomes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn activated(activation: &Activation, channel: usize, x: __m512) -> __m512 {
+    match activation {
+        Activation::None => x,
+        Activation::Relu => _mm512_max_ps(_mm512_setzero_ps(), x),
+        Activation::Slope(slopes) => sloped(x, slopes[channel]),
+        Activation::Clip(low, high) => _mm512_min_ps(_mm512_set1_ps(*high), _mm512_max_ps(_mm512_set1_ps(*low), x)),
+    }
 }

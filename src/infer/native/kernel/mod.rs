@@ -11,6 +11,7 @@ mod amx;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod pairs;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -111,7 +112,7 @@ impl Weights {
         let [rows, columns] = kernel;
         assert_eq!(weights.len(), bias.len() * n_inputs * rows * columns);
         let mut packed = Vec::with_capacity(weights.len());
-        for (first, n) in blocks(bias.len()) {
+        for (first, n) in blocks(bias.len(), MAX_BLOCK) {
             for ky in 0..rows {
                 for input in 0..n_inputs {
                     for kx in 0..columns {
@@ -143,7 +144,7 @@ impl Weights {
 
     fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
         let taps = self.n_inputs * self.kernel[0] * self.kernel[1];
-        blocks(self.bias.len()).map(move |(first, n)| Block {
+        blocks(self.bias.len(), MAX_BLOCK).map(move |(first, n)| Block {
             first,
             n,
             weights: &self.packed[first * taps..(first + n) * taps],
@@ -152,9 +153,9 @@ impl Weights {
     }
 }
 
-/// Cuts outputs into as few blocks as possible of about one size: first output and number.
-fn blocks(n_outputs: usize) -> impl Iterator<Item = (usize, usize)> {
-    let n_blocks = n_outputs.div_ceil(MAX_BLOCK);
+/// Cuts outputs into as few blocks as possible, of about one size and at most `most`: first output and number.
+fn blocks(n_outputs: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let n_blocks = n_outputs.div_ceil(most);
     let start = move |block: usize| block * n_outputs / n_blocks;
     (0..n_blocks).map(move |block| (start(block), start(block + 1) - start(block)))
 }

@@ -210,6 +210,7 @@ impl Lowering {
                 n_inputs,
                 [height, width],
             ),
+            pairs: None,
         };
         let extent = self.extent(&rows)?;
         let grown =

@@ -324,7 +324,13 @@ fn random_graphs_agree_with_onnx_runtime() {
         let graph = onnx::from_bytes(bytes.into()).unwrap();
         let facts = graph.facts.picture_facts(&Overrides::default());
         let facts = facts.map_err(|error| TestCaseError::fail(format!("{seed}: {error}")))?;
-        let network = Network { name: seed.to_string(), hash: graph.hash, facts, code: NetworkCode::Onnx(graph.bytes) };
+        let network = Network {
+            name: seed.to_string(),
+            hash: graph.hash,
+            facts,
+            work: None,
+            code: NetworkCode::Onnx(graph.bytes),
+        };
         let settings = EngineSettings::default();
         let mut engine =
             NativeEngine::new(&network, &settings).map_err(|error| TestCaseError::fail(error.to_string()))?;
