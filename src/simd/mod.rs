@@ -12,7 +12,6 @@ mod compile;
 
 pub mod compare;
 pub mod cpu;
-pub mod hash;
 pub mod luma;
 pub mod resize;
 pub mod rgb;
