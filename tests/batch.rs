@@ -1,7 +1,7 @@
 //! `vproc batch`: what is done stays done, what fails stops nothing, and whatever ends a call, the next one goes on.
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -321,6 +321,32 @@ fn killed_at_any_moment_it_goes_on_and_completes() {
         let left = fs::read_dir(root.join("out")).unwrap().count();
         assert_eq!(left, n_files + 1, "round {round}");
     }
+}
+
+#[test]
+fn a_file_that_was_killed_in_the_middle_goes_on_from_its_segments() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    clip(&root.join("in/a.y4m"), 1000);
+    clip(&root.join("in/b.y4m"), 3);
+    let mut command = batch(root, "in -o out --name {stem}.mkv --segment-frames 20");
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while !root.join("out/a.mkv.vproc/000003.seg").exists() {
+        assert!(begun.elapsed() < LIMIT && child.try_wait().unwrap().is_none(), "it does not get that far");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!root.join("out/a.mkv").exists(), "it was over before it could be killed");
+    let said = ran(root, "in -o out --name {stem}.mkv --segment-frames 20", 0).stderr;
+    assert!(said.contains("a.y4m: going on with an interrupted run") && said.contains("2 files: 2 done"), "{said}");
+    is_same(root, "in/a.y4m", "out/a.mkv");
+    let left: BTreeSet<_> = fs::read_dir(root.join("out")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["a.mkv", "b.mkv", "batch.json"].map(OsString::from).into());
+    // Whether and how it is cut makes no other file.
+    let again = ran(root, "in -o out --name {stem}.mkv --no-resume", 0).stderr;
+    assert!(again.contains("2 done (2 before)"), "{again}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod cache_abuse;
 mod cli;
 mod clips;
 mod clobber;
+mod cluster;
 mod compare;
 mod damage;
 mod faults;

@@ -63,6 +63,9 @@ pub struct Run {
     output: Option<OsString>,
     #[command(flatten)]
     pub encoding: Encoding,
+    /// Write the manifest that 'vproc segment' and 'vproc join' work from, tell where it is, and run nothing
+    #[arg(long, help_heading = "Out", hide_short_help = true, conflicts_with_all = ["no_resume", "dry_run"])]
+    manifest_only: bool,
     #[command(flatten)]
     conduct: Conduct,
     /// Write the man page or completions to stdout
@@ -80,9 +83,6 @@ pub struct Conduct {
     /// Make segments of so many frames, however short the run is
     #[arg(long, value_name = "N", help_heading = "Out", hide_short_help = true, conflicts_with = "no_resume")]
     segment_frames: Option<OsString>,
-    /// Write the manifest that 'vproc segment' and 'vproc join' work from, tell where it is, and run nothing
-    #[arg(long, help_heading = "Out", hide_short_help = true, conflicts_with_all = ["no_resume", "dry_run"])]
-    manifest_only: bool,
     /// Replace an output that is there already
     #[arg(short = 'y', long, help_heading = "Out")]
     overwrite: bool,
@@ -126,7 +126,8 @@ pub struct Say {
 impl Run {
     /// What was said, by the names of `config::KEYS`.
     pub fn said(self, say: &Say) -> Said {
-        let own = given_once([("output", self.output)]);
+        let only = given(self.manifest_only, "true");
+        let own = given_once([("output", self.output), ("manifest-only", only)]);
         let groups = [self.input.said(), self.network.said(), self.place.said(), self.encoding.said()];
         groups.into_iter().flatten().chain(own).chain(self.conduct.said()).chain(say.said()).collect()
     }
@@ -140,7 +141,6 @@ impl Conduct {
             ("master", self.master),
             ("no-resume", given(self.no_resume, "true")),
             ("segment-frames", self.segment_frames),
-            ("manifest-only", given(self.manifest_only, "true")),
             ("overwrite", overwrite),
             ("strict", given(self.strict, "true")),
             ("dry-run", given(self.dry_run, "true")),

@@ -241,11 +241,15 @@ impl Folder {
     }
 
     /// Removes what runs have put there, and the folder if nothing else is in it. The manifest is the last: as long as
-    /// anything is there, it says what of.
+    /// anything is there, it says what of, also after the power was lost.
     pub fn clear(&self) -> Result<()> {
+        if !self.path.exists() {
+            return Ok(());
+        }
         let failed = |error| Error::io(format!("remove {}", self.path.display()), error);
         let (_, has_others) = self.names_and_others()?;
         self.strip()?;
+        self.sync()?;
         self.disk.remove(&self.manifest()).map_err(failed)?;
         if has_others { Ok(()) } else { self.disk.remove_folder(&self.path).map_err(failed) }
     }

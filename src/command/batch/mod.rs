@@ -46,6 +46,8 @@ const UNDECIDING: &[&str] = &[
     "memory",
     "latency",
     "cpu-affinity",
+    "no-resume",
+    "segment-frames",
     "overwrite",
     "quiet",
     "verbose",

@@ -18,6 +18,9 @@ use crate::sink::part::PartFile;
 /// Numbers of segments that a message names at most.
 const NAMED: usize = 8;
 
+/// What to do about a missing one.
+const HINT: &str = "'vproc segment MANIFEST NUMBER' makes one";
+
 /// A run whose segments are to be joined.
 pub struct Join {
     run: RunConfig,
@@ -88,23 +91,21 @@ impl Join {
 /// All segments must be there.
 fn check_all(manifest: &Manifest) -> Result<()> {
     let missing = missing(manifest);
-    let again = "make it with 'vproc segment MANIFEST NUMBER'";
     match (missing.as_slice(), &manifest.end) {
         ([], Some(_)) => Ok(()),
         ([], None) => {
             let next = manifest.segments.keys().next_back().map_or(0, |last| last + 1);
             let message =
-                format!("no segment has come to the input's end yet, so there is a segment {next} too; {again}");
+                format!("no segment has come to the input's end yet, so there is a segment {next} too; {HINT}");
             Err(Error::new(Kind::Io, message))
         }
         (missing, _) => {
             let named: Vec<String> = missing.iter().take(NAMED).map(u64::to_string).collect();
             let more = if missing.len() > NAMED { ", ..." } else { "" };
             let message = format!(
-                "{} segments are missing or not what they were: {}{more}; {}",
+                "segments are missing or not what they were, {} in all: {}{more}; {HINT}",
                 missing.len(),
-                named.join(", "),
-                again.replace("it", "each")
+                named.join(", ")
             );
             Err(Error::new(Kind::Io, message))
         }

@@ -269,7 +269,9 @@ fn facts(config: &RunConfig, prepared: &Prepared) -> Result<Vec<(String, String)
     }
     let of_output = format!("{video:?} {:?} {:?} {:?}", rest.streams, rest.metadata, rest.chapters);
     add("output", format!("{}x{} ({:016x})", video.width, video.height, xxh3_64(of_output.as_bytes())));
-    add("grid of segments", plan.segments.to_string());
+    if let Segments::Every(frames) = plan.segments {
+        add("grid of segments", format!("{frames} frames"));
+    }
     // Last of what a person can change, since it names nothing.
     add("plan", plan.hash());
     add("program", identity::program());
