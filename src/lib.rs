@@ -21,6 +21,7 @@ pub mod plan;
 pub mod quality;
 pub mod report;
 pub mod sandbox;
+pub mod segment;
 pub mod sequence;
 pub mod simd;
 pub mod sink;

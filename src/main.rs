@@ -11,6 +11,7 @@ use vproc::cli::{self, Invocation, Parsed, log};
 use vproc::command::Row;
 use vproc::error::{Error, Kind, Result};
 use vproc::sandbox::{self, Grants};
+use vproc::simd::cpu::Level;
 use vproc::{av, command, interrupt};
 
 /// Whether a thread has panicked, and its line has been said.
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
 fn start() -> Result<u8> {
     let Parsed { invocation, quiet, verbose } = cli::parse(std::env::args_os())?;
     log::start(quiet, verbose)?;
+    Level::check_environment()?;
     av::quiet_encoders();
     match invocation {
         Invocation::Print(text) => command::print(&text).map(|()| 0),
@@ -45,6 +47,18 @@ fn start() -> Result<u8> {
             confine(&batch.grants());
             watch()?;
             batch.run()
+        }
+        Invocation::Segment(asked) => {
+            let segment = command::OneSegment::open(asked)?;
+            confine(&segment.grants());
+            watch()?;
+            segment.run()
+        }
+        Invocation::Join(asked) => {
+            let join = command::Join::open(&asked)?;
+            confine(&join.grants());
+            watch()?;
+            join.run()
         }
         Invocation::Row { config, spec } => {
             let row = Row::new(&config, &spec)?;

@@ -1,5 +1,6 @@
 //! `vproc inspect` on videos and networks, and `vproc models`.
 
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
@@ -40,6 +41,34 @@ fn the_sample_is_described_with_its_plan() {
     let text = text_of(&["inspect", "samples/desk.mp4"]);
     for word in ["constant rate", "audio aac", "subtitle", "plan       to .mp4 by upscale-x2", ": copied", "colour "] {
         assert!(text.contains(word), "{word}: {text}");
+    }
+}
+
+#[test]
+fn what_skipping_would_bring_is_told_without_running_a_network() {
+    let Some(clip) = shared("clips/mov_text_subs.mp4") else { return };
+    let found = json_of(&["inspect", &clip]);
+    let of = |way: &str, figure: &str| found["plan"]["skip"][way][figure].as_f64().unwrap();
+    assert_eq!(found["plan"]["skip"]["exact"]["frames"], 40);
+    assert!(of("near", "dirty_share") <= of("exact", "dirty_share") && of("near", "predicted_gain") > 1.0, "{found}");
+    assert!(text_of(&["inspect", &clip]).contains("skip       exact: "));
+    // The default network, run.
+    let folder = tempfile::tempdir().unwrap();
+    for way in ["exact", "near"] {
+        let report = folder.path().join("report.json");
+        let arguments = ["-q", "--skip", way, "--report", report.to_str().unwrap()];
+        let ran = support::run(Path::new(&clip), Path::new("null:"), &arguments);
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+        let share = |figure: &str| report[figure].as_f64().unwrap() / report["pixels_total"].as_f64().unwrap();
+        // Windows cost what they cost here and now, so other ones may be chosen.
+        let (dirty, computed) = (of(way, "dirty_share"), of(way, "computed_share"));
+        assert!(dirty <= computed, "{way} {dirty} {computed}");
+        assert!(
+            (computed / share("pixels_computed") - 1.0).abs() < 0.15,
+            "{way} {computed} {}",
+            share("pixels_computed")
+        );
     }
 }
 
@@ -151,7 +180,7 @@ fn the_built_in_networks_are_listed() {
     let models = json_of(&["models"]);
     let models = models["models"].as_array().unwrap();
     let text = text_of(&["models"]);
-    for name in ["identity", "nearest-x2", "upscale-x2", "upscale-x2-fast", "restore"] {
+    for name in ["identity", "identity-rgb", "nearest-x2", "upscale-x2", "upscale-x2-fast", "restore"] {
         let model = models.iter().find(|model| model["name"] == name).unwrap();
         assert!(model["scale"].as_u64().is_some_and(|scale| scale >= 1), "{model}");
         assert!(text.lines().any(|line| line.split_whitespace().next() == Some(name)), "{text}");

@@ -176,7 +176,7 @@ fn networks_in_code_skip_without_any_library() {
         (0..9).for_each(|_| clip.step(&mut random));
         let input = folder.path().join(format!("{case}.y4m"));
         clip.write(&input);
-        check(&input, folder.path(), &["-m", ["identity", "nearest-x2"][case % 2]]);
+        check(&input, folder.path(), &["-m", ["identity", "nearest-x2", "identity-rgb"][case % 3]]);
     }
 }
 

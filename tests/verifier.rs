@@ -11,7 +11,8 @@ use vproc::command::prepare::file_job;
 use vproc::config::{self, RunConfig};
 use vproc::measure;
 use vproc::sink::Sink;
-use vproc::sink::ffmpeg::{FfmpegSink, Sealed};
+use vproc::sink::ffmpeg::FfmpegSink;
+use vproc::sink::mux::Sealed;
 use vproc::time::Ratio;
 
 use crate::program::{ffmpeg, has};

@@ -234,6 +234,11 @@ impl Encoder {
         tags::time_base(unsafe { (*self.context).time_base }).unwrap_or(TimeBase::MICROS)
     }
 
+    /// The codec header that stands beside the stream; empty where it stands in it.
+    pub fn header(&self) -> Result<Vec<u8>> {
+        Ok(self.parameters()?.extradata().to_vec())
+    }
+
     /// The stream's parameters, for a muxer.
     pub(super) fn parameters(&self) -> Result<Parameters> {
         // SAFETY: owned by this value, and open.

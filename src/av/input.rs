@@ -1,6 +1,6 @@
 //! Demuxing: an open container, its streams, chapters and packets.
 
-use std::ffi::CString;
+use std::ffi::{CString, c_int};
 use std::fs::File;
 use std::path::Path;
 use std::ptr;
@@ -39,6 +39,17 @@ pub struct Chapter {
     pub end: i64,
     /// Title, ...
     pub metadata: Vec<(String, String)>,
+}
+
+/// A packet as a container's index lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexEntry {
+    /// Where in the file it begins.
+    pub position: i64,
+    /// When it is decoded, in the stream's ticks.
+    pub time: i64,
+    /// Its bytes; 0 where the index does not say.
+    pub size: i32,
 }
 
 /// How to open an input.
@@ -231,6 +242,20 @@ impl Input {
             let stream = *(*self.context).streams.add(stream);
             usize::try_from(ffi::avformat_index_get_entries_count(stream)).unwrap_or(0)
         }
+    }
+
+    /// What the container's index lists of a stream's packets, as far as opening it has read the index.
+    pub fn index(&self, stream: usize) -> Vec<IndexEntry> {
+        let entry = |number: usize| {
+            // SAFETY: the context is open, `index_entries` has checked the stream and counted its entries; an entry
+            // lives until the next call that reads packets.
+            unsafe {
+                let stream = *(*self.context).streams.add(stream);
+                let entry = &*ffi::avformat_index_get_entry(stream, number as c_int);
+                IndexEntry { position: entry.pos, time: entry.timestamp, size: entry.size() }
+            }
+        };
+        (0..self.index_entries(stream)).map(entry).collect()
     }
 
     /// The chapters.

@@ -30,10 +30,14 @@ struct Stream {
 }
 
 /// A file, a pipe, or nowhere.
-trait Channel: Send {
+pub trait Channel: Send {
+    /// Reads some bytes, none only at the end.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+    /// Writes all bytes.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Goes to a position, which comes back counted from the beginning.
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64>;
+    /// All bytes there are.
     fn size(&self) -> io::Result<u64>;
 }
 
@@ -179,9 +183,14 @@ impl Writer {
         Context::new(Box::new(file), true, seekable).map(Writer)
     }
 
+    /// Writes to something else that can be sought.
+    pub fn over(channel: impl Channel + 'static) -> Result<Self> {
+        Context::new(Box::new(channel), true, true).map(Writer)
+    }
+
     /// Writes to nowhere.
     pub fn nowhere() -> Result<Self> {
-        Context::new(Box::new(Nowhere { position: 0, size: 0 }), true, true).map(Writer)
+        Writer::over(Nowhere { position: 0, size: 0 })
     }
 
     pub(super) fn as_ptr(&self) -> *mut ffi::AVIOContext {

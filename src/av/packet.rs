@@ -84,6 +84,16 @@ impl Packet {
         Some(self.get().pos).filter(|position| *position >= 0)
     }
 
+    /// FFmpeg's `AV_PKT_FLAG_*` bits.
+    pub fn flags(&self) -> i32 {
+        self.get().flags
+    }
+
+    /// Sets FFmpeg's `AV_PKT_FLAG_*` bits.
+    pub fn set_flags(&mut self, flags: i32) {
+        self.get_mut().flags = flags;
+    }
+
     /// Decodable on its own.
     pub fn is_key(&self) -> bool {
         self.get().flags & ffi::AV_PKT_FLAG_KEY != 0

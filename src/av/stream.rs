@@ -347,7 +347,7 @@ impl Parameters {
         }
     }
 
-    fn extradata(&self) -> &[u8] {
+    pub(super) fn extradata(&self) -> &[u8] {
         let parameters = self.get();
         match usize::try_from(parameters.extradata_size) {
             // SAFETY: extradata has `extradata_size` bytes.

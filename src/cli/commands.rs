@@ -8,9 +8,9 @@ use clap::{Args, Subcommand, ValueHint};
 use super::groups::{Encoding, Input, Network, Part, Place, Said, given_once, one_of};
 use super::options::Conduct;
 use super::{Invocation, layers};
-use crate::config::batch;
 use crate::config::bench::seconds;
-use crate::config::{BatchConfig, BenchConfig, Resolution, Template, TuneConfig};
+use crate::config::{BatchConfig, BenchConfig, ProgressMode, Resolution, SegmentConfig, Template, TuneConfig};
+use crate::config::{batch, value};
 use crate::error::{Context, Result};
 
 /// What `bench` runs when nobody names a network.
@@ -57,6 +57,23 @@ pub enum Command {
     /// What is done and verified is not done again: DIR/batch.json knows. A second call goes on where the first was stopped,
     /// and with what has changed since. Exit status 3 says that some files failed or were damaged.
     Batch(Box<Batch>),
+    /// Make one segment of a run: what a scheduler calls on many machines
+    ///
+    /// The manifest is that of 'vproc INPUT -o OUTPUT --manifest-only'; all machines must see it and the input under the
+    /// same names. A segment that is there is not made again. The exit status is 4 on a machine whose segments would not
+    /// fit the others.
+    Segment(Segment),
+    /// Make the output of segments
+    ///
+    /// The segments are removed; the manifest stays, so that a second call finds the output complete.
+    Join {
+        /// The manifest, or its folder OUTPUT.vproc
+        #[arg(value_hint = ValueHint::AnyPath)]
+        manifest: PathBuf,
+        /// Replace an output that is there already
+        #[arg(short = 'y', long)]
+        overwrite: bool,
+    },
     /// List the built-in networks
     Models {
         /// Write one JSON object
@@ -133,6 +150,52 @@ impl Batch {
             recursive: self.recursive,
             jobs: jobs.unwrap_or(1),
             watch: self.watch,
+        })
+    }
+}
+
+/// The options of `segment`.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Segment")]
+pub struct Segment {
+    /// The manifest, or its folder OUTPUT.vproc
+    #[arg(value_hint = ValueHint::AnyPath, help_heading = None)]
+    pub manifest: PathBuf,
+    /// Which, from 0 [default: VPROC_SEGMENT, or the task's number of Slurm, HyperQueue or Kubernetes]
+    #[arg(help_heading = None)]
+    pub number: Option<String>,
+    /// Tell which segments there are and make none
+    #[arg(long, conflicts_with = "number")]
+    pub list: bool,
+    /// Tell it as one JSON object
+    #[arg(long, requires = "list")]
+    pub json: bool,
+    /// Workers that run the network
+    #[arg(long, value_name = "N")]
+    pub workers: Option<OsString>,
+    /// Memory the process may take: 6G, 512M
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<OsString>,
+    /// How progress is told; json is an object a line on stderr
+    #[arg(long, value_name = "auto|json|none")]
+    #[arg(value_parser = one_of(ProgressMode::NAMES), hide_possible_values = true)]
+    pub progress: Option<OsString>,
+}
+
+impl Segment {
+    /// What is asked for.
+    pub fn asked(self, quiet: bool) -> Result<SegmentConfig> {
+        let text = |value: Option<OsString>| value.map(|value| value.to_string_lossy().into_owned());
+        let progress = text(self.progress).map(|name| ProgressMode::parse(&name)).transpose()?;
+        Ok(SegmentConfig {
+            manifest: self.manifest,
+            number: self.number.map(|text| value::whole(&text, 0)).transpose().context(|| "NUMBER")?,
+            list: self.list,
+            json: self.json,
+            workers: text(self.workers).map(|text| value::count(&text)).transpose().context(|| "--workers")?,
+            memory: text(self.memory).map(|text| value::size(&text)).transpose().context(|| "--memory")?,
+            progress: progress.unwrap_or(ProgressMode::Auto),
+            quiet,
         })
     }
 }

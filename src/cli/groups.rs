@@ -52,7 +52,7 @@ pub struct Part {
     /// What is done with interlaced frames
     #[arg(long_help = "What is done with interlaced frames: auto runs those flagged so through bwdif at the same \
         rate, off none, bwdif all [default: auto]")]
-    #[arg(long, value_name = "auto|off|bwdif")]
+    #[arg(long, value_name = "auto|off|bwdif", hide_short_help = true)]
     #[arg(value_parser = one_of(Deinterlace::NAMES), hide_possible_values = true)]
     deinterlace: Option<OsString>,
     /// Allow this protocol besides files and pipes, and the network with it; may be repeated
@@ -84,7 +84,7 @@ pub struct Network {
 #[command(next_help_heading = "Where")]
 pub struct Place {
     /// The device that runs the network
-    #[arg(long, value_name = "auto|cpu")]
+    #[arg(long, value_name = "auto|cpu", hide_short_help = true)]
     #[arg(value_parser = one_of(DeviceChoice::NAMES), hide_possible_values = true)]
     device: Option<OsString>,
     /// What runs the network

@@ -15,7 +15,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 
 use crate::config::value::number;
-use crate::config::{BatchConfig, BenchConfig, Layers, RunConfig, TuneConfig};
+use crate::config::{BatchConfig, BenchConfig, JoinConfig, Layers, RunConfig, SegmentConfig, TuneConfig};
 use crate::error::{Context, Error, Kind, Result};
 use commands::Command;
 use groups::Network;
@@ -51,6 +51,10 @@ pub enum Invocation {
     },
     /// Runs a network over many videos.
     Batch(Box<BatchConfig>),
+    /// Makes one segment of a run.
+    Segment(SegmentConfig),
+    /// Joins the segments of a run.
+    Join(JoinConfig),
     /// Measures this machine.
     Bench(Box<BenchConfig>),
     /// Tells what changed between two results of `bench`.
@@ -115,6 +119,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed> {
             (quiet, verbose) = (config.run.quiet, config.run.verbose);
             Invocation::Batch(Box::new(config))
         }
+        (Some(Command::Segment(segment)), _) => Invocation::Segment(segment.asked(quiet)?),
+        (Some(Command::Join { manifest, overwrite }), _) => Invocation::Join(JoinConfig { manifest, overwrite, quiet }),
         (Some(Command::Bench(bench)), _) => bench.asked(cli.say.said())?,
         (Some(Command::Tune(tune)), _) => tune.asked(cli.say.said())?,
         (None, Some(kind)) => Invocation::Print(generated(kind)?),
@@ -198,7 +204,7 @@ mod tests {
             --workers 2 --memory 6G --tile 64 --encoder libx264 --crf 20 --preset fast --encoder-opt a=1 \
             --encoder-opt b=2:c=3 --pix-fmt yuv420p -y --strict -q -vv --dry-run --progress json --report r.json \
             --latency 200ms --cpu-affinity 0 --trace t.json --protocol https --protocol tls --skip near --skip-psnr 45.5 \
-            --verify-skip 3 --roi 10%,0,50,60 --roi m.png --debug-overlay";
+            --verify-skip 3 --roi 10%,0,50,60 --roi m.png --debug-overlay --segment-frames 100";
         let config = run(line);
         assert_eq!((config.input.to_str(), config.model.to_str()), (Some("in.mp4"), Some("identity")));
         assert_eq!(config.output, Output::File("out.mkv".into()));
@@ -210,9 +216,12 @@ mod tests {
         assert_eq!((config.roi.len(), config.debug_overlay), (2, true));
         assert_eq!((config.overwrite, config.progress), (Overwrite::Yes, ProgressMode::Json));
         assert_eq!((config.strict, config.quiet, config.verbose, config.dry_run), (true, true, 2, true));
-        for key in KEYS {
+        for key in KEYS.iter().filter(|key| !["no-resume", "manifest-only"].contains(&key.name)) {
             assert_eq!(config.origin(key.name), Origin::CommandLine, "{}", key.name);
         }
+        assert_eq!(config.segment_frames, Some(100));
+        assert!(run("a -o b.mkv --no-resume").no_resume);
+        assert!(run("a -o b.mkv --manifest-only").manifest_only);
     }
 
     #[test]
@@ -241,6 +250,8 @@ mod tests {
             "in.mp4 -o out.mp4 --encodr x",
             "in.mp4 -o out.mp4 --device gpu",
             "in.mp4 -o out.mp4 -y -n",
+            "in.mp4 -o out.mp4 --no-resume --segment-frames 100",
+            "in.mp4 -o out.mp4 --segment-frames 1",
             "in.mp4 -i in.mp4 -o out.mp4",
             "in.mp4 second.mp4 -o out.mp4",
             "in.mp4 -o out.mp4 --config /nonexistent.toml",

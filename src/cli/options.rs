@@ -74,6 +74,15 @@ pub struct Run {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Say")]
 pub struct Conduct {
+    /// Make the output in one go: an interrupted run begins anew
+    #[arg(long, help_heading = "Out", hide_short_help = true)]
+    no_resume: bool,
+    /// Make segments of so many frames, however short the run is
+    #[arg(long, value_name = "N", help_heading = "Out", hide_short_help = true, conflicts_with = "no_resume")]
+    segment_frames: Option<OsString>,
+    /// Write the manifest that 'vproc segment' and 'vproc join' work from, tell where it is, and run nothing
+    #[arg(long, help_heading = "Out", hide_short_help = true, conflicts_with_all = ["no_resume", "dry_run"])]
+    manifest_only: bool,
     /// Replace an output that is there already
     #[arg(short = 'y', long, help_heading = "Out")]
     overwrite: bool,
@@ -125,6 +134,9 @@ impl Conduct {
     pub fn said(self) -> Said {
         let overwrite = given(self.overwrite, "true").or(given(self.no_overwrite, "never"));
         given_once([
+            ("no-resume", given(self.no_resume, "true")),
+            ("segment-frames", self.segment_frames),
+            ("manifest-only", given(self.manifest_only, "true")),
             ("overwrite", overwrite),
             ("strict", given(self.strict, "true")),
             ("dry-run", given(self.dry_run, "true")),

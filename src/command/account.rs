@@ -22,7 +22,7 @@ use crate::sink::Finished;
 use crate::source::Damage;
 
 /// The source was damaged, and what could be saved was saved.
-const STATUS_DAMAGED: u8 = 3;
+pub const STATUS_DAMAGED: u8 = 3;
 
 /// A run that is over.
 pub struct Account<'a> {
@@ -40,6 +40,8 @@ pub struct Account<'a> {
     pub damage: &'a Damage,
     /// What a person should hear about the source.
     pub source_warnings: Vec<String>,
+    /// Frames that earlier runs of the same command have made.
+    pub n_past: u64,
 }
 
 impl Account<'_> {
@@ -65,8 +67,9 @@ impl Account<'_> {
             input: self.config.input.to_string_lossy().into_owned(),
             output: self.output.clone(),
             exit_status: if n_damaged > 0 { STATUS_DAMAGED } else { 0 },
-            frames_in: outcome.tracks.take.as_ref().map_or(0, |track| track.items),
-            frames_out: n,
+            frames_in: self.n_past + outcome.tracks.take.as_ref().map_or(0, |track| track.items),
+            frames_out: self.n_past + n,
+            frames_resumed: self.n_past,
             frames_damaged: n_damaged,
             fps: n as f64 / wall.max(1e-9),
             wall_seconds: wall,
@@ -75,6 +78,7 @@ impl Account<'_> {
             device: "cpu".to_owned(),
             engine: plan.engine.clone(),
             plan_hash: plan.hash(),
+            input_size: [plan.source.width, plan.source.height],
             pixels_total: pixels.total,
             pixels_inferred: pixels.inferred,
             pixels_reused: pixels.reused,
@@ -97,6 +101,11 @@ impl Account<'_> {
 
     fn skip(&self) -> report::Skip {
         let Outcome { history, verified, .. } = self.outcome;
+        let n_frames = self.outcome.n_frames.max(1) as f64;
+        let work: Duration =
+            self.outcome.tracks.work.iter().map(|track| track.cpu.saturating_sub(track.start_cpu)).sum();
+        // Windows are measured only where there are any.
+        let is_predicted = !self.plan.windows.shapes.is_empty();
         // What is identical has no figure.
         let finite = |psnr: f64| Some(psnr).filter(|psnr| psnr.is_finite());
         report::Skip {
@@ -109,8 +118,11 @@ impl Account<'_> {
             worst_block: verified
                 .filter(|verified| verified.worst_block.0.is_finite())
                 .map(|Verified { worst_block: (_, frame, x, y), .. }| [frame, x as u64, y as u64]),
-            computed_shares: history.shares.clone(),
-            frames_of_share: history.frames_of_share,
+            predicted_ms_per_frame: is_predicted.then(|| history.cost * 1000.0 / n_frames),
+            worker_ms_per_frame: work.as_secs_f64() * 1000.0 / n_frames,
+            computed_shares: history.computed.means.clone(),
+            reused_shares: history.reused.means.clone(),
+            frames_of_share: history.computed.n_frames,
             computed_map: history.map.chunks(history.map_columns).map(<[f64]>::to_vec).collect(),
         }
     }

@@ -11,6 +11,8 @@ use crate::pipeline::stage::Width;
 use crate::pipeline::survey::{Survey, SurveyPlan};
 use crate::pipeline::worker::{Start, Workshop};
 use crate::pipeline::{self, Outcome, Settings};
+use crate::plan::Skip;
+use crate::plan::cost::CostModel;
 use crate::sink::Sink;
 
 /// What runs differ in.
@@ -52,7 +54,9 @@ pub fn run_chain(
         plan.warnings.push(warning);
         plan.windows.shapes.clear();
     }
-    let survey_plan = SurveyPlan::new(plan, cost);
+    // Near results depend on which windows are chosen; they are to be the same in every run, so no clock decides it.
+    let choosing = if let Skip::Near(_) = plan.skip { CostModel::UNMEASURED } else { cost };
+    let survey_plan = SurveyPlan::new(plan, choosing);
     let settings = Settings {
         width: Width { workers: plan.threads.workers, window: plan.window },
         traced: how.traced,

@@ -4,21 +4,30 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::av::{Input, InputOptions};
-use crate::config::{Output, RunConfig};
+use crate::config::{Output, RunConfig, SkipMode};
 use crate::error::{Context, Error, Kind, Result};
+use crate::head::image::{ImageHead, PictureFacts};
+use crate::infer::{self, EngineSettings};
 use crate::measure;
 use crate::measure::packets;
 use crate::model::overrides::Overrides;
 use crate::model::{Network, NetworkCode, builtin, onnx};
-use crate::plan::Threads;
+use crate::pipeline::forecast::{Forecast, forecast};
 use crate::plan::container::Container;
 use crate::plan::encoding::{Pictures, Wishes, default_encoder, plan_encoding};
-use crate::report::inspect::{Found, Planned};
+use crate::plan::memory::WindowBytes;
+use crate::plan::windows::Windows;
+use crate::plan::{Skip, Threads};
+use crate::report::inspect::{Found, Planned, Reuse};
 use crate::report::media::Media;
 use crate::report::network::Card;
+use crate::source::Source;
 
 /// Packets of the source are damaged.
 const STATUS_DAMAGED: u8 = 3;
+
+/// Frames that are looked at for what skipping would bring.
+const LOOKED_AT: u64 = 300;
 
 /// Tells what is in a video or a network, as JSON or for people; the exit status.
 pub fn inspect(file: &OsStr, json: bool) -> Result<u8> {
@@ -106,21 +115,48 @@ fn planned(file: &OsStr, container: Container) -> Result<Planned> {
     let output = PathBuf::from(format!("output.{extension}"));
     let config = RunConfig { input: file.to_owned(), output: Output::File(output), ..RunConfig::default() };
     let threads = Threads::new(&config, measure::hardware());
-    let opened = measure::open_source(&config, threads.decoder)?;
+    let mut opened = measure::open_source(&config, threads.decoder)?;
     let rest = measure::rest(&config, &opened, container, muxer)?;
-    let source = opened.source.facts();
+    let source = opened.source.facts().clone();
     let network = measure::open_network(&config)?;
     let size = (source.width * network.facts.scale, source.height * network.facts.scale);
     let facts = measure::encoder(default_encoder(container, source.format, size))?;
     let pictures =
         Pictures { format: source.format.planar(), size, field_order: source.field_order, hdr: &source.side_data };
     let encoding = plan_encoding(&facts, &Wishes::default(), container, pictures, threads.encoder)?;
+    let warnings = opened.source.warnings();
+    let reuse = reuse(&config, opened.source.as_mut(), &network, threads.workers);
     Ok(Planned {
         output: format!(".{extension}"),
         network: network.name,
         size,
         encoding,
         streams: rest.streams,
-        warnings: opened.source.warnings(),
+        warnings,
+        reuse: reuse.map_err(|error| error.to_string()),
     })
+}
+
+/// What each way of skipping would bring for the first frames.
+fn reuse(config: &RunConfig, source: &mut dyn Source, network: &Network, workers: usize) -> Result<Vec<Reuse>> {
+    let facts = source.facts();
+    let picture = PictureFacts { format: facts.format, width: facts.width, height: facts.height, color: facts.color };
+    let head = ImageHead::new(&network.facts, picture)?;
+    let working = infer::working(network, &infer::choose(network, &EngineSettings::default())?)?;
+    let of_window = WindowBytes::new(&network.facts, &head, working);
+    let way = |(mode, skip)| {
+        let config = RunConfig { skip: mode, ..config.clone() };
+        Ok((skip, Windows::new(&config, &head, &network.facts, of_window, workers)?))
+    };
+    let ways = [(SkipMode::Exact, Skip::Exact), (SkipMode::Near, Skip::Near(config.skip_psnr))];
+    let ways = ways.into_iter().map(way).collect::<Result<Vec<_>>>()?;
+    let found = forecast(source, &head, ways, LOOKED_AT)?;
+    let tell = |found: Forecast| Reuse {
+        skip: if found.skip == Skip::Exact { "exact" } else { "near" },
+        n_frames: found.n_frames,
+        dirty_share: found.dirty_share,
+        computed_share: found.computed_share,
+        gain: found.gain,
+    };
+    Ok(found.into_iter().map(tell).collect())
 }

@@ -13,6 +13,7 @@ pub mod prepare;
 mod process;
 pub mod row;
 pub mod run;
+pub mod segment;
 pub mod tune;
 
 use std::ffi::OsStr;
@@ -29,6 +30,7 @@ pub use inspect::inspect;
 pub use models::models;
 pub use row::Row;
 pub use run::run;
+pub use segment::{Join, OneSegment};
 pub use tune::tune;
 
 use crate::config::{Output, RunConfig};

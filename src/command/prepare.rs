@@ -6,6 +6,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::segment;
 use crate::av::Encoder;
 use crate::config::{EngineChoice, Output, Overwrite, Precision, RunConfig, Tuning};
 use crate::error::{Context, Error, Kind, Result};
@@ -14,14 +15,16 @@ use crate::head::image::{ImageHead, PictureFacts};
 use crate::infer::{self, EngineSettings};
 use crate::measure::tuned::{self, Remembered, Situation};
 use crate::measure::{self, Opened, Rest, machine};
-use crate::model::Network;
+use crate::model::{Network, NetworkCode};
 use crate::plan::container::Container;
 use crate::plan::encoding::{EncodingPlan, Pictures, Wishes, default_encoder, plan_encoding};
+use crate::plan::segments::{self, Segments};
 use crate::plan::{Facts, Plan, Threads};
-use crate::sink::ffmpeg::{self, FfmpegSink};
+use crate::sink::ffmpeg::FfmpegSink;
 use crate::sink::hash::HashSink;
 use crate::sink::images::ImagesSink;
 use crate::sink::job::FileJob;
+use crate::sink::mux;
 use crate::sink::null::NullSink;
 use crate::sink::y4m::Y4mSink;
 use crate::sink::{Sink, VideoFacts};
@@ -82,7 +85,7 @@ pub fn check_output(config: &RunConfig) -> Result<()> {
         }
         let is_regular =
             std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file() || metadata.is_symlink());
-        if is_regular && config.overwrite != Overwrite::Yes {
+        if is_regular && config.overwrite != Overwrite::Yes && !segment::is_complete(config) {
             return usage("the output is there already; -y replaces it once the new one is complete".to_owned());
         }
     }
@@ -136,14 +139,36 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
         encoding = Some(plan_encoding(&facts, &wishes, container, pictures, threads.encoder)?);
         rest = measure::rest(config, &opened, container, &muxer(path)?)?;
     }
+    let segments = match &encoding {
+        None => Segments::None,
+        Some(encoding) => {
+            let run = segments::Run {
+                encoding,
+                is_repeatable: is_repeatable(config),
+                has_overlay: config.debug_overlay,
+                n_frames: source.n_frames,
+                frame_rate: source.frame_rate,
+                pixels_in: (source.width * source.height) as u64,
+                pixels_out: (width * height) as u64,
+                network_bytes: match &network.code {
+                    NetworkCode::Onnx(bytes) => bytes.len() as u64,
+                    NetworkCode::Identity | NetworkCode::NearestX2 => 0,
+                },
+                cores: hardware.cores,
+            };
+            Segments::new(config.segment_frames, config.no_resume, &run)
+        }
+    };
     let facts = Facts {
         source: &source,
         network: &network,
         head: &head,
         engine: infer::facts(&network, &engine)?.to_string(),
+        working: infer::working(&network, &engine)?,
         output: describe(&config.output),
         roi: measure::roi(config, (source.width, source.height))?,
         encoding,
+        segments,
         streams: rest.streams.clone(),
         hardware,
     };
@@ -155,9 +180,15 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
 pub fn rehearse(config: &RunConfig, prepared: &mut Prepared) -> Result<()> {
     if let (Output::File(path), Some(encoding)) = (&config.output, &prepared.plan.encoding) {
         let job = job_of(config, prepared, path, encoding)?;
-        prepared.encoder = Some(ffmpeg::rehearse(&job).context(|| describe(&config.output))?);
+        prepared.encoder = Some(mux::rehearse(&job).context(|| describe(&config.output))?);
     }
     Ok(())
+}
+
+/// Whether the input gives the same frames when it is read again: a file or a test picture, not a pipe.
+fn is_repeatable(config: &RunConfig) -> bool {
+    let path = Path::new(&config.input);
+    path.is_file() || config.input.to_string_lossy().starts_with("pattern:") && !path.exists()
 }
 
 /// FFmpeg's name of the muxer for an output file.
@@ -241,9 +272,13 @@ pub fn describe(output: &Output) -> String {
 
 /// Everything that a run would decide about its output file; for those who write or check one without the chain.
 pub fn file_job(config: &RunConfig) -> Result<FileJob> {
-    let prepared = prepare(config)?;
+    job(config, &prepare(config)?)
+}
+
+/// What was decided about the output file.
+pub fn job(config: &RunConfig, prepared: &Prepared) -> Result<FileJob> {
     match (&config.output, &prepared.plan.encoding) {
-        (Output::File(path), Some(encoding)) => job_of(config, &prepared, path, encoding),
+        (Output::File(path), Some(encoding)) => job_of(config, prepared, path, encoding),
         _ => Err(Error::new(Kind::Usage, format!("{} is no file of a container", config.output))),
     }
 }

@@ -5,13 +5,16 @@ use std::time::Instant;
 use super::account::Account;
 use super::chain::{How, run_chain};
 use super::prepare::{self, Prepared, describe, open_sink};
-use super::tune::recalled;
+use super::segment;
 use crate::config::RunConfig;
 use crate::error::{Context, Error, Kind, Result};
+use crate::measure::Opened;
 use crate::pipeline;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::snapshot::Choice;
 use crate::report::{self, Report, html, trace};
+use crate::segment::resumed::Resumed;
+use crate::sink::Sink;
 use crate::source::Damage;
 
 /// Runs a network over a video; the exit status.
@@ -29,8 +32,8 @@ pub fn run(config: &RunConfig) -> Result<u8> {
 pub fn process(config: &RunConfig, progress: impl FnOnce(Option<u64>) -> Progress) -> Result<Option<Report>> {
     super::pin(config)?;
     prepare::check_output(config)?;
-    let config = &recalled(config)?;
-    let mut prepared = prepare::prepare(config)?;
+    let (config, mut prepared) = segment::prepare(config)?;
+    let config = &config;
     prepare::rehearse(config, &mut prepared)?;
     if config.dry_run {
         super::print(prepared.plan.to_string().as_bytes())?;
@@ -40,14 +43,47 @@ pub fn process(config: &RunConfig, progress: impl FnOnce(Option<u64>) -> Progres
         tracing::warn!("{warning}");
     }
     tracing::info!("plan\n{}", prepared.plan);
-    let progress = progress(prepared.plan.source.n_frames);
-    execute(config, prepared, progress).map(Some)
+    if config.manifest_only {
+        let manifest = segment::make_manifest(config, &mut prepared).context(|| describe(&config.output))?;
+        super::print(format!("{}\n", manifest.display()).as_bytes())?;
+        return Ok(None);
+    }
+    let begun = Instant::now();
+    let (prepared, output) = open_output(config, prepared).context(|| describe(&config.output))?;
+    let progress = progress(prepared.plan.source.n_frames).behind(output.n_past);
+    execute(config, prepared, output, progress, begun).map(Some)
+}
+
+/// Where the frames go, and what is there already.
+struct Output {
+    sink: Box<dyn Sink>,
+    /// Frames that earlier runs of the same command have made; the source gives the others.
+    n_past: u64,
+    /// An interrupted run can be continued.
+    is_segmented: bool,
+}
+
+/// Opens the output, in segments if that was decided, and lets the source pass over what is there.
+fn open_output(config: &RunConfig, mut prepared: Prepared) -> Result<(Prepared, Output)> {
+    let Some((sink, past)) = segment::begin(config, &mut prepared)? else {
+        let sink = open_sink(config, &mut prepared)?;
+        return Ok((prepared, Output { sink, n_past: 0, is_segmented: false }));
+    };
+    let n_past = past.n_frames();
+    let source = Box::new(Resumed::new(prepared.opened.source, past));
+    prepared.opened = Opened { source, ..prepared.opened };
+    Ok((prepared, Output { sink, n_past, is_segmented: true }))
 }
 
 /// Runs the chain, finishes the output, reports.
-fn execute(config: &RunConfig, mut prepared: Prepared, mut progress: Progress) -> Result<Report> {
-    let begun = Instant::now();
-    let mut sink = open_sink(config, &mut prepared).context(|| describe(&config.output))?;
+fn execute(
+    config: &RunConfig,
+    mut prepared: Prepared,
+    output: Output,
+    mut progress: Progress,
+    begun: Instant,
+) -> Result<Report> {
+    let Output { mut sink, n_past, is_segmented } = output;
     let n_frames = prepared.plan.source.n_frames;
     let how = How {
         traced: config.trace.is_some(),
@@ -62,11 +98,13 @@ fn execute(config: &RunConfig, mut prepared: Prepared, mut progress: Progress) -
     result.context(|| config.input.to_string_lossy())?;
     if outcome.stopped {
         sink.stop().context(|| describe(&config.output))?;
-        let part = config
-            .output
-            .path()
-            .map_or_else(String::new, |path| format!("; what is done is in {}.part", path.display()));
-        return Err(Error::new(Kind::Interrupted, format!("stopped after {} frames{part}", outcome.n_frames)));
+        let rest = match config.output.path() {
+            Some(_) if is_segmented => "; the same command continues".to_owned(),
+            Some(path) => format!("; what is done is in {}.part", path.display()),
+            None => String::new(),
+        };
+        let n_frames = n_past + outcome.n_frames;
+        return Err(Error::new(Kind::Interrupted, format!("stopped after {n_frames} frames{rest}")));
     }
     let finished = pipeline::finish(sink, &mut outcome).context(|| describe(&config.output))?;
     let damage = prepared.opened.source.damage();
@@ -78,6 +116,7 @@ fn execute(config: &RunConfig, mut prepared: Prepared, mut progress: Progress) -
         finished: &finished,
         damage: &damage,
         source_warnings: prepared.opened.source.warnings(),
+        n_past,
     };
     let report = account.report(begun.elapsed());
     match &config.report {

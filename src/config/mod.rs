@@ -11,6 +11,7 @@ pub mod choice;
 pub mod keys;
 pub mod layers;
 pub mod output;
+pub mod segment;
 pub mod tuning;
 pub mod value;
 
@@ -27,6 +28,7 @@ pub use choice::{
 pub use keys::{KEYS, Key, Scope};
 pub use layers::{Layers, folders};
 pub use output::Output;
+pub use segment::{JoinConfig, SegmentConfig};
 pub use tuning::Tuning;
 
 use crate::error::{Error, Kind, Result};
@@ -62,6 +64,8 @@ impl fmt::Display for Origin {
 pub struct Said {
     /// The text; several texts of one name are joined by commas.
     pub text: String,
+    /// The texts.
+    pub values: Vec<OsString>,
     /// Where.
     pub origin: Origin,
 }
@@ -129,6 +133,12 @@ pub struct RunConfig {
     pub encoder_options: Vec<(String, String)>,
     /// FFmpeg's name of the output's pixel format.
     pub pix_fmt: Option<String>,
+    /// The output is made in one go, and an interrupted run begins anew.
+    pub no_resume: bool,
+    /// Frames of a segment, 2 or more; said by a person, segments are made however short the run is.
+    pub segment_frames: Option<u64>,
+    /// The manifest of segments is written and nothing is run.
+    pub manifest_only: bool,
     /// What is done when the output is already there.
     pub overwrite: Overwrite,
     /// The first damaged frame ends the run.
@@ -188,6 +198,9 @@ impl Default for RunConfig {
             preset: None,
             encoder_options: Vec::new(),
             pix_fmt: None,
+            no_resume: false,
+            segment_frames: None,
+            manifest_only: false,
             overwrite: Overwrite::Refuse,
             strict: false,
             quiet: false,
@@ -245,7 +258,7 @@ impl RunConfig {
         }
         self.take(key.name, last, values).map_err(|error| error.context(spelled(key.name, origin)))?;
         let text = values.iter().map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(",");
-        self.said.insert(key.name, Said { text, origin: origin.clone() });
+        self.said.insert(key.name, Said { text, values: values.to_vec(), origin: origin.clone() });
         Ok(())
     }
 
@@ -294,6 +307,9 @@ impl RunConfig {
             "verify-skip" => self.verify_skip = Some(value::whole(text, 1)?),
             "debug-overlay" => self.debug_overlay = value::switch(text)?,
             "crf" => self.crf = Some(value::number(text)?),
+            "no-resume" => self.no_resume = value::switch(text)?,
+            "segment-frames" => self.segment_frames = Some(value::whole(text, 2)?),
+            "manifest-only" => self.manifest_only = value::switch(text)?,
             "overwrite" if text == "never" => self.overwrite = Overwrite::Never,
             "overwrite" => self.overwrite = if value::switch(text)? { Overwrite::Yes } else { Overwrite::Refuse },
             "strict" => self.strict = value::switch(text)?,

@@ -24,7 +24,7 @@ pub(super) fn switch(text: &str) -> Result<bool> {
 }
 
 /// A whole number from `least` up.
-pub(super) fn whole(text: &str, least: u64) -> Result<u64> {
+pub fn whole(text: &str, least: u64) -> Result<u64> {
     match text.parse() {
         Ok(number) if number >= least => Ok(number),
         _ => Err(bad(format!("got '{text}', expected a whole number from {least} up"))),
@@ -32,7 +32,7 @@ pub(super) fn whole(text: &str, least: u64) -> Result<u64> {
 }
 
 /// A count from 1 up that fits the machine.
-pub(super) fn count(text: &str) -> Result<usize> {
+pub fn count(text: &str) -> Result<usize> {
     let number = whole(text, 1)?;
     usize::try_from(number).map_err(|_| bad(format!("{number} is too large")))
 }

@@ -4,7 +4,6 @@
 //! the [`pool`]; nobody copies it to hand it on. A frame knows nothing of files, networks or threads.
 
 pub mod canvas;
-pub mod change;
 pub mod color;
 pub mod format;
 pub mod plane;

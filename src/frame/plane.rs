@@ -2,6 +2,8 @@
 //!
 //! Kernels see these and nothing larger. A view is checked when it is made, so that a row is only a slice.
 
+use std::ops::Range;
+
 use crate::error::{Error, Kind, Result};
 
 /// A plane to read.
@@ -73,6 +75,15 @@ impl<'a> PlaneView<'a> {
         assert!(y < self.height, "row {y} of {}", self.height);
         let start = y * self.stride;
         &self.data[start..start + self.width * self.bytes_per_sample]
+    }
+
+    /// The samples in `columns` of `rows`, which lie inside.
+    #[must_use]
+    pub fn part(&self, columns: Range<usize>, rows: Range<usize>) -> PlaneView<'a> {
+        assert!(columns.start <= columns.end && columns.end <= self.width, "columns {columns:?} of {}", self.width);
+        assert!(rows.start <= rows.end && rows.end <= self.height, "rows {rows:?} of {}", self.height);
+        let start = (rows.start * self.stride + columns.start * self.bytes_per_sample).min(self.data.len());
+        PlaneView { data: &self.data[start..], width: columns.len(), height: rows.len(), ..*self }
     }
 
     /// The samples of row `y` of a plane of 16-bit samples.

@@ -114,7 +114,7 @@ impl fmt::Display for EngineFacts {
 pub fn open(network: &Network, settings: &EngineSettings) -> Result<Box<dyn Engine>> {
     let settings = choose(network, settings)?;
     match network.code {
-        NetworkCode::Identity => Ok(Box::new(test::Identity)),
+        NetworkCode::Identity => Ok(Box::new(test::Identity::new(&network.facts))),
         NetworkCode::NearestX2 => Ok(Box::new(test::NearestX2::new(&network.facts))),
         NetworkCode::Onnx(_) if settings.choice == EngineChoice::Native => {
             Ok(Box::new(native::NativeEngine::new(network, &settings)?))
@@ -188,6 +188,33 @@ pub fn facts(network: &Network, settings: &EngineSettings) -> Result<EngineFacts
     };
     let version = ort::library(settings.choice)?.version.clone();
     Ok(EngineFacts { name, version, precision, isa: isa() })
+}
+
+/// What an engine takes in memory beside the tensors, by estimate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Working {
+    /// Bytes for each pixel of a window.
+    pub per_pixel: u64,
+    /// Bytes for each column of a window.
+    pub per_column: u64,
+    /// It goes row by row, and needs no tensors where the rows are floats.
+    pub by_rows: bool,
+}
+
+/// What the activations of general engines take for a pixel: two of 32 channels, which covers the networks that run
+/// frame by frame.
+const ACTIVATIONS: u64 = 2 * 32 * 4;
+
+/// What running `network` takes with these settings, once [`choose`] has decided.
+pub fn working(network: &Network, settings: &EngineSettings) -> Result<Working> {
+    Ok(match (&network.code, settings.choice) {
+        (NetworkCode::Onnx(_), EngineChoice::Native) => {
+            let per_column = native::bytes_per_column(network, settings.precision)?;
+            Working { per_pixel: 0, per_column, by_rows: true }
+        }
+        (NetworkCode::Onnx(_), _) => Working { per_pixel: ACTIVATIONS, ..Working::default() },
+        _ => Working { by_rows: true, ..Working::default() },
+    })
 }
 
 /// The shortest of three runs on a small picture, after one to warm up.

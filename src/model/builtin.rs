@@ -1,7 +1,7 @@
 //! The networks inside the program: name, one line about it, and bytes, in one table.
 //!
 //! A new one is a line of [`BUILTINS`] and a file in `models/`. What holds of a network is read from its graph, as for
-//! any other; only `identity` and `nearest-x2`, which are code and need no library to run, have their facts here.
+//! any other; only those that are code and need no library to run, have their facts here.
 
 use std::sync::Arc;
 
@@ -23,13 +23,18 @@ pub struct Builtin {
 
 #[derive(Clone, Copy)]
 enum Code {
-    Identity,
+    Identity(Channels),
     NearestX2,
     Onnx(&'static [u8]),
 }
 
 const BUILTINS: &[Builtin] = &[
-    Builtin { name: "identity", about: "gives every picture back as it is", code: Code::Identity },
+    Builtin { name: "identity", about: "gives every picture back as it is", code: Code::Identity(Channels::Luma) },
+    Builtin {
+        name: "identity-rgb",
+        about: "gives every picture back as it is, by way of R'G'B', for tests",
+        code: Code::Identity(Channels::Rgb),
+    },
     Builtin { name: "nearest-x2", about: "repeats every pixel, for tests", code: Code::NearestX2 },
     Builtin {
         name: "upscale-x2",
@@ -67,10 +72,10 @@ impl Builtin {
 
     /// Ready to be run.
     pub fn network(&self) -> Network {
-        let in_code = |scale, code| Network {
+        let in_code = |channels, scale, code| Network {
             name: self.name.to_owned(),
             hash: xxh3_128(self.name.as_bytes()),
-            facts: luma_facts(scale),
+            facts: facts(channels, scale),
             code,
         };
         match (self.code, self.graph()) {
@@ -79,19 +84,19 @@ impl Builtin {
                 let facts = facts.expect("the tests read every network inside the program");
                 Network { name: self.name.to_owned(), hash: graph.hash, facts, code: NetworkCode::Onnx(graph.bytes) }
             }
-            (Code::NearestX2, None) => in_code(2, NetworkCode::NearestX2),
-            (_, None) => in_code(1, NetworkCode::Identity),
+            (Code::Identity(channels), _) => in_code(channels, 1, NetworkCode::Identity),
+            (_, None) => in_code(Channels::Luma, 2, NetworkCode::NearestX2),
         }
     }
 }
 
-/// Luma in [0, 1] as f32 NCHW, `input` to `output`, one pixel looked at.
-fn luma_facts(scale: usize) -> NetworkFacts {
+/// Channels in [0, 1] as f32 NCHW, `input` to `output`, one pixel looked at.
+fn facts(channels: Channels, scale: usize) -> NetworkFacts {
     let port = |name: &str| Port {
         name: name.to_owned(),
         element: Element::F32,
         layout: Layout::Nchw,
-        channels: Channels::Luma,
+        channels,
         black: 0.0,
         white: 1.0,
     };
@@ -127,12 +132,8 @@ mod tests {
     fn what_a_graph_says_of_itself_is_what_its_card_says() {
         for builtin in list() {
             let facts = builtin.network().facts;
-            assert_eq!(
-                (&facts.input.channels, facts.input.layout),
-                (&Channels::Luma, Layout::Nchw),
-                "{}",
-                builtin.name
-            );
+            let channels = if builtin.name == "identity-rgb" { Channels::Rgb } else { Channels::Luma };
+            assert_eq!((facts.input.channels, facts.input.layout), (channels, Layout::Nchw), "{}", builtin.name);
             assert_eq!((facts.multiple_of, facts.fixed_size, facts.fixed_batch), (1, None, None), "{}", builtin.name);
             assert_eq!((facts.input.black, facts.input.white), (0.0, 1.0), "{}", builtin.name);
             let Some(graph) = builtin.graph() else { continue };

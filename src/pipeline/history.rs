@@ -16,10 +16,12 @@ const MAP: (usize, usize) = (64, 36);
 pub struct History {
     /// All pixels by what became of them.
     pub pixels: Pixels,
-    /// Computed pixels as a share of all, of so many frames each.
-    pub shares: Vec<f64>,
-    /// Frames of a share; the last may be of fewer.
-    pub frames_of_share: u64,
+    /// What the network's part of it costs, by the survey's estimate.
+    pub cost: f64,
+    /// Computed pixels as a share of all.
+    pub computed: Shares,
+    /// Pixels that were not made anew as a share of all.
+    pub reused: Shares,
     /// How often each part of the picture was computed, as a share of all frames, row by row.
     pub map: Vec<f64>,
     /// Columns of the map.
@@ -28,8 +30,42 @@ pub struct History {
     pub kept: Option<Kept>,
     size: (usize, usize),
     n_frames: u64,
-    /// Of the last share, so far.
+}
+
+/// A share of every frame, or means of so many frames.
+#[derive(Clone, Debug)]
+pub struct Shares {
+    /// In order; the last may be of fewer frames.
+    pub means: Vec<f64>,
+    /// Frames of a mean.
+    pub n_frames: u64,
+    /// Of the last mean, so far.
     open: (f64, u64),
+}
+
+impl Shares {
+    fn new() -> Self {
+        Shares { means: Vec::new(), n_frames: 1, open: (0.0, 0) }
+    }
+
+    fn add(&mut self, share: f64) {
+        self.open = (self.open.0 + share, self.open.1 + 1);
+        if self.open.1 < self.n_frames {
+            return;
+        }
+        self.close();
+        if self.means.len() == MAX_SHARES {
+            self.means = self.means.as_chunks::<2>().0.iter().map(|[a, b]| (a + b) / 2.0).collect();
+            self.n_frames *= 2;
+        }
+    }
+
+    fn close(&mut self) {
+        if self.open.1 > 0 {
+            self.means.push(self.open.0 / self.open.1 as f64);
+            self.open = (0.0, 0);
+        }
+    }
 }
 
 impl History {
@@ -38,14 +74,14 @@ impl History {
         let map_columns = MAP.0.min(size.0);
         History {
             pixels: Pixels::default(),
-            shares: Vec::new(),
-            frames_of_share: 1,
+            cost: 0.0,
+            computed: Shares::new(),
+            reused: Shares::new(),
             map: vec![0.0; map_columns * MAP.1.min(size.1)],
             map_columns,
             kept: None,
             size,
             n_frames: 0,
-            open: (0.0, 0),
         }
     }
 
@@ -53,7 +89,10 @@ impl History {
     pub fn add(&mut self, need: &Need, kept: Option<Kept>) {
         self.n_frames += 1;
         self.pixels.add(need.pixels);
-        self.add_share(need.pixels.computed as f64 / need.pixels.total.max(1) as f64);
+        self.cost += need.cost;
+        let share = |pixels: u64| pixels as f64 / need.pixels.total.max(1) as f64;
+        self.computed.add(share(need.pixels.computed));
+        self.reused.add(share(need.pixels.reused));
         match &need.network {
             Choice::Whole => self.add_area(Rect::new(0, 0, self.size.0, self.size.1)),
             Choice::Windows(windows) => windows.iter().for_each(|(_, tile)| self.add_area(tile.core)),
@@ -62,25 +101,6 @@ impl History {
             let before = self.kept.unwrap_or(kept);
             self.kept =
                 Some(Kept { frame: before.frame.min(kept.frame), worst_tile: before.worst_tile.min(kept.worst_tile) });
-        }
-    }
-
-    fn add_share(&mut self, share: f64) {
-        self.open = (self.open.0 + share, self.open.1 + 1);
-        if self.open.1 < self.frames_of_share {
-            return;
-        }
-        self.close_share();
-        if self.shares.len() == MAX_SHARES {
-            self.shares = self.shares.as_chunks::<2>().0.iter().map(|[a, b]| (a + b) / 2.0).collect();
-            self.frames_of_share *= 2;
-        }
-    }
-
-    fn close_share(&mut self) {
-        if self.open.1 > 0 {
-            self.shares.push(self.open.0 / self.open.1 as f64);
-            self.open = (0.0, 0);
         }
     }
 
@@ -102,7 +122,8 @@ impl History {
     /// The history at the end of the run.
     #[must_use]
     pub fn end(mut self) -> Self {
-        self.close_share();
+        self.computed.close();
+        self.reused.close();
         let n_frames = self.n_frames.max(1) as f64;
         self.map.iter_mut().for_each(|count| *count /= n_frames);
         self
@@ -116,8 +137,8 @@ mod tests {
 
     fn need(core: Rect, computed: u64) -> Need {
         let network = Choice::Windows(vec![(0, Tile { window: core, core })]);
-        let pixels = Pixels { total: 1280 * 720, computed, ..Pixels::default() };
-        Need { network, outside: Vec::new(), passed: Vec::new(), pixels }
+        let pixels = Pixels { total: 1280 * 720, computed, reused: 1280 * 720 - computed, ..Pixels::default() };
+        Need { network, outside: Vec::new(), passed: Vec::new(), pixels, cost: computed as f64 }
     }
 
     #[test]
@@ -129,8 +150,11 @@ mod tests {
             history.add(&need(core, core.width as u64 * 360), None);
         }
         let history = history.end();
-        assert!(history.shares.len() <= MAX_SHARES && history.frames_of_share == 8);
-        assert!(history.shares.iter().all(|share| (share - 0.125).abs() < 1e-9));
+        for (shares, mean) in [(&history.computed, 0.125), (&history.reused, 0.875)] {
+            assert!(shares.means.len() <= MAX_SHARES && shares.n_frames == 8);
+            assert!(shares.means.iter().all(|share| (share - mean).abs() < 1e-9));
+        }
+        assert_eq!(history.cost, 1500.0 * 640.0 * 360.0);
         for (index, share) in history.map.iter().enumerate() {
             let is_inside = index % 64 < 32 && index / 64 < 18;
             assert_eq!(*share, if is_inside { 0.5 } else { 0.0 }, "{index}");

@@ -7,6 +7,8 @@
 pub mod assemble;
 pub mod batch;
 pub mod board;
+pub mod change;
+pub mod forecast;
 pub mod history;
 pub mod near;
 pub mod overlay;
@@ -137,7 +139,7 @@ pub fn run(
         let Some(frame) = source.next_frame()? else { return Ok(None) };
         let taken = Instant::now();
         track.lap(Activity::Decode, frame.index);
-        let need = survey.look(&frame.picture);
+        let need = survey.look(frame.index, &frame.picture);
         history.add(&need, survey.kept());
         let areas = settings.has_overlay.then(|| Areas::new(&need, shop.head.picture().area(), survey.inside()));
         let is_sampled = settings.verify_stride.is_some_and(|stride| verify::is_sampled(frame.index, stride));

@@ -5,11 +5,11 @@
 //! changes only when the tile is computed, errors never add up. This bounds what the network gets to see; what comes
 //! out is measured by `--verify-skip`.
 
-use std::ops::Range;
-
-use crate::frame::change::BLOCK;
+use crate::frame::pool::AlignedBytes;
 use crate::frame::{Packing, Picture, PlaneView};
 use crate::head::image::PictureFacts;
+use crate::simd::Kernels;
+use crate::simd::compare::BLOCK;
 use crate::tile::Rect;
 use crate::tile::cells::Cells;
 
@@ -28,12 +28,15 @@ pub struct Near {
     limits: (f64, f64),
     columns: usize,
     tiles: Vec<Tile>,
+    kernels: Kernels,
+    /// Room for the squared errors of a row of blocks.
+    errors: Vec<u64>,
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Tile {
-    /// The window's samples, plane by plane and row by row; empty before the first result.
-    copy: Vec<u8>,
+    /// The window's samples, plane by plane and row by row; none before the first result.
+    copy: Option<AlignedBytes>,
     /// Squared errors of the tile's own luma samples in the newest frame.
     error: u64,
 }
@@ -58,8 +61,15 @@ impl Near {
             reach,
             limits: (limit(psnr), limit(psnr - BLOCK_ALLOWANCE)),
             columns: cells.columns(),
-            tiles: vec![Tile::default(); cells.columns() * cells.rows()],
+            tiles: std::iter::repeat_with(Tile::default).take(cells.columns() * cells.rows()).collect(),
+            kernels: Kernels::best(),
+            errors: Vec::new(),
         }
+    }
+
+    /// Gives the copies up: no tile can be reused before its next result.
+    pub fn forget(&mut self) {
+        self.tiles.iter_mut().for_each(|tile| tile.copy = None);
     }
 
     /// Clears those of the dirty tiles that can be reused.
@@ -80,13 +90,18 @@ impl Near {
         let (columns, rows) = cells.touched(area);
         for (row, column) in rows.flat_map(|row| columns.clone().map(move |column| (row, column))) {
             let window = self.window(cells.rect(column..column + 1, row..row + 1));
+            let parts = self.planes.iter().map(|&plane| part(picture, plane, window));
+            let length = parts.clone().map(|part| part_bytes(&part)).sum();
             let tile = &mut self.tiles[row * self.columns + column];
             tile.error = 0;
-            tile.copy.clear();
-            for &plane in &self.planes {
-                let (bytes, rows) = span(self.picture, plane, window);
-                let view = picture.plane(plane);
-                rows.for_each(|y| tile.copy.extend_from_slice(&view.row_bytes(y)[bytes.clone()]));
+            let mut copy = &mut tile.copy.get_or_insert_with(|| AlignedBytes::new(length))[..];
+            for part in parts {
+                for y in 0..part.height() {
+                    let row = part.row_bytes(y);
+                    let (to, rest) = copy.split_at_mut(row.len());
+                    to.copy_from_slice(row);
+                    copy = rest;
+                }
             }
         }
     }
@@ -112,32 +127,25 @@ impl Near {
 
     fn is_near(&mut self, picture: &Picture, index: usize, area: Rect) -> bool {
         let window = self.window(area);
-        let tile = &mut self.tiles[index];
-        let mut copy = tile.copy.as_slice();
-        if copy.is_empty() {
-            return false;
-        }
+        let Some(copy) = &self.tiles[index].copy else { return false };
+        let mut copy = &copy[..];
         let mut own = 0;
         for &plane in &self.planes {
-            let (bytes, rows) = span(self.picture, plane, window);
-            let (here, rest) = copy.split_at(bytes.len() * rows.len());
+            let here = part(picture, plane, window);
+            let (kept, rest) = copy.split_at(part_bytes(&here));
             copy = rest;
-            let view = picture.plane(plane);
-            if !is_within(view, here, (bytes.clone(), rows.clone()), self.limits) {
+            let kept = packed(kept, &here);
+            if !is_within(self.kernels, &here, &kept, self.limits, &mut self.errors) {
                 return false;
             }
             if plane == 0 {
-                let (own_bytes, own_rows) = span(self.picture, plane, area);
-                own = own_rows
-                    .map(|y| {
-                        let kept = &here[(y - rows.start) * bytes.len()..][..bytes.len()];
-                        let kept = &kept[own_bytes.start - bytes.start..][..own_bytes.len()];
-                        squared_error(&view.row_bytes(y)[own_bytes.clone()], kept, view.bytes_per_sample())
-                    })
-                    .sum();
+                let (left, top) = (area.x - window.x, area.y - window.y);
+                let (columns, rows) = (left..left + area.width, top..top + area.height);
+                let [here, kept] = [here, kept].map(|plane| plane.part(columns.clone(), rows.clone()));
+                own = squared_error(self.kernels, &here, &kept, &mut self.errors);
             }
         }
-        tile.error = own;
+        self.tiles[index].error = own;
         true
     }
 }
@@ -149,56 +157,63 @@ fn peak(picture: PictureFacts) -> f64 {
     f64::from(format.max_code()) * f64::from(1u32 << shift)
 }
 
-/// Bytes of a row, and rows, of the samples of a plane that an area of luma pixels touches.
-fn span(picture: PictureFacts, plane: usize, area: Rect) -> (Range<usize>, Range<usize>) {
-    let format = picture.format;
+/// The samples of a plane that an area of luma pixels touches.
+fn part(picture: &Picture, plane: usize, area: Rect) -> PlaneView<'_> {
+    let format = picture.format();
     let s = format.subsampling().filter(|_| format.is_chroma(plane)).map_or((0, 0), |s| (s.x, s.y));
     let pair = if format.is_chroma(plane) && format.packing != Packing::Planar { 2 } else { 1 };
-    let sample = pair * format.bytes_per_sample();
-    let bytes = (area.x >> s.0) * sample..area.right().div_ceil(1 << s.0) * sample;
-    (bytes, area.y >> s.1..area.bottom().div_ceil(1 << s.1))
+    let columns = (area.x >> s.0) * pair..area.right().div_ceil(1 << s.0) * pair;
+    picture.plane(plane).part(columns, area.y >> s.1..area.bottom().div_ceil(1 << s.1))
 }
 
-/// Whether bytes of rows of a plane are as near to a copy of them as the limits say.
+/// Bytes of the samples alone.
+fn part_bytes(part: &PlaneView) -> usize {
+    part.width() * part.height() * part.bytes_per_sample()
+}
+
+/// A copy of a part's samples without anything between its rows.
+fn packed<'a>(bytes: &'a [u8], part: &PlaneView) -> PlaneView<'a> {
+    let (width, size) = (part.width(), part.bytes_per_sample());
+    PlaneView::new(bytes, width * size, width, part.height(), size).expect("copies are aligned and hold their samples")
+}
+
+/// Whether a part is as near to a copy of it as the limits say.
 fn is_within(
-    view: PlaneView,
-    copy: &[u8],
-    (bytes, rows): (Range<usize>, Range<usize>),
+    kernels: Kernels,
+    here: &PlaneView,
+    kept: &PlaneView,
     (limit, block_limit): (f64, f64),
+    errors: &mut Vec<u64>,
 ) -> bool {
-    let size = view.bytes_per_sample();
-    let n_samples = bytes.len() / size;
-    let mut errors = vec![0u64; n_samples.div_ceil(BLOCK)];
+    let (width, height) = (here.width(), here.height());
     let mut sum = 0;
-    for (index, copied) in copy.chunks(bytes.len() * BLOCK).enumerate() {
-        errors.fill(0);
-        for (y, copied) in copied.chunks_exact(bytes.len()).enumerate() {
-            let row = &view.row_bytes(rows.start + index * BLOCK + y)[bytes.clone()];
-            let blocks = row.chunks(BLOCK * size).zip(copied.chunks(BLOCK * size));
-            for (error, (a, b)) in errors.iter_mut().zip(blocks) {
-                *error += squared_error(a, b, size);
-            }
-        }
-        let n_rows = copied.len() / bytes.len();
+    for row in 0..height.div_ceil(BLOCK) {
+        block_errors(kernels, here, kept, row, errors);
+        let n_rows = BLOCK.min(height - row * BLOCK);
         for (block, &error) in errors.iter().enumerate() {
-            let n = n_rows * (n_samples - block * BLOCK).min(BLOCK);
+            let n = n_rows * (width - block * BLOCK).min(BLOCK);
             if error as f64 > block_limit * n as f64 {
                 return false;
             }
             sum += error;
         }
     }
-    sum as f64 <= limit * (n_samples * rows.len()) as f64
+    sum as f64 <= limit * (width * height) as f64
 }
 
-fn squared_error(a: &[u8], b: &[u8], bytes_per_sample: usize) -> u64 {
-    if bytes_per_sample == 1 {
-        let square = |(a, b): (&u8, &u8)| u32::from(a.abs_diff(*b)).pow(2);
-        return a.iter().zip(b).map(square).sum::<u32>().into();
-    }
-    let sample = |bytes: &[u8; 2]| u16::from_ne_bytes(*bytes);
-    let square = |(a, b): (&[u8; 2], &[u8; 2])| u64::from(sample(a).abs_diff(sample(b))).pow(2);
-    a.as_chunks().0.iter().zip(b.as_chunks().0).map(square).sum()
+fn squared_error(kernels: Kernels, one: &PlaneView, other: &PlaneView, errors: &mut Vec<u64>) -> u64 {
+    let rows = 0..one.height().div_ceil(BLOCK);
+    rows.map(|row| {
+        block_errors(kernels, one, other, row, errors);
+        errors.iter().sum::<u64>()
+    })
+    .sum()
+}
+
+fn block_errors(kernels: Kernels, one: &PlaneView, other: &PlaneView, row: usize, errors: &mut Vec<u64>) {
+    errors.clear();
+    errors.resize(one.width().div_ceil(BLOCK), 0);
+    kernels.block_errors(one, other, row, BLOCK, errors);
 }
 
 #[cfg(test)]

@@ -104,7 +104,8 @@ mod tests {
             }
             let core = Rect::new(0, 0, 16, 16);
             let network = Choice::Windows(vec![(0, Tile { window: core, core })]);
-            let need = Need { network, outside: Vec::new(), passed: Vec::new(), pixels: Default::default() };
+            let pixels = Default::default();
+            let need = Need { network, outside: Vec::new(), passed: Vec::new(), pixels, cost: 0.0 };
             let mut inside = Cells::new((32, 32), (8, 8));
             inside.mark(Rect::new(0, 0, 32, 16));
             let areas = Areas::new(&need, Rect::new(0, 0, 32, 32), Some(&inside));

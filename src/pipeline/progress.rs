@@ -108,6 +108,10 @@ pub struct Progress {
     style: Style,
     begun: Instant,
     n_expected: Option<u64>,
+    /// Frames that earlier runs have made, which are among those expected.
+    n_past: u64,
+    /// Where the video was when the first frame of this run was out.
+    seconds_past: Option<f64>,
     next: Duration,
     /// Oldest first; spans [`RECENT`] and a bit.
     recent: VecDeque<Sample>,
@@ -147,6 +151,8 @@ impl Progress {
             style,
             begun: Instant::now(),
             n_expected: n_expected.filter(|&n| n > 0),
+            n_past: 0,
+            seconds_past: None,
             next: if style == Style::None { Duration::MAX } else { style.period() },
             recent: VecDeque::from([Sample::default()]),
             n_frames: 0,
@@ -156,7 +162,14 @@ impl Progress {
         }
     }
 
-    /// `n_frames` are out; the last one's pts, counted from the first one's, is `seconds`.
+    /// The run goes on behind `n_past` frames that are there.
+    #[must_use]
+    pub fn behind(mut self, n_past: u64) -> Self {
+        self.n_past = n_past;
+        self
+    }
+
+    /// `n_frames` of this run are out; the last one's pts is `seconds`.
     pub fn tick(&mut self, n_frames: u64, seconds: f64) {
         let now = self.begun.elapsed();
         if let Some(text) = self.told(now, n_frames, seconds) {
@@ -183,6 +196,7 @@ impl Progress {
     /// What is told at `now`, if it is time.
     fn told(&mut self, now: Duration, n_frames: u64, seconds: f64) -> Option<String> {
         (self.n_frames, self.seconds) = (n_frames, seconds);
+        self.seconds_past.get_or_insert(if self.n_past > 0 { seconds } else { 0.0 });
         if now < self.next {
             return None;
         }
@@ -208,7 +222,7 @@ impl Progress {
     fn line(&self, now: Duration) -> String {
         let (recent, average) = self.fps(now);
         let mut line = String::new();
-        let n_frames = self.n_frames;
+        let n_frames = self.n_past + self.n_frames;
         // Writing into a string cannot fail.
         let _ = match self.n_expected {
             Some(n) => write!(line, "[{:5.1}%] {n_frames}/{n} frames", 100.0 * n_frames.min(n) as f64 / n as f64),
@@ -229,9 +243,10 @@ impl Progress {
     fn json(&self, now: Duration, state: &str) -> String {
         let (recent, average) = self.fps(now);
         let fps = if state == "end" { average } else { recent };
-        let speed = if now.is_zero() { 0.0 } else { self.seconds / now.as_secs_f64() };
+        let made = self.seconds - self.seconds_past.unwrap_or(0.0);
+        let speed = if now.is_zero() { 0.0 } else { made / now.as_secs_f64() };
         let mut object = serde_json::json!({
-            "frame": self.n_frames,
+            "frame": self.n_past + self.n_frames,
             "fps": (fps * 100.0).round() / 100.0,
             "speed": (speed * 1000.0).round() / 1000.0,
             "out_time_us": (self.seconds * 1e6).round() as i64,
@@ -304,6 +319,18 @@ mod tests {
             progress.told(seconds(43.0), 102, 4.1).unwrap(),
             "[ 12.8%] 102/800 frames, 5.00 s/frame (avg 2.4 fps), eta 4:55"
         );
+    }
+
+    #[test]
+    fn a_continued_run_counts_what_is_there_and_not_how_fast_it_came() {
+        let mut progress = Progress::with_style(Style::Rewritten, Some(800)).behind(700);
+        assert_eq!(progress.told(seconds(0.1), 1, 28.0), None);
+        assert_eq!(
+            progress.told(seconds(2.0), 50, 30.0).unwrap(),
+            "[ 93.8%] 750/800 frames, 25.0 fps (avg 25.0 fps), eta 0:02"
+        );
+        let object: serde_json::Value = serde_json::from_str(&progress.json(seconds(2.0), "continue")).unwrap();
+        assert_eq!((&object["frame"], &object["speed"]), (&750.into(), &1.0.into()));
     }
 
     #[test]

@@ -51,6 +51,9 @@ pub struct Depths {
     pub finished: u64,
 }
 
+/// Looks at the counters at most, until nothing has been put away meanwhile.
+const MAX_LOOKS: usize = 100;
+
 /// How far items are; each is counted by one thread and read by another.
 #[derive(Default)]
 struct Counters {
@@ -62,8 +65,20 @@ struct Counters {
 
 impl Counters {
     fn depths(&self) -> Depths {
+        let mut depths = self.look();
+        // Items that were put away during a look would count as under way with those that took their place.
+        for _ in 0..MAX_LOOKS {
+            if self.put.load(Ordering::Acquire) == depths.put {
+                break;
+            }
+            depths = self.look();
+        }
+        depths
+    }
+
+    fn look(&self) -> Depths {
         // From the end to the beginning, so that no difference is negative.
-        let put = self.put.load(Ordering::Relaxed);
+        let put = self.put.load(Ordering::Acquire);
         let finished = self.finished.load(Ordering::Relaxed).max(put);
         let begun = self.begun.load(Ordering::Relaxed).max(finished);
         let taken = self.taken.load(Ordering::Relaxed).max(begun);
@@ -298,7 +313,7 @@ fn serve<J, R, S>(
     work: &(impl Fn(&mut S, &mut Track, Vec<J>) -> Vec<Result<R>> + Sync),
 ) -> Track {
     let mut state = worker();
-    track.lap(Activity::Start, 0);
+    track.started();
     while let Some(batch) = waiting.take() {
         let number = batch.first().map_or(0, |job| job.item.number);
         track.lap(Activity::Starved, number);

@@ -5,11 +5,12 @@
 //! Comparing contents and not time stamps makes it right for frames of every kind: a cut is just "all dirty", and a
 //! frame after a damaged one is compared with what was really decoded.
 
+use super::change::Changes;
 use super::near::{Kept, Near};
 use crate::frame::Picture;
-use crate::frame::change::Changes;
 use crate::head::image::{ImageHead, PictureFacts};
 use crate::plan::cost::CostModel;
+use crate::plan::segments::Segments;
 use crate::plan::{Plan, Skip};
 use crate::tile::Rect;
 use crate::tile::cells::Cells;
@@ -32,6 +33,10 @@ pub struct SurveyPlan {
     pub reach: Option<usize>,
     /// How much the network is wanted where; everywhere without one.
     pub roi: Option<Roi>,
+    /// The network costs no more than finding out what changed: only frames without any change are worth it.
+    pub is_trivial: bool,
+    /// At every frame whose index is a multiple of this nothing is known: it may be the first of a run that goes on.
+    pub forgets_every: Option<u64>,
 }
 
 impl SurveyPlan {
@@ -44,6 +49,12 @@ impl SurveyPlan {
             cell: plan.windows.cell,
             reach: plan.windows.reach,
             roi: plan.roi.clone(),
+            is_trivial: cost.is_trivial(),
+            // What is reused exactly is what would be made, so nothing has to be forgotten.
+            forgets_every: match (plan.skip, &plan.segments) {
+                (Skip::Near(_), Segments::Every(frames)) => Some(*frames),
+                _ => None,
+            },
         }
     }
 }
@@ -59,6 +70,8 @@ pub struct Need {
     pub passed: Vec<Rect>,
     /// What that comes to.
     pub pixels: Pixels,
+    /// What the network's part of it costs, by the cover's estimate.
+    pub cost: f64,
 }
 
 /// Luma pixels of the input by what became of them.
@@ -87,6 +100,39 @@ impl Pixels {
     }
 }
 
+/// Frames in a row that are taken for all changed because frames like them were.
+const MAX_GUESSES: u32 = 7;
+
+/// The least share of changed blocks in a sample from which a frame is taken for all changed.
+const LEAST_GUESS: f64 = 0.5;
+
+/// What samples of changed blocks have meant so far: footage where all moves goes on moving, and then the sample is
+/// all that has to be read.
+struct Guess {
+    /// Frames with this share of changed blocks, and more, were run as a whole.
+    whole_from: f64,
+    /// Frames since the last that was looked at in full.
+    n_guessed: u32,
+}
+
+impl Guess {
+    /// Whether to take a frame for all changed.
+    fn is_whole(&mut self, share: f64) -> bool {
+        let is_whole = share >= self.whole_from && self.n_guessed < MAX_GUESSES;
+        self.n_guessed = if is_whole { self.n_guessed + 1 } else { 0 };
+        is_whole
+    }
+
+    /// A frame with this share was looked at in full.
+    fn learn(&mut self, share: f64, is_whole: bool) {
+        if is_whole {
+            self.whole_from = self.whole_from.min(share.max(LEAST_GUESS));
+        } else if share >= self.whole_from {
+            self.whole_from = f64::INFINITY;
+        }
+    }
+}
+
 /// Looks at the frames of one stream in order.
 pub struct Survey {
     plan: SurveyPlan,
@@ -102,6 +148,7 @@ pub struct Survey {
     /// Room for a second map.
     cells: Cells,
     near: Option<Near>,
+    guess: Guess,
 }
 
 impl Survey {
@@ -119,6 +166,7 @@ impl Survey {
         };
         Survey {
             near,
+            guess: Guess { whole_from: f64::INFINITY, n_guessed: 0 },
             inside: plan.roi.as_ref().map(|roi| (roi.cells(plan.cell), roi.rest(plan.cell))),
             plan,
             picture,
@@ -131,18 +179,27 @@ impl Survey {
         }
     }
 
-    /// What has to be made of the next frame.
-    pub fn look(&mut self, picture: &Picture) -> Need {
-        match self.before.take().filter(|_| self.plan.skip != Skip::Off) {
+    /// What has to be made of the next frame, which has this index.
+    pub fn look(&mut self, index: u64, picture: &Picture) -> Need {
+        if self.plan.forgets_every.is_some_and(|frames| index.is_multiple_of(frames)) {
+            self.before = None;
+            self.near.iter_mut().for_each(Near::forget);
+        }
+        let before = self.before.replace(picture.clone()).filter(|_| self.plan.skip != Skip::Off);
+        let share = before.as_ref().and_then(|before| self.sample(before, picture));
+        let is_guessed = share.is_some_and(|share| self.has_all_changed(share));
+        match before.filter(|_| !is_guessed) {
             Some(before) => self.changes.compare(&before, picture),
             None => self.changes.fill(),
         }
-        self.before = Some(picture.clone());
         self.find_dirty();
         if let Some(near) = &mut self.near {
             near.judge(picture, &mut self.dirty);
         }
         let network = self.plan.cover.choose(&self.dirty);
+        if let Some(share) = share.filter(|_| !is_guessed) {
+            self.guess.learn(share, network == Choice::Whole);
+        }
         if let Some(near) = &mut self.near {
             match &network {
                 Choice::Whole => near.keep(picture, &self.dirty, self.picture.area()),
@@ -151,13 +208,13 @@ impl Survey {
                 }
             }
         }
-        let pixels = self.count(&network);
+        let (pixels, cost) = (self.count(&network), self.plan.cover.cost(&network));
         if network == Choice::Whole {
-            return Need { network, outside: Vec::new(), passed: Vec::new(), pixels };
+            return Need { network, outside: Vec::new(), passed: Vec::new(), pixels, cost };
         }
         let outside = self.plain_areas(self.made_planes, true);
         let passed = self.plain_areas(!self.made_planes, false);
-        Need { network, outside, passed, pixels }
+        Need { network, outside, passed, pixels, cost }
     }
 
     /// How near the last frame is to what its output was made from; `None` where everything is exact.
@@ -170,14 +227,23 @@ impl Survey {
         self.inside.as_ref().map(|(inside, _)| inside)
     }
 
-    /// The blocks that differ from the frame before, as the last look found them.
-    pub fn changes(&self) -> &Changes {
-        &self.changes
-    }
-
     /// The cells that the network has to be run for, as the last look found them.
     pub fn dirty(&self) -> &Cells {
         &self.dirty
+    }
+
+    /// The share of blocks that differ by a sample, where that can tell that the frame will be run as a whole.
+    fn sample(&mut self, before: &Picture, picture: &Picture) -> Option<f64> {
+        let may_need_less = self.near.is_some() || self.inside.is_some();
+        (!may_need_less).then(|| self.changes.sample(before, picture))
+    }
+
+    /// Whether so much has changed that the frame will be run as a whole: then nobody needs to know what.
+    fn has_all_changed(&mut self, share: f64) -> bool {
+        let area = (self.picture.width * self.picture.height) as f64;
+        (self.plan.is_trivial && share > 0.0)
+            || self.plan.cover.is_too_much(share * area, self.dirty.side())
+            || self.guess.is_whole(share)
     }
 
     /// Cells whose output by the network may differ from that of the frame before.
@@ -239,4 +305,26 @@ impl Survey {
 fn planes(picture: PictureFacts, bits: u8) -> impl Iterator<Item = usize> {
     // Both chroma components lie in one plane of a semi-planar format, which has the bit of the first.
     (0..picture.format.n_planes()).filter(move |plane| bits >> plane & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guesses_follow_what_frames_turned_out_to_need() {
+        let mut guess = Guess { whole_from: f64::INFINITY, n_guessed: 0 };
+        assert!(!guess.is_whole(0.9));
+        guess.learn(0.9, true);
+        // Seven on the word of the last one, then another look.
+        assert_eq!(
+            [0.9; 9].map(|share| guess.is_whole(share)),
+            [true, true, true, true, true, true, true, false, true]
+        );
+        assert!(!guess.is_whole(0.8), "less than was seen to need all");
+        guess.learn(0.2, true);
+        assert!(guess.is_whole(0.5) && !guess.is_whole(0.4), "small changes are looked at");
+        guess.learn(0.7, false);
+        assert!(!guess.is_whole(0.9), "what needed less puts an end to guessing");
+    }
 }

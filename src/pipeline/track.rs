@@ -106,6 +106,8 @@ pub struct Track {
     pub items: u64,
     /// CPU time of the thread.
     pub cpu: Duration,
+    /// Of it, what its start took.
+    pub start_cpu: Duration,
     /// Of the busy time, what was spent waiting for disks and pipes.
     pub disk: Duration,
     /// What is traced, in order of time; empty when nothing is.
@@ -127,6 +129,7 @@ impl Track {
             name,
             items: 0,
             cpu: Duration::ZERO,
+            start_cpu: Duration::ZERO,
             disk: Duration::ZERO,
             spans: Vec::new(),
             untraced: 0,
@@ -158,6 +161,12 @@ impl Track {
             }
         }
         self.since = now;
+    }
+
+    /// The thread has what it needs before its first item.
+    pub fn started(&mut self) {
+        self.start_cpu = meter::thread_cpu().saturating_sub(self.cpu_before);
+        self.lap(Activity::Start, 0);
     }
 
     /// Adds what the same thread did later.

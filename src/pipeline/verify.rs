@@ -1,8 +1,8 @@
 //! How near the output is to that of full runs, for the frames that `--verify-skip` samples.
 
 use crate::frame::Picture;
-use crate::frame::PlaneView;
-use crate::quality::{psnr, squared_error};
+use crate::quality::psnr;
+use crate::simd::{Kernels, compare};
 
 /// The side of the blocks whose worst is told, in samples.
 pub const BLOCK: usize = 32;
@@ -34,31 +34,31 @@ impl Verified {
     /// Compares the luma of an output picture with that of a full run.
     pub fn compare(&mut self, frame: u64, output: &Picture, full: &Picture) {
         let (one, other) = (output.plane(0), full.plane(0));
-        let peak = output.format().max_code();
+        let (kernels, peak) = (Kernels::best(), output.format().max_code());
         let of = |error: u64, n: usize| psnr(error, n as u64, peak);
-        self.n_frames += 1;
-        self.worst_frame = self.worst_frame.min(of(squared_error(&one, &other), one.width() * one.height()));
+        let mut errors = vec![0; one.width().div_ceil(compare::BLOCK)];
+        let mut in_all = 0;
         for y in (0..one.height()).step_by(BLOCK) {
-            for x in (0..one.width()).step_by(BLOCK) {
-                let (width, height) = (BLOCK.min(one.width() - x), BLOCK.min(one.height() - y));
-                let rows = y..y + height;
-                let error = rows.map(|y| row_error(&one, &other, y, x, width)).sum();
-                let psnr = of(error, width * height);
+            let height = BLOCK.min(one.height() - y);
+            let mut of_blocks = vec![0; one.width().div_ceil(BLOCK)];
+            for row in y / compare::BLOCK..(y + height).div_ceil(compare::BLOCK) {
+                kernels.block_errors(&one, &other, row, compare::BLOCK, &mut errors);
+                for (block, errors) in of_blocks.iter_mut().zip(errors.chunks(BLOCK / compare::BLOCK)) {
+                    *block += errors.iter().sum::<u64>();
+                }
+            }
+            for (column, error) in of_blocks.into_iter().enumerate() {
+                let x = column * BLOCK;
+                let psnr = of(error, BLOCK.min(one.width() - x) * height);
                 if psnr < self.worst_block.0 {
                     self.worst_block = (psnr, frame, x, y);
                 }
+                in_all += error;
             }
         }
+        self.n_frames += 1;
+        self.worst_frame = self.worst_frame.min(of(in_all, one.width() * one.height()));
     }
-}
-
-fn row_error(one: &PlaneView, other: &PlaneView, y: usize, x: usize, width: usize) -> u64 {
-    let square = |a: u16, b: u16| u64::from(a.abs_diff(b)).pow(2);
-    if one.bytes_per_sample() == 1 {
-        let rows = one.row_bytes(y)[x..x + width].iter().zip(&other.row_bytes(y)[x..x + width]);
-        return rows.map(|(a, b)| square((*a).into(), (*b).into())).sum();
-    }
-    one.row_u16(y)[x..x + width].iter().zip(&other.row_u16(y)[x..x + width]).map(|(a, b)| square(*a, *b)).sum()
 }
 
 #[cfg(test)]

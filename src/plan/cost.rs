@@ -15,6 +15,9 @@ pub struct CostModel {
 /// Pixels that a call costs as much as, where nothing was measured: of the networks measured, the most.
 const CALL_IN_PIXELS: f64 = 500.0;
 
+/// Seconds that comparing a pixel with the one before and choosing windows takes at most, where much has changed.
+const LOOK: f64 = 1e-9;
+
 /// The share of a window's cost above which the cost of the call is worth saving by joining windows.
 const CALL_SHARE: f64 = 0.03;
 
@@ -44,6 +47,11 @@ impl CostModel {
     /// The cost of a window.
     pub fn of(&self, (width, height): (usize, usize)) -> f64 {
         self.per_call + self.per_pixel * (width * height) as f64
+    }
+
+    /// Whether a pixel costs no more than finding out whether it changed.
+    pub fn is_trivial(&self) -> bool {
+        self.per_pixel < LOOK
     }
 
     /// How many windows of a size are worth joining into one call.

@@ -6,9 +6,10 @@ use super::encoding::EncodingPlan;
 use super::windows::Windows;
 use crate::error::{Error, Kind, Result};
 use crate::frame::PixelFormat;
+use crate::head::image::ImageHead;
+use crate::infer::Working;
 use crate::model::NetworkFacts;
 use crate::source::SourceFacts;
-use crate::tile::Rect;
 
 /// The program itself, its libraries and small change.
 const BASE: u64 = 128 << 20;
@@ -28,7 +29,7 @@ impl Needs {
     /// The needs of a run.
     pub fn new(
         source: &SourceFacts,
-        network: &NetworkFacts,
+        of_window: WindowBytes,
         windows: &Windows,
         output: (PixelFormat, (usize, usize)),
         threads: &Threads,
@@ -36,13 +37,13 @@ impl Needs {
     ) -> Needs {
         let input = picture_bytes(source.format, (source.width, source.height));
         let encoded = picture_bytes(output.0, output.1);
-        let whole = windows.whole.first().map(|tile| tensor_bytes(network, tile.window)).into_iter();
-        let parts = windows.shapes.iter().map(|&(width, height)| tensor_bytes(network, Rect::new(0, 0, width, height)));
+        let whole = windows.whole.first().map(|tile| (tile.window.width, tile.window.height));
+        let sizes = whole.into_iter().chain(windows.shapes.iter().copied());
         Needs {
             // References, and one frame a thread.
             decoder: (6 + threads.decoder as u64) * input,
             encoder: encoding.map_or(0, |encoding| frames_held(encoding) * encoded),
-            worker: whole.chain(parts).sum(),
+            worker: sizes.map(|size| of_window.of(size)).sum(),
             frame: input + encoded,
         }
     }
@@ -79,14 +80,27 @@ fn picture_bytes(format: PixelFormat, (width, height): (usize, usize)) -> u64 {
     planes.map(|(columns, rows)| (columns * rows * format.bytes_per_sample()) as u64).sum()
 }
 
-/// What one run of a window takes: its tensors, and two activations of 32 channels, which covers the networks that
-/// run frame by frame.
-pub fn tensor_bytes(network: &NetworkFacts, window: Rect) -> u64 {
-    let pixels = (window.width * window.height) as u64;
-    let scale = (network.scale * network.scale) as u64;
-    let input = network.input.element.size() * network.input.channels.count();
-    let output = network.output.element.size() * network.output.channels.count();
-    pixels * (input as u64 + output as u64 * scale + 2 * 32 * 4)
+/// What one run of a window takes: its tensors, where there are any, and what the engine works with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowBytes {
+    per_pixel: u64,
+    per_column: u64,
+}
+
+impl WindowBytes {
+    /// For a network between pictures of `head`, run by an engine that takes `working`.
+    pub fn new(network: &NetworkFacts, head: &ImageHead, working: Working) -> Self {
+        let scale = (network.scale * network.scale) as u64;
+        let input = (network.input.element.size() * network.input.channels.count()) as u64;
+        let output = (network.output.element.size() * network.output.channels.count()) as u64;
+        let tensors = if working.by_rows && head.has_rows() { 0 } else { input + output * scale };
+        WindowBytes { per_pixel: tensors + working.per_pixel, per_column: working.per_column }
+    }
+
+    /// Of a window of this width and height.
+    pub fn of(self, (width, height): (usize, usize)) -> u64 {
+        (width * height) as u64 * self.per_pixel + width as u64 * self.per_column
+    }
 }
 
 /// How many frames an encoder holds, lookahead, references and its own copies together. Measured at 8K: libx264 `fast`

@@ -8,6 +8,7 @@ pub mod encoding;
 pub mod hdr;
 pub mod memory;
 mod rules;
+pub mod segments;
 pub mod windows;
 
 use std::fmt;
@@ -17,13 +18,15 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::config::{RunConfig, Said, SkipMode};
 use crate::error::Result;
 use crate::head::image::ImageHead;
+use crate::infer::Working;
 use crate::model::{Network, NetworkFacts};
 use crate::source::SourceFacts;
 use crate::tile::roi::Roi;
 
 use container::StreamPlan;
 use encoding::EncodingPlan;
-use memory::Needs;
+use memory::{Needs, WindowBytes};
+use segments::Segments;
 use windows::Windows;
 
 /// What counts as known already, so that it is not computed again.
@@ -113,6 +116,8 @@ pub struct Plan {
     pub output: String,
     /// How the video is encoded; `None` when it is not.
     pub encoding: Option<EncodingPlan>,
+    /// How the output is cut.
+    pub segments: Segments,
     /// What becomes of each stream of the input.
     pub streams: Vec<StreamPlan>,
     /// What a person should hear before the run.
@@ -133,12 +138,16 @@ pub struct Facts<'a> {
     pub head: &'a ImageHead,
     /// What will run the network.
     pub engine: String,
+    /// What that takes in memory.
+    pub working: Working,
     /// Where it goes, for people.
     pub output: String,
     /// The region of interest.
     pub roi: Option<Roi>,
     /// How the video is encoded.
     pub encoding: Option<EncodingPlan>,
+    /// How the output is cut.
+    pub segments: Segments,
     /// What becomes of each stream of the input.
     pub streams: Vec<StreamPlan>,
     /// The machine.
@@ -153,10 +162,11 @@ impl Plan {
         let mut warnings = Vec::new();
         let mut workers = threads.workers;
         let output_size = facts.head.output_size();
-        let windows = Windows::new(config, facts.head, network, workers)?;
+        let of_window = WindowBytes::new(network, facts.head, facts.working);
+        let windows = Windows::new(config, facts.head, network, of_window, workers)?;
         let needs = Needs::new(
             source,
-            network,
+            of_window,
             &windows,
             (facts.head.output_format(), output_size),
             &threads,
@@ -173,6 +183,9 @@ impl Plan {
         let threads = Threads { workers, ..threads };
         if let Some(encoding) = &facts.encoding {
             warnings.extend(encoding.notes.clone());
+        }
+        if let Segments::Impossible(why) = &facts.segments {
+            warnings.push(format!("made in one go, so that an interrupted run begins anew: {why}"));
         }
         for stream in &facts.streams {
             let (action, detail) = stream.describe();
@@ -205,6 +218,7 @@ impl Plan {
             is_limited,
             output: facts.output,
             encoding: facts.encoding,
+            segments: facts.segments,
             streams: facts.streams,
             warnings,
             tuned: config.tuning_note.clone(),
@@ -215,7 +229,7 @@ impl Plan {
     /// Hash of all that decides the output's bits.
     pub fn hash(&self) -> String {
         let decided = format!(
-            "{:032x} {:?} {} {:?} {:?} {:?} {:?} {:?} {:032x}",
+            "{:032x} {:?} {} {:?} {:?} {:?} {:?} {:?} {:?} {:032x}",
             self.network.1,
             self.facts,
             self.engine,
@@ -223,6 +237,7 @@ impl Plan {
             self.source,
             self.encoding,
             self.output_size,
+            self.segments,
             // Without it the bits are the same.
             if let Skip::Near(_) = self.skip { Some((self.skip, &self.windows)) } else { None },
             self.roi.as_ref().map_or(0, Roi::hash),
@@ -296,6 +311,9 @@ impl fmt::Display for Plan {
         if let Some(encoding) = &self.encoding {
             let options: Vec<_> = encoding.options.iter().map(|(key, value)| format!("{key}={value}")).collect();
             writeln!(f, "encoder   {} {} {}", encoding.encoder, encoding.pixel_format, options.join(" "))?;
+        }
+        if self.segments != Segments::None {
+            writeln!(f, "segments  {}", self.segments)?;
         }
         for stream in &self.streams {
             let (action, detail) = stream.describe();

@@ -1,12 +1,12 @@
 //! The windows of a plan: how a whole frame is run, and the few smaller shapes that changed areas are run in.
 
 use super::cost::CostModel;
-use super::memory;
+use super::memory::WindowBytes;
 use crate::config::{RunConfig, SkipMode, Tile};
 use crate::error::{Error, Kind, Result};
-use crate::frame::change::BLOCK;
 use crate::head::image::ImageHead;
 use crate::model::NetworkFacts;
+use crate::simd::compare::BLOCK;
 use crate::tile::Rect;
 use crate::tile::cover::{Cover, Shape};
 use crate::tile::grid::{Grid, Tile as Window};
@@ -47,13 +47,19 @@ pub struct Windows {
 
 impl Windows {
     /// Decides for pictures that go through `head`.
-    pub fn new(config: &RunConfig, head: &ImageHead, network: &NetworkFacts, workers: usize) -> Result<Windows> {
+    pub fn new(
+        config: &RunConfig,
+        head: &ImageHead,
+        network: &NetworkFacts,
+        of_window: WindowBytes,
+        workers: usize,
+    ) -> Result<Windows> {
         let halo = network.radius.map_or(0, |radius| radius + head.window_halo());
         let alignment = head.alignment();
         // Smaller cells than the blocks that are compared gain nothing.
         let multiple = alignment * (BLOCK / greatest_common_divisor(alignment, BLOCK));
         let cell = if config.skip == SkipMode::Near { NEAR_TILE.next_multiple_of(multiple) } else { multiple };
-        let whole = whole(config, head, network, workers)?;
+        let whole = whole(config, head, network, of_window, workers)?;
         let mut windows = Windows {
             shapes: Vec::new(),
             halo,
@@ -127,7 +133,13 @@ fn greatest_common_divisor(a: usize, b: usize) -> usize {
 }
 
 /// The windows that a frame is run in: the whole frame where the network and the memory allow it.
-fn whole(config: &RunConfig, head: &ImageHead, network: &NetworkFacts, workers: usize) -> Result<Vec<Window>> {
+fn whole(
+    config: &RunConfig,
+    head: &ImageHead,
+    network: &NetworkFacts,
+    of_window: WindowBytes,
+    workers: usize,
+) -> Result<Vec<Window>> {
     let size = (head.picture().width, head.picture().height);
     let padded = head.padded_size();
     let whole = vec![Window { window: Rect::new(0, 0, padded.0, padded.1), core: Rect::new(0, 0, size.0, size.1) }];
@@ -159,9 +171,7 @@ fn whole(config: &RunConfig, head: &ImageHead, network: &NetworkFacts, workers: 
             let mut parts = 1;
             // Bands of full width: few halos, and rows lie together in memory.
             let mut window = padded;
-            while memory::tensor_bytes(network, Rect::new(0, 0, window.0, window.1)) > budget
-                && window.1 > 4 * halo.max(16)
-            {
+            while of_window.of(window) > budget && window.1 > 4 * halo.max(16) {
                 parts += 1;
                 window.1 = side(padded.1.div_ceil(parts), halo).min(padded.1);
             }

@@ -38,6 +38,22 @@ pub struct Planned {
     pub streams: Vec<StreamPlan>,
     /// What the source warns of before its first frame.
     pub warnings: Vec<String>,
+    /// What skipping would bring, a way after the other, or why that is not known.
+    pub reuse: Result<Vec<Reuse>, String>,
+}
+
+/// What a way of skipping would bring, of the first frames.
+pub struct Reuse {
+    /// The way by its name on the command line.
+    pub skip: &'static str,
+    /// Frames that were looked at.
+    pub n_frames: u64,
+    /// The share of the picture that has to be made anew.
+    pub dirty_share: f64,
+    /// The share that the network would be run on, halos included.
+    pub computed_share: f64,
+    /// How many times less the network costs.
+    pub gain: f64,
 }
 
 impl Found {
@@ -81,6 +97,10 @@ impl Found {
                             stream.codec
                         ),
                     );
+                }
+                match &planned.reuse {
+                    Ok(ways) => ways.iter().for_each(|reuse| tell("skip", reuse.text())),
+                    Err(why) => tell("skip", format!("not known: {why}")),
                 }
                 encoding.notes.iter().chain(&planned.warnings).for_each(|line| tell("warning", line.clone()));
             }
@@ -191,9 +211,11 @@ impl Planned {
             })
             .collect();
         let options = self.encoding.options.iter();
+        let reuse = self.reuse.iter().flatten().map(|reuse| (reuse.skip.to_owned(), reuse.json()));
         json!({
             "output": self.output,
             "network": self.network,
+            "skip": reuse.collect::<serde_json::Map<_, _>>(),
             "width": self.size.0,
             "height": self.size.1,
             "encoder": self.encoding.encoder,
@@ -201,6 +223,26 @@ impl Planned {
             "options": options.map(|(key, value)| (key.clone(), json!(value))).collect::<serde_json::Map<_, _>>(),
             "streams": streams,
             "warnings": self.encoding.notes.iter().chain(&self.warnings).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Reuse {
+    fn text(&self) -> String {
+        let Reuse { skip, n_frames, dirty_share, computed_share, gain } = self;
+        let (dirty, computed) = (dirty_share * 100.0, computed_share * 100.0);
+        let frames = if *n_frames == 1 { "the only frame".to_owned() } else { format!("the first {n_frames} frames") };
+        format!(
+            "{skip}: {dirty:.1} % of {frames} changes; the network would run on {computed:.1} % and cost {gain:.2} times less"
+        )
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "frames": self.n_frames,
+            "dirty_share": self.dirty_share,
+            "computed_share": self.computed_share,
+            "predicted_gain": self.gain,
         })
     }
 }

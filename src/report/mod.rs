@@ -33,8 +33,10 @@ pub struct Report {
     pub exit_status: u8,
     /// Frames taken from the source.
     pub frames_in: u64,
-    /// Frames written.
+    /// Frames of the output.
     pub frames_out: u64,
+    /// Frames that earlier, interrupted runs of the same command have made.
+    pub frames_resumed: u64,
     /// Frames missing or damaged in the source.
     pub frames_damaged: u64,
     /// Frames written a second of wall time.
@@ -51,6 +53,8 @@ pub struct Report {
     pub engine: String,
     /// The plan's hash, in hexadecimal digits.
     pub plan_hash: String,
+    /// Width and height of the input in luma pixels.
+    pub input_size: [usize; 2],
     /// Input luma pixels of all cores: the sum of the next four.
     pub pixels_total: u64,
     /// Pixels the network ran for.
@@ -105,8 +109,15 @@ pub struct Skip {
     pub output_psnr_worst_block: Option<f64>,
     /// That block's frame, column and row.
     pub worst_block: Option<[u64; 3]>,
-    /// Computed pixels as a share of all, frame by frame, or means of so many frames.
+    /// What the workers should have taken for a frame, in milliseconds of one core, by what windows took before the
+    /// run; absent where frames are only run as a whole.
+    pub predicted_ms_per_frame: Option<f64>,
+    /// What they took, without their start.
+    pub worker_ms_per_frame: f64,
+    /// Computed pixels, halos included, as a share of all, frame by frame, or means of so many frames.
     pub computed_shares: Vec<f64>,
+    /// Pixels that were not made anew as a share of all, in the same way.
+    pub reused_shares: Vec<f64>,
     /// Frames of a share.
     pub frames_of_share: u64,
     /// How often each part of the picture was computed, as a share of all frames; rows of columns.

@@ -10,10 +10,15 @@
 #[macro_use]
 mod compile;
 
+pub mod compare;
 pub mod cpu;
+pub mod hash;
 pub mod luma;
 pub mod resize;
 pub mod rgb;
+
+#[cfg(test)]
+mod check;
 
 use cpu::Level;
 #[cfg(target_arch = "x86_64")]

@@ -5,11 +5,14 @@
 
 pub mod copier;
 pub mod cut;
+pub mod disk;
+pub mod encode;
 pub mod ffmpeg;
 pub mod fingerprint;
 pub mod hash;
 pub mod images;
 pub mod job;
+pub mod mux;
 pub mod null;
 pub mod part;
 pub mod planar;

@@ -7,18 +7,20 @@
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use super::disk::{Disk, System};
 use crate::error::{Error, Kind, Result};
 use crate::meter;
 
 /// A file that is being written under the name `OUTPUT.part`. Dropped without [`PartFile::commit`] it stays there.
 #[derive(Debug)]
 pub struct PartFile {
+    disk: Arc<dyn Disk>,
     file: File,
     part: PathBuf,
     path: PathBuf,
@@ -27,6 +29,11 @@ pub struct PartFile {
 impl PartFile {
     /// Opens, locks and empties the `.part` beside `path`; refused while another run holds it.
     pub fn create(path: &Path) -> Result<Self> {
+        PartFile::create_on(Arc::new(System), path)
+    }
+
+    /// [`PartFile::create`] with every durable write through `disk`, which may be one that fails.
+    pub fn create_on(disk: Arc<dyn Disk>, path: &Path) -> Result<Self> {
         if path.is_dir() {
             let message = format!("the output {} is a folder, expected a file; add a file name", path.display());
             return Err(Error::new(Kind::Usage, message));
@@ -35,15 +42,20 @@ impl PartFile {
         part.push(".part");
         let part = PathBuf::from(part);
         loop {
-            let file = open(&part)?;
+            let file = open(disk.as_ref(), &part)?;
             lock(&file, path)?;
             // Between our open and our lock another run may have renamed this very file to its final name. Then what
             // we hold is its finished output, which must not be touched.
             if is_at(&file, &part)? {
-                file.set_len(0).map_err(|error| Error::io(format!("empty {}", part.display()), error))?;
-                return Ok(PartFile { file, part, path: path.to_owned() });
+                disk.empty(&file).map_err(|error| Error::io(format!("empty {}", part.display()), error))?;
+                return Ok(PartFile { disk, file, part, path: path.to_owned() });
             }
         }
+    }
+
+    /// How it is written.
+    pub fn disk(&self) -> Arc<dyn Disk> {
+        Arc::clone(&self.disk)
     }
 
     /// The file to write; `&File` is a writer.
@@ -58,27 +70,27 @@ impl PartFile {
 
     /// The content is complete: brings it to the disk and gives it its final name, for good.
     pub fn commit(self) -> Result<()> {
-        let folder = folder(&self.path).to_owned();
+        let (folder, disk) = (folder(&self.path).to_owned(), self.disk());
         self.publish()?;
-        sync_folder(&folder)
+        sync_folder_on(disk.as_ref(), &folder)
     }
 
     /// [`PartFile::commit`] without the last step, [`sync_folder`], for the one who does it after many files.
     pub fn publish(self) -> Result<()> {
-        self.file.sync_all().map_err(|error| Error::io(format!("write {}", self.part.display()), error))?;
+        self.disk.sync(&self.file).map_err(|error| Error::io(format!("write {}", self.part.display()), error))?;
         if !is_at(&self.file, &self.part)? {
             let message = format!("{} was moved or replaced while it was written; run again", self.part.display());
             return Err(Error::new(Kind::Io, message));
         }
         let what = || format!("rename {} to {}", self.part.display(), self.path.display());
-        std::fs::rename(&self.part, &self.path).map_err(|error| Error::io(what(), error))
+        self.disk.rename(&self.part, &self.path).map_err(|error| Error::io(what(), error))
     }
 
     /// Removes what was written.
     pub fn discard(self) -> Result<()> {
         if is_at(&self.file, &self.part)? {
             let what = || format!("remove {}", self.part.display());
-            std::fs::remove_file(&self.part).map_err(|error| Error::io(what(), error))?;
+            self.disk.remove(&self.part).map_err(|error| Error::io(what(), error))?;
         }
         Ok(())
     }
@@ -86,13 +98,11 @@ impl PartFile {
 
 /// Brings a folder's names to the disk.
 pub fn sync_folder(folder: &Path) -> Result<()> {
-    match File::open(folder).and_then(|folder| folder.sync_all()) {
-        // Some file systems (network ones) know no such thing.
-        Err(error) if !matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
-            Err(Error::io(format!("write the folder {}", folder.display()), error))
-        }
-        _ => Ok(()),
-    }
+    sync_folder_on(&System, folder)
+}
+
+fn sync_folder_on(disk: &dyn Disk, folder: &Path) -> Result<()> {
+    disk.sync_folder(folder).map_err(|error| Error::io(format!("write the folder {}", folder.display()), error))
 }
 
 fn folder(path: &Path) -> &Path {
@@ -101,16 +111,9 @@ fn folder(path: &Path) -> &Path {
 
 /// Opens without truncating, for the lock comes first. A link is not followed and a hard link not written: either
 /// could lead to somebody's file elsewhere.
-fn open(part: &Path) -> Result<File> {
+fn open(disk: &dyn Disk, part: &Path) -> Result<File> {
     let name = part.display();
-    let opened = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .custom_flags(OFlags::NOFOLLOW.bits() as i32)
-        .open(part);
-    let file = match opened {
+    let file = match disk.open(part) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let message = format!("the folder {} of the output does not exist; make it first", folder(part).display());

@@ -70,12 +70,23 @@ impl Cover {
         &self.shapes
     }
 
+    /// What a frame costs that is run as a whole.
+    pub fn whole_cost(&self) -> f64 {
+        self.whole_cost
+    }
+
     /// What a choice costs.
     pub fn cost(&self, choice: &Choice) -> f64 {
         match choice {
             Choice::Whole => self.whole_cost,
             Choice::Windows(windows) => windows.iter().map(|&(shape, _)| self.shapes[shape].cost).sum(),
         }
+    }
+
+    /// Whether windows for so many dirty pixels, in cells of this size, are surely dearer than the whole frame.
+    pub fn is_too_much(&self, pixels: f64, cell: (usize, usize)) -> bool {
+        let limit = self.whole_cost * WORTHWHILE;
+        self.cheapest_pixel(cell).map_or(pixels > 0.0, |cheapest| pixels * cheapest > limit)
     }
 
     /// Windows for all dirty cells; none where nothing is dirty. `alignment` divides the sides of the cells.

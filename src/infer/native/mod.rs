@@ -47,9 +47,8 @@ pub struct NativeEngine {
     readings: Vec<Vec<Reading>>,
     kernel: Kernel,
     amx: Option<Amx>,
-    /// By width and height, the last used first.
-    layouts: Vec<((usize, usize), Layout)>,
-    memory: AlignedBytes,
+    /// By width and height, the last used first, each with its rows: what lies around them stays zero.
+    layouts: Vec<((usize, usize), Layout, AlignedBytes)>,
     next: Vec<usize>,
     places: Vec<usize>,
     stopped: Arc<Stopped>,
@@ -79,6 +78,14 @@ pub fn facts(precision: Precision) -> EngineFacts {
         Precision::Bf16 => ("bf16", "amx-bf16"),
     };
     EngineFacts { name: "native", version: env!("CARGO_PKG_VERSION").to_owned(), precision, isa }
+}
+
+/// Bytes that the rows of all layers take for each column of a picture; how many rows it has matters little.
+pub fn bytes_per_column(network: &Network, precision: Precision) -> Result<u64> {
+    const WIDTH: usize = 1024;
+    let program = lower::lower(network, precision)?;
+    let layout = Layout::new(&program, WIDTH, WIDTH);
+    Ok(layout.map_or(0, |layout| (layout.length * size_of::<f32>()).div_ceil(WIDTH) as u64))
 }
 
 /// The tiles that this precision needs; an error where the machine does not have them.
@@ -116,7 +123,6 @@ impl NativeEngine {
             kernel: Kernel::at(level),
             amx,
             layouts: Vec::new(),
-            memory: AlignedBytes::new(0),
             places: Vec::new(),
             stopped,
             stop: settings.stop.clone(),
@@ -125,40 +131,30 @@ impl NativeEngine {
 
     /// Bytes that the rows of all layers take for the last picture.
     pub fn row_bytes(&self) -> usize {
-        self.memory.len()
+        self.layouts.first().map_or(0, |(.., memory)| memory.len())
     }
 
     /// Brings the layout for this size to the front, and memory with zeros around its rows.
     fn prepare(&mut self, size: (usize, usize)) -> Result<()> {
-        if self.layouts.first().is_some_and(|(known, _)| *known == size) {
+        if let Some(at) = self.layouts.iter().position(|(known, ..)| *known == size) {
+            self.layouts[..=at].rotate_right(1);
             return Ok(());
         }
-        match self.layouts.iter().position(|(known, _)| *known == size) {
-            Some(at) => self.layouts[..=at].rotate_right(1),
-            None => {
-                let (width, height) = size;
-                let layout = Layout::new(&self.program, width, height).ok_or_else(|| {
-                    let name = &self.name;
-                    Error::new(Kind::Network, format!("{name}: nothing is left of a picture of {width}x{height}"))
-                })?;
-                self.layouts.truncate(MAX_LAYOUTS - 1);
-                self.layouts.insert(0, (size, layout));
-            }
-        }
-        let bytes = self.layouts[0].1.length * size_of::<f32>();
+        let (width, height) = size;
+        let layout = Layout::new(&self.program, width, height).ok_or_else(|| {
+            let name = &self.name;
+            Error::new(Kind::Network, format!("{name}: nothing is left of a picture of {width}x{height}"))
+        })?;
+        let bytes = layout.length * size_of::<f32>();
         tracing::debug!("{}: the rows of {}x{} take {} KiB", self.name, size.0, size.1, bytes >> 10);
         if bytes > MAX_BYTES {
-            self.layouts.remove(0);
             let (name, mib) = (&self.name, bytes >> 20);
             let message =
                 format!("{name}: the rows of {}x{} take {mib} MiB; use --engine ort or --tile", size.0, size.1);
             return Err(Error::new(Kind::Network, message));
         }
-        if bytes > self.memory.len() {
-            self.memory = AlignedBytes::new(bytes);
-        } else {
-            self.memory.fill(0);
-        }
+        self.layouts.truncate(MAX_LAYOUTS - 1);
+        self.layouts.insert(0, (size, layout, AlignedBytes::new(bytes)));
         Ok(())
     }
 }
@@ -166,11 +162,12 @@ impl NativeEngine {
 impl RowEngine for NativeEngine {
     fn run_rows(&mut self, size: (usize, usize), top: usize, read: Read, write: Write) -> Result<()> {
         self.prepare(size)?;
+        let (_, layout, memory) = &mut self.layouts[0];
         let mut run = Run {
             program: &self.program,
             readings: &self.readings,
-            layout: &self.layouts[0].1,
-            memory: bytemuck::cast_slice_mut(&mut self.memory),
+            layout,
+            memory: bytemuck::cast_slice_mut(memory),
             next: &mut self.next,
             places: &mut self.places,
             kernel: self.kernel,

@@ -218,6 +218,9 @@ fn rows_of_the_bench_network_at_1080p_take_under_4_megabytes() {
     engine.run_rows((1920, 16), 0, &mut |_, _| {}, &mut |_, _| {}).unwrap();
     println!("{} bytes", engine.row_bytes());
     assert!(engine.row_bytes() < 4 << 20);
+    // What is planned with is what is taken.
+    let planned = bytes_per_column(&network, Precision::F32).unwrap() as f64 * 1920.0;
+    assert!((planned / engine.row_bytes() as f64 - 1.0).abs() < 0.1, "{planned}");
 }
 
 #[test]

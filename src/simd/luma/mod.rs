@@ -73,6 +73,17 @@ pub enum Addend<'a> {
     Values(&'a [f32]),
 }
 
+impl Addend<'_> {
+    /// For how many values there is one.
+    pub(super) fn n_values(self) -> usize {
+        match self {
+            Addend::Constant(_) => usize::MAX,
+            Addend::Codes(codes) => codes.n_samples(),
+            Addend::Values(values) => values.len(),
+        }
+    }
+}
+
 /// Evaluates `$call` with `$base` the addend, `$max` the largest code that is to be and fits, and `$out` the samples,
 /// whichever types they have.
 macro_rules! for_codes {
@@ -107,6 +118,14 @@ macro_rules! for_codes {
 pub(super) use for_codes;
 
 impl<'a> Codes<'a> {
+    /// How many samples there are.
+    pub(super) fn n_samples(self) -> usize {
+        match self {
+            Codes::U8(samples) => samples.len(),
+            Codes::U16 { samples, .. } => samples.len(),
+        }
+    }
+
     /// Elements `columns` of row `y` of a plane of a picture of `format`.
     pub fn of(plane: &PlaneView<'a>, format: PixelFormat, y: usize, columns: Range<usize>) -> Self {
         let shift = if format.packing == Packing::SemiPlanarHigh { 16 - format.bit_depth } else { 0 };
@@ -118,6 +137,14 @@ impl<'a> Codes<'a> {
 }
 
 impl<'a> CodesMut<'a> {
+    /// How many samples there are.
+    pub(super) fn n_samples(&self) -> usize {
+        match self {
+            CodesMut::U8(samples) => samples.len(),
+            CodesMut::U16(samples) => samples.len(),
+        }
+    }
+
     /// Samples `columns` of row `y` of a plane.
     pub fn of(plane: &'a mut PlaneMut<'_>, y: usize, columns: Range<usize>) -> Self {
         match plane.bytes_per_sample() {
@@ -128,24 +155,29 @@ impl<'a> CodesMut<'a> {
 }
 
 impl Kernels {
-    /// Codes to values; as many as the shorter of both holds.
+    /// Codes to values, as many as there are values.
     pub fn to_values(self, codes: Codes, line: Linear, values: &mut [f32]) {
+        assert!(codes.n_samples() >= values.len(), "{} codes for {} values", codes.n_samples(), values.len());
         match codes {
             Codes::U8(samples) => at_level!(self, to_values(samples, 0, line, values)),
             Codes::U16 { samples, shift } => at_level!(self, to_values(samples, shift, line, values)),
         }
     }
 
-    /// Interleaved codes to two rows of values.
+    /// Interleaved codes to two rows of values, as many as there are values.
     pub fn pairs_to_values(self, codes: Codes, line: Linear, values: [&mut [f32]; 2]) {
+        let (n, lengths) = (codes.n_samples() / 2, values.each_ref().map(|row| row.len()));
+        assert!(lengths[0] == lengths[1] && n >= lengths[0], "{n} pairs of codes for rows of {lengths:?} values");
         match codes {
             Codes::U8(samples) => at_level!(self, pairs_to_values(samples, 0, line, values)),
             Codes::U16 { samples, shift } => at_level!(self, pairs_to_values(samples, shift, line, values)),
         }
     }
 
-    /// Values to codes from 0 to `max`, rounded to nearest (ties to even); not a number becomes 0.
+    /// Values to codes from 0 to `max`, rounded to nearest (ties to even), as many as there are codes to write; not a
+    /// number becomes 0.
     pub fn to_codes(self, values: &[f32], line: Linear, max: u16, codes: CodesMut) {
+        assert!(values.len() >= codes.n_samples(), "{} values for {} codes", values.len(), codes.n_samples());
         match codes {
             CodesMut::U8(samples) => at_level!(self, to_codes(values, line, f32::from(max.min(255)), samples)),
             CodesMut::U16(samples) => at_level!(self, to_codes(values, line, f32::from(max), samples)),

@@ -36,35 +36,22 @@ impl Sample for u16 {
 
 /// What something is added to before it is rounded.
 pub(in crate::simd) trait Base: Copy {
-    /// The first `length`, so that the loops need no further checks.
-    #[must_use]
-    fn first(self, length: usize) -> Self;
-    /// The value for sample `i`.
-    fn at(self, i: usize) -> f32;
+    /// The values of `length` samples, or fewer if there are fewer.
+    fn values(self, length: usize) -> impl Iterator<Item = f32>;
 }
 
 /// The same for all samples.
 impl Base for f32 {
     #[inline(always)]
-    fn first(self, _: usize) -> Self {
-        self
-    }
-
-    #[inline(always)]
-    fn at(self, _: usize) -> f32 {
-        self
+    fn values(self, length: usize) -> impl Iterator<Item = f32> {
+        (0..length).map(move |_| self)
     }
 }
 
 impl Base for &[f32] {
     #[inline(always)]
-    fn first(self, length: usize) -> Self {
-        &self[..length]
-    }
-
-    #[inline(always)]
-    fn at(self, i: usize) -> f32 {
-        self[i]
+    fn values(self, _: usize) -> impl Iterator<Item = f32> {
+        self.iter().copied()
     }
 }
 
@@ -77,13 +64,8 @@ pub(in crate::simd) struct Samples<'a, S> {
 
 impl<S: Sample> Base for Samples<'_, S> {
     #[inline(always)]
-    fn first(self, length: usize) -> Self {
-        Samples { samples: &self.samples[..length], ..self }
-    }
-
-    #[inline(always)]
-    fn at(self, i: usize) -> f32 {
-        self.samples[i].code(self.shift)
+    fn values(self, _: usize) -> impl Iterator<Item = f32> {
+        self.samples.iter().map(move |sample| sample.code(self.shift))
     }
 }
 

@@ -19,7 +19,7 @@ use std::ops::Range;
 
 pub use lines::Lines;
 pub use sums::Sums;
-pub(super) use sums::{Sum, Taken};
+pub(super) use sums::{RowSum, Sum, Taken};
 use taps::Taps;
 pub use taps::{Axis, Filter, Siting};
 
@@ -182,8 +182,12 @@ impl Resizer {
                 );
             }
             (2, 1) if taps.n_taps == 4 => {
-                let coefs = array::from_fn(|p| array::from_fn::<_, 4, _>(|k| taps.coefs[4 * p + k]));
-                at_level!(self.kernels, double([&raw[offset(0)..], &raw[offset(1)..]], coefs, out));
+                let sum = |p| {
+                    let raw = &raw[offset(p)..];
+                    let weights = array::from_fn(|k| taps.coefs[4 * p + k]);
+                    Sum { rows: [raw, &raw[1..], &raw[2..], &raw[3..]], weights }
+                };
+                at_level!(self.kernels, double(sum(0), sum(1), out));
             }
             (n_phases @ ..=MAX_ROW_PHASES, 1) => {
                 for (p, out) in work.chunks_exact_mut(n_periods).take(n_phases).enumerate() {
@@ -249,8 +253,8 @@ pub struct Scratch {
     row: Vec<f32>,
 }
 
-/// [`Kernels::sums_to_codes`] of sums of `N` rows.
-fn sum_to_codes<const N: usize>(kernels: Kernels, sum: Sum<N>, addend: Addend, max: u16, codes: CodesMut) {
+/// [`Kernels::sums_to_codes`] of a plane.
+fn sum_to_codes(kernels: Kernels, sum: impl RowSum, addend: Addend, max: u16, codes: CodesMut) {
     for_codes!(addend, codes, max, |base, max, codes| at_level!(kernels, combine_to_codes(sum, base, max, codes)));
 }
 

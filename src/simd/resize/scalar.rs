@@ -3,83 +3,75 @@
 //! Both passes of a resize come down to [`combine`]: vertically over rows of the picture, horizontally over shifted
 //! copies of one row. [`double`] and [`halve`] do in one pass over the row what chroma needs most.
 
-use super::Sum;
+use super::{RowSum, Sum};
 use crate::simd::luma::{Base, Sample, round};
 
 /// `out[i] = coefs[0] * row(0)[i] + coefs[1] * row(1)[i] + ...`, summed in this order.
 #[inline(always)]
 pub(super) fn combine<'a>(row: impl Fn(usize) -> &'a [f32], coefs: &[f32], out: &mut [f32]) {
-    match coefs.len() {
-        1 => combine_n::<1>(row, coefs, out),
-        2 => combine_n::<2>(row, coefs, out),
-        3 => combine_n::<3>(row, coefs, out),
-        4 => combine_n::<4>(row, coefs, out),
-        5 => combine_n::<5>(row, coefs, out),
-        6 => combine_n::<6>(row, coefs, out),
-        7 => combine_n::<7>(row, coefs, out),
-        8 => combine_n::<8>(row, coefs, out),
-        _ => {
-            combine_n::<8>(&row, &coefs[..8], out);
-            for (k, coef) in coefs.iter().enumerate().skip(8) {
-                for (sum, sample) in out.iter_mut().zip(row(k)) {
-                    *sum += coef * sample;
-                }
-            }
+    let n = match *coefs {
+        [] => return out.fill(0.0),
+        [u] => sum(Sum { rows: [row(0)], weights: [u] }, out),
+        [u, v] => sum(Sum { rows: [row(0), row(1)], weights: [u, v] }, out),
+        [u, v, w] => sum(Sum { rows: [row(0), row(1), row(2)], weights: [u, v, w] }, out),
+        [u, v, w, x, ..] => sum(Sum { rows: [row(0), row(1), row(2), row(3)], weights: [u, v, w, x] }, out),
+    };
+    for (k, coef) in coefs.iter().enumerate().skip(n) {
+        for (sum, sample) in out.iter_mut().zip(row(k)) {
+            *sum += coef * sample;
         }
     }
 }
 
+/// Writes sums, and says of how many rows.
 #[inline(always)]
-fn combine_n<'a, const N: usize>(row: impl Fn(usize) -> &'a [f32], coefs: &[f32], out: &mut [f32]) {
-    let length = out.len();
-    let (mut rows, mut weights): ([&[f32]; N], _) = ([&[]; N], [0.0; N]);
-    rows.iter_mut().enumerate().for_each(|(k, to)| *to = &row(k)[..length]);
-    weights.copy_from_slice(&coefs[..N]);
-    let sum = Sum { rows, weights };
-    for (i, out) in out.iter_mut().enumerate() {
-        *out = sum.at(i);
-    }
+fn sum<const N: usize>(sum: Sum<N>, out: &mut [f32]) -> usize
+where
+    for<'a> Sum<'a, N>: RowSum,
+{
+    out.iter_mut().zip(sum.sums()).for_each(|(out, sum)| *out = sum);
+    N
 }
 
 /// The sum of rows, added to what they start from, as codes.
 #[inline(always)]
-pub(super) fn combine_to_codes<S: Sample, const N: usize>(sum: Sum<N>, base: impl Base, max: f32, out: &mut [S]) {
-    let n = out.len();
-    let (sum, base) = (sum.first(n), base.first(n));
-    for (i, out) in out.iter_mut().enumerate() {
-        *out = round(sum.at(i) + base.at(i), max);
+pub(super) fn combine_to_codes<S: Sample>(sum: impl RowSum, base: impl Base, max: f32, out: &mut [S]) {
+    for ((sum, base), out) in sum.sums().zip(base.values(out.len())).zip(out) {
+        *out = round(sum + base, max);
     }
 }
 
-/// Two outputs for each sample: `out[2 * i + p] = sum of coefs[p][k] * rows[p][i + k]`.
+/// Sums by turns: `out[2 * i] = even(i)`, `out[2 * i + 1] = odd(i)`.
 #[inline(always)]
-pub(super) fn double<'a, const N: usize>(rows: [&'a [f32]; 2], coefs: [[f32; N]; 2], out: &mut [f32]) {
-    let pairs = out.as_chunks_mut::<2>().0;
-    let shifted = |row: &'a [f32], weights| {
-        let mut rows = [row; N];
-        rows.iter_mut().enumerate().for_each(|(k, row)| *row = &row[k..k + pairs.len()]);
-        Sum { rows, weights }
-    };
-    let (even, odd) = (shifted(rows[0], coefs[0]), shifted(rows[1], coefs[1]));
-    for (i, pair) in pairs.iter_mut().enumerate() {
-        *pair = [even.at(i), odd.at(i)];
+pub(super) fn double(even: Sum<4>, odd: Sum<4>, out: &mut [f32]) {
+    for ((even, odd), pair) in even.sums().zip(odd.sums()).zip(out.as_chunks_mut::<2>().0) {
+        *pair = [even, odd];
     }
 }
 
-/// An output for every second sample: `out[i] = sum of coefs[k] * row[2 * i + k]`.
+/// An output for every second sample: `out[i] = sum of coefs[k] * row[2 * i + k]`, with at most 8 taps.
 #[inline(always)]
 pub(super) fn halve<const N: usize>(row: &[f32], coefs: [f32; N], out: &mut [f32]) {
-    let length = out.len();
     let pairs = row.as_chunks::<2>().0;
-    let mut shifted = [pairs; N];
-    shifted.iter_mut().enumerate().for_each(|(k, pairs)| *pairs = &pairs[k / 2..k / 2 + length]);
-    for (i, out) in out.iter_mut().enumerate() {
-        let mut sum = coefs[0] * shifted[0][i][0];
-        for k in 1..N {
-            sum += coefs[k] * shifted[k][i][k % 2];
+    let next = |n: usize| &pairs[n.min(pairs.len())..];
+    if N <= 4 {
+        for ((a, b), out) in pairs.iter().zip(next(1)).zip(out) {
+            *out = weighted([*a, *b].as_flattened(), coefs);
         }
-        *out = sum;
+    } else {
+        for ((((a, b), c), d), out) in pairs.iter().zip(next(1)).zip(next(2)).zip(next(3)).zip(out) {
+            *out = weighted([*a, *b, *c, *d].as_flattened(), coefs);
+        }
     }
+}
+
+#[inline(always)]
+fn weighted<const N: usize>(samples: &[f32], coefs: [f32; N]) -> f32 {
+    let mut sum = coefs[0] * samples[0];
+    for k in 1..N {
+        sum += coefs[k] * samples[k];
+    }
+    sum
 }
 
 /// `out[i] = sum of coefs[i % n][k] * row[first[i % n] + i / n * stride + k]`, summed as [`combine`] does.

@@ -10,22 +10,42 @@ pub(in crate::simd) struct Sum<'a, const N: usize> {
     pub(in crate::simd) weights: [f32; N],
 }
 
-impl<const N: usize> Sum<'_, N> {
-    /// The first `length` sums, so that loops need no further checks.
-    #[inline(always)]
-    pub(in crate::simd) fn first(mut self, length: usize) -> Self {
-        self.rows.iter_mut().for_each(|row| *row = &row[..length]);
-        self
-    }
+/// What makes a row of sums. Zipped iterators of slices are loops without checks, so the compiler vectorises them; an
+/// index into an array of slices is checked at each step.
+pub(in crate::simd) trait RowSum: Copy {
+    /// The sums, as many as the shortest row has samples.
+    fn sums(self) -> impl Iterator<Item = f32>;
+}
 
-    /// Sum `i`.
+impl RowSum for Sum<'_, 1> {
     #[inline(always)]
-    pub(in crate::simd) fn at(&self, i: usize) -> f32 {
-        let mut sum = self.weights[0] * self.rows[0][i];
-        for k in 1..N {
-            sum += self.weights[k] * self.rows[k][i];
-        }
-        sum
+    fn sums(self) -> impl Iterator<Item = f32> {
+        let [w] = self.weights;
+        self.rows[0].iter().map(move |a| w * a)
+    }
+}
+
+impl RowSum for Sum<'_, 2> {
+    #[inline(always)]
+    fn sums(self) -> impl Iterator<Item = f32> {
+        let ([a, b], [u, v]) = (self.rows, self.weights);
+        a.iter().zip(b).map(move |(a, b)| u * a + v * b)
+    }
+}
+
+impl RowSum for Sum<'_, 3> {
+    #[inline(always)]
+    fn sums(self) -> impl Iterator<Item = f32> {
+        let ([a, b, c], [u, v, w]) = (self.rows, self.weights);
+        a.iter().zip(b).zip(c).map(move |((a, b), c)| u * a + v * b + w * c)
+    }
+}
+
+impl RowSum for Sum<'_, 4> {
+    #[inline(always)]
+    fn sums(self) -> impl Iterator<Item = f32> {
+        let ([a, b, c, d], [u, v, w, x]) = (self.rows, self.weights);
+        a.iter().zip(b).zip(c).zip(d).map(move |(((a, b), c), d)| u * a + v * b + w * c + x * d)
     }
 }
 
@@ -47,11 +67,26 @@ impl<'a, const P: usize> Sums<'a, P> {
     pub fn plain(rows: [&'a [f32]; P]) -> Self {
         Sums(Taken::One(rows.map(|row| Sum { rows: [row], weights: [1.0] })))
     }
+
+    /// Sums in a row.
+    pub(in crate::simd) fn length(&self) -> usize {
+        fn shortest<const N: usize>(planes: &[Sum<N>]) -> usize {
+            planes.iter().flat_map(|sum| sum.rows).map(<[f32]>::len).min().unwrap_or(0)
+        }
+        match &self.0 {
+            Taken::One(planes) => shortest(planes),
+            Taken::Two(planes) => shortest(planes),
+            Taken::Three(planes) => shortest(planes),
+            Taken::Four(planes) => shortest(planes),
+        }
+    }
 }
 
 impl Kernels {
-    /// The sums of a plane, each added to `addend`, as codes from 0 to `max`.
+    /// The sums of a plane, each added to `addend`, as codes from 0 to `max`; as many as there are codes to write.
     pub fn sums_to_codes(self, sums: Sums<1>, addend: Addend, max: u16, codes: CodesMut) {
+        let (n_sums, n) = (sums.length().min(addend.n_values()), codes.n_samples());
+        assert!(n_sums >= n, "{n_sums} sums for {n} codes");
         match sums.0 {
             Taken::One([sum]) => super::sum_to_codes(self, sum, addend, max, codes),
             Taken::Two([sum]) => super::sum_to_codes(self, sum, addend, max, codes),

@@ -13,7 +13,7 @@ mod scalar;
 
 use super::Kernels;
 use super::luma::{Addend, Codes, CodesMut, Samples, for_codes};
-use super::resize::{Sum, Sums, Taken};
+use super::resize::{RowSum, Sums, Taken};
 use crate::frame::{ColorMatrix, ColorRange};
 pub use scalar::{Change, Pixels, Whole};
 
@@ -127,8 +127,11 @@ impl FromRgb {
 }
 
 impl Kernels {
-    /// A row to RGB: luma codes, and chroma codes less the neutral one. As many pixels as red has.
+    /// A row to RGB: luma codes, and chroma codes less the neutral one. As many pixels as
+    /// `rgb` has room for.
     pub fn to_rgb(self, m: &ToRgb, luma: Codes, chroma: Sums<2>, rgb: [&mut [f32]; 3]) {
+        let (n, lengths) = (luma.n_samples().min(chroma.length()), rgb.each_ref().map(|row| row.len()));
+        assert!(lengths.iter().all(|length| *length == lengths[0] && *length <= n), "{n} codes to RGB of {lengths:?}");
         match chroma.0 {
             Taken::One(chroma) => self.to_rgb_of(m, luma, chroma, rgb),
             Taken::Two(chroma) => self.to_rgb_of(m, luma, chroma, rgb),
@@ -137,7 +140,7 @@ impl Kernels {
         }
     }
 
-    fn to_rgb_of<const N: usize>(self, m: &ToRgb, luma: Codes, chroma: [Sum<N>; 2], rgb: [&mut [f32]; 3]) {
+    fn to_rgb_of(self, m: &ToRgb, luma: Codes, chroma: [impl RowSum; 2], rgb: [&mut [f32]; 3]) {
         match luma {
             Codes::U8(samples) => at_level!(self, to_rgb(m, Samples { samples, shift: 0 }, chroma, rgb)),
             Codes::U16 { samples, shift } => at_level!(self, to_rgb(m, Samples { samples, shift }, chroma, rgb)),
@@ -146,11 +149,15 @@ impl Kernels {
 
     /// The luma of a row of pixels added to `addend`, as codes from 0 to `max`.
     pub fn to_luma(self, m: &FromRgb, pixels: impl Pixels, addend: Addend, max: u16, luma: CodesMut) {
+        let (n_pixels, n) = (pixels.length().min(addend.n_values()), luma.n_samples());
+        assert!(n_pixels >= n, "{n_pixels} pixels for {n} codes");
         for_codes!(addend, luma, max, |base, max, luma| at_level!(self, to_luma(m, pixels, base, max, luma)));
     }
 
     /// The chroma of a row of pixels, in codes less the neutral one.
     pub fn to_chroma(self, m: &FromRgb, pixels: impl Pixels, [cb, cr]: [&mut [f32]; 2]) {
+        let (n, lengths) = (pixels.length(), [cb.len(), cr.len()]);
+        assert!(lengths[0] == lengths[1] && lengths[0] <= n, "{n} pixels for chroma of {lengths:?}");
         at_level!(self, to_chroma(m, pixels, cb, cr));
     }
 
@@ -164,6 +171,9 @@ impl Kernels {
         luma: CodesMut,
         chroma: [&mut [f32]; 2],
     ) {
+        let (n_pixels, n) = (pixels.length().min(addend.n_values()), luma.n_samples());
+        let chroma_fits = chroma.iter().all(|row| row.len() == n);
+        assert!(n_pixels >= n && chroma_fits, "{n_pixels} pixels for {n} codes of luma, or chroma of another length");
         for_codes!(addend, luma, max, |base, max, luma| {
             at_level!(self, to_both(m, pixels, base, max, luma, chroma))
         });

@@ -3,16 +3,18 @@
 use std::ops::Range;
 
 use super::{FromRgb, ToRgb};
-use crate::simd::luma::{Base, Sample, Samples, round};
-use crate::simd::resize::Sum;
+use crate::simd::luma::{Base, Sample, round};
+use crate::simd::resize::RowSum;
 
 /// Pixels of a row, as red, green, blue.
 pub trait Pixels: Copy {
-    /// Some of the pixels; exactly as many as a loop runs over, it needs no further checks.
+    /// How many there are.
+    fn length(self) -> usize;
+    /// Some of the pixels.
     #[must_use]
     fn part(self, pixels: Range<usize>) -> Self;
-    /// A pixel.
-    fn at(self, i: usize) -> [f32; 3];
+    /// The pixels.
+    fn pixels(self) -> impl Iterator<Item = [f32; 3]>;
 }
 
 /// A row of a picture: red, green, blue.
@@ -24,18 +26,27 @@ pub struct Whole<'a>(pub [&'a [f32]; 3]);
 pub struct Change<'a>(pub [&'a [f32]; 3], pub [&'a [f32]; 3]);
 
 impl Pixels for Whole<'_> {
+    fn length(self) -> usize {
+        self.0.map(<[f32]>::len).into_iter().min().unwrap_or(0)
+    }
+
     #[inline(always)]
     fn part(self, pixels: Range<usize>) -> Self {
         Whole(self.0.map(|row| &row[pixels.clone()]))
     }
 
     #[inline(always)]
-    fn at(self, i: usize) -> [f32; 3] {
-        [self.0[0][i], self.0[1][i], self.0[2][i]]
+    fn pixels(self) -> impl Iterator<Item = [f32; 3]> {
+        let [r, g, b] = self.0;
+        r.iter().zip(g).zip(b).map(|((r, g), b)| [*r, *g, *b])
     }
 }
 
 impl<'a> Pixels for Change<'a> {
+    fn length(self) -> usize {
+        Whole(self.0).length().min(Whole(self.1).length())
+    }
+
     #[inline(always)]
     fn part(self, pixels: Range<usize>) -> Self {
         let part = |row: &'a [f32]| &row[pixels.clone()];
@@ -43,40 +54,26 @@ impl<'a> Pixels for Change<'a> {
     }
 
     #[inline(always)]
-    fn at(self, i: usize) -> [f32; 3] {
-        [self.0[0][i] - self.1[0][i], self.0[1][i] - self.1[1][i], self.0[2][i] - self.1[2][i]]
+    fn pixels(self) -> impl Iterator<Item = [f32; 3]> {
+        let pairs = Whole(self.0).pixels().zip(Whole(self.1).pixels());
+        pairs.map(|([r, g, b], [was_r, was_g, was_b])| [r - was_r, g - was_g, b - was_b])
     }
 }
 
 #[inline(always)]
-pub(super) fn to_rgb<S: Sample, const N: usize>(
-    m: &ToRgb,
-    luma: Samples<S>,
-    chroma: [Sum<N>; 2],
-    [r, g, b]: [&mut [f32]; 3],
-) {
-    to_rgb_rows(m, luma, chroma, r, g, b);
+pub(super) fn to_rgb(m: &ToRgb, luma: impl Base, [cb, cr]: [impl RowSum; 2], [r, g, b]: [&mut [f32]; 3]) {
+    to_rgb_rows(m, luma, cb, cr, r, g, b);
 }
 
 /// Slices in an array may overlap for all that the compiler knows, slices as arguments may not: so it vectorises.
 #[inline(always)]
-fn to_rgb_rows<S: Sample, const N: usize>(
-    m: &ToRgb,
-    luma: Samples<S>,
-    chroma: [Sum<N>; 2],
-    r: &mut [f32],
-    g: &mut [f32],
-    b: &mut [f32],
-) {
-    let n = r.len();
-    let (luma, cb, cr) = (luma.first(n), chroma[0].first(n), chroma[1].first(n));
-    let (g, b) = (&mut g[..n], &mut b[..n]);
-    for i in 0..n {
-        let (cb, cr) = (cb.at(i), cr.at(i));
-        let y = (luma.at(i) - m.code_black) * m.gain + m.black;
-        r[i] = y + m.r_cr * cr;
-        g[i] = y + m.g_cb * cb + m.g_cr * cr;
-        b[i] = y + m.b_cb * cb;
+fn to_rgb_rows<C: RowSum>(m: &ToRgb, luma: impl Base, cb: C, cr: C, r: &mut [f32], g: &mut [f32], b: &mut [f32]) {
+    let rows = luma.values(r.len()).zip(cb.sums()).zip(cr.sums());
+    for (((luma, cb), cr), ((r, g), b)) in rows.zip(r.iter_mut().zip(g).zip(b)) {
+        let y = (luma - m.code_black) * m.gain + m.black;
+        *r = y + m.r_cr * cr;
+        *g = y + m.g_cb * cb + m.g_cr * cr;
+        *b = y + m.b_cb * cb;
     }
 }
 
@@ -90,22 +87,18 @@ impl FromRgb {
 
 #[inline(always)]
 pub(super) fn to_luma<S: Sample>(m: &FromRgb, pixels: impl Pixels, base: impl Base, max: f32, luma: &mut [S]) {
-    let n = luma.len();
-    let (pixels, base) = (pixels.part(0..n), base.first(n));
-    for (i, luma) in luma.iter_mut().enumerate() {
-        *luma = round(base.at(i) + m.luma_of(pixels.at(i)) * m.luma_gain, max);
+    let rows = base.values(luma.len()).zip(pixels.pixels());
+    for ((base, pixel), luma) in rows.zip(luma) {
+        *luma = round(base + m.luma_of(pixel) * m.luma_gain, max);
     }
 }
 
 #[inline(always)]
 pub(super) fn to_chroma(m: &FromRgb, pixels: impl Pixels, cb: &mut [f32], cr: &mut [f32]) {
-    let n = cb.len();
-    let (pixels, cr) = (pixels.part(0..n), &mut cr[..n]);
-    for i in 0..n {
-        let [r, g, b] = pixels.at(i);
+    for ([r, g, b], (cb, cr)) in pixels.pixels().zip(cb.iter_mut().zip(cr)) {
         let y = m.luma_of([r, g, b]);
-        cb[i] = (b - y) * m.chroma_gain[0];
-        cr[i] = (r - y) * m.chroma_gain[1];
+        *cb = (b - y) * m.chroma_gain[0];
+        *cr = (r - y) * m.chroma_gain[1];
     }
 }
 
@@ -133,14 +126,11 @@ fn to_both_rows<S: Sample>(
     cb: &mut [f32],
     cr: &mut [f32],
 ) {
-    let n = luma.len();
-    let (pixels, base) = (pixels.part(0..n), base.first(n));
-    let (cb, cr) = (&mut cb[..n], &mut cr[..n]);
-    for i in 0..n {
-        let [r, g, b] = pixels.at(i);
+    let rows = base.values(luma.len()).zip(pixels.pixels());
+    for ((base, [r, g, b]), ((luma, cb), cr)) in rows.zip(luma.iter_mut().zip(cb).zip(cr)) {
         let y = m.luma_of([r, g, b]);
-        luma[i] = round(base.at(i) + y * m.luma_gain, max);
-        cb[i] = (b - y) * m.chroma_gain[0];
-        cr[i] = (r - y) * m.chroma_gain[1];
+        *luma = round(base + y * m.luma_gain, max);
+        *cb = (b - y) * m.chroma_gain[0];
+        *cr = (r - y) * m.chroma_gain[1];
     }
 }

@@ -3,21 +3,19 @@
 //! The survey compares each frame with its reference; nothing here decides what follows from a difference. Maps are
 //! laid out in luma pixels, so that a block of chroma in 4:2:0 is a cell of 16x16.
 
-use super::{Packing, Picture, PixelFormat, PlaneView};
+use crate::frame::{Packing, Picture, PixelFormat};
+use crate::simd::Kernels;
+use crate::simd::compare::BLOCK;
 use crate::tile::cells::Cells;
 
-/// Samples along a side of a block.
-pub const BLOCK: usize = 8;
-
-/// Bytes that are compared at once: a block of 8-bit samples.
-const WORD: usize = 8;
+/// A sample holds one row of blocks of so many.
+const SAMPLED: usize = 8;
 
 /// The blocks of each plane that differ.
 #[derive(Clone, Debug)]
 pub struct Changes {
+    kernels: Kernels,
     planes: Vec<Cells>,
-    /// A bit set for every difference, a word each, of one row of blocks.
-    differences: Vec<u64>,
 }
 
 impl Changes {
@@ -28,7 +26,7 @@ impl Changes {
             None => (BLOCK, BLOCK),
         };
         let planes = (0..format.n_planes()).map(|plane| Cells::new((width, height), side(plane))).collect();
-        Changes { planes, differences: Vec::new() }
+        Changes { kernels: Kernels::best(), planes }
     }
 
     /// Finds what differs between two pictures of the format and size.
@@ -38,9 +36,24 @@ impl Changes {
         for (plane, blocks) in self.planes.iter_mut().enumerate() {
             // The chroma plane of a semi-planar format holds two samples at each place.
             let pair = if format.is_chroma(plane) && format.packing != Packing::Planar { 2 } else { 1 };
-            let words = pair * format.bytes_per_sample() * BLOCK / WORD;
-            mark_different(one.plane(plane), other.plane(plane), words, blocks, &mut self.differences);
+            let (a, b) = (one.plane(plane), other.plane(plane));
+            for row in 0..blocks.rows() {
+                self.kernels.differing_blocks(&a, &b, row, pair * BLOCK, blocks.row_mut(row));
+            }
         }
+    }
+
+    /// The share of the luma blocks that differ, by a look at every eighth row of them.
+    pub fn sample(&mut self, one: &Picture, other: &Picture) -> f64 {
+        let (a, b, blocks) = (one.plane(0), other.plane(0), &mut self.planes[0]);
+        let rows = (SAMPLED / 2..blocks.rows()).step_by(SAMPLED);
+        let n_seen = rows.len() * blocks.columns();
+        let mut n_different = 0;
+        for row in rows {
+            self.kernels.differing_blocks(&a, &b, row, BLOCK, blocks.row_mut(row));
+            n_different += blocks.row(row).iter().map(|bits| bits.count_ones()).sum::<u32>();
+        }
+        f64::from(n_different) / n_seen.max(1) as f64
     }
 
     /// Says of every block that it differs.
@@ -51,31 +64,6 @@ impl Changes {
     /// The blocks of a plane.
     pub fn plane(&self, plane: usize) -> &Cells {
         &self.planes[plane]
-    }
-}
-
-/// Sets the blocks, `words` words wide, in which two planes of one size differ, and clears the others.
-fn mark_different(one: PlaneView, other: PlaneView, words: usize, blocks: &mut Cells, differences: &mut Vec<u64>) {
-    blocks.clear();
-    for row in 0..blocks.rows() {
-        differences.clear();
-        differences.resize(blocks.columns() * words, 0);
-        for y in row * BLOCK..((row + 1) * BLOCK).min(one.height()) {
-            let rows = (one.row_bytes(y), other.row_bytes(y));
-            let (a, a_rest) = rows.0.as_chunks::<WORD>();
-            let (b, b_rest) = rows.1.as_chunks::<WORD>();
-            for (difference, (a, b)) in differences.iter_mut().zip(a.iter().zip(b)) {
-                *difference |= u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b);
-            }
-            if a_rest != b_rest {
-                differences[a.len()] = u64::MAX;
-            }
-        }
-        let bits = blocks.row_mut(row);
-        for (column, block) in differences.chunks_exact(words).enumerate() {
-            let differs = block.iter().any(|&word| word != 0);
-            bits[column / 64] |= u64::from(differs) << (column % 64);
-        }
     }
 }
 

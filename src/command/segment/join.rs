@@ -1,0 +1,112 @@
+//! `vproc join`: makes the output of segments that `vproc segment` has made. Called again it finds the output complete.
+
+use std::sync::Arc;
+
+use super::{adopt, asked, check_same, is_joined, missing};
+use crate::command::account::STATUS_DAMAGED;
+use crate::command::prepare::{self, describe};
+use crate::command::run_grants;
+use crate::config::{JoinConfig, Overwrite, RunConfig};
+use crate::error::{Context, Error, Kind, Result};
+use crate::sandbox::Grants;
+use crate::segment::folder::Folder;
+use crate::segment::join::join;
+use crate::segment::manifest::Manifest;
+use crate::sink::disk::System;
+use crate::sink::part::PartFile;
+
+/// Numbers of segments that a message names at most.
+const NAMED: usize = 8;
+
+/// A run whose segments are to be joined.
+pub struct Join {
+    run: RunConfig,
+    folder: Folder,
+}
+
+impl Join {
+    /// Reads the manifest.
+    pub fn open(asked: &JoinConfig) -> Result<Join> {
+        let (folder, manifest, output) = super::open_manifest(&asked.manifest)?;
+        let mut run = asked::config_of(&manifest, &output)?;
+        if asked.overwrite {
+            run.overwrite = Overwrite::Yes;
+        }
+        run.quiet = asked.quiet;
+        Ok(Join { run, folder })
+    }
+
+    /// What the process touches.
+    pub fn grants(&self) -> Grants {
+        run_grants(&self.run)
+    }
+
+    /// Joins; the exit status.
+    pub fn run(self) -> Result<u8> {
+        let Join { run, folder } = self;
+        let gone = || Error::new(Kind::Usage, format!("{} is gone", folder.manifest().display()));
+        if is_joined(&run, &folder.load()?.ok_or_else(gone)?) {
+            tracing::info!("{} is complete", run.output);
+            return Ok(0);
+        }
+        prepare::check_output(&run)?;
+        let path = run.output.path().ok_or_else(|| Error::new(Kind::Internal, "the output is no file"))?;
+        // From here on nobody else joins.
+        let part = PartFile::create_on(Arc::new(System), path)?;
+        let mut manifest = folder.load()?.ok_or_else(gone)?;
+        folder.check(&mut manifest);
+        let result = check_all(&manifest).and_then(|()| {
+            let config = adopt(&run, &manifest)?;
+            let prepared = prepare::prepare(&config)?;
+            check_same(&config, &prepared, &manifest)?;
+            prepare::job(&config, &prepared)
+        });
+        let job = match result {
+            Ok(job) => job,
+            Err(error) => {
+                part.discard()?;
+                return Err(error);
+            }
+        };
+        let end = manifest.end.clone().unwrap_or_default();
+        let finished = join(job, part, &folder, manifest).context(|| describe(&run.output))?;
+        if let Err(error) = folder.strip() {
+            tracing::warn!("the output is complete, but its segments are still there: {error}");
+        }
+        for warning in end.warnings.iter().chain(&finished.warnings) {
+            tracing::warn!("{warning}");
+        }
+        end.damage.iter().for_each(|line| tracing::warn!("damaged source: {line}"));
+        let n_damaged = end.n_damaged.max(finished.missing);
+        if !run.quiet {
+            eprintln!("{}: {} frames, verified", run.output, finished.n_frames);
+        }
+        Ok(if n_damaged > 0 { STATUS_DAMAGED } else { 0 })
+    }
+}
+
+/// All segments must be there.
+fn check_all(manifest: &Manifest) -> Result<()> {
+    let missing = missing(manifest);
+    let again = "make it with 'vproc segment MANIFEST NUMBER'";
+    match (missing.as_slice(), &manifest.end) {
+        ([], Some(_)) => Ok(()),
+        ([], None) => {
+            let next = manifest.segments.keys().next_back().map_or(0, |last| last + 1);
+            let message =
+                format!("no segment has come to the input's end yet, so there is a segment {next} too; {again}");
+            Err(Error::new(Kind::Io, message))
+        }
+        (missing, _) => {
+            let named: Vec<String> = missing.iter().take(NAMED).map(u64::to_string).collect();
+            let more = if missing.len() > NAMED { ", ..." } else { "" };
+            let message = format!(
+                "{} segments are missing or not what they were: {}{more}; {}",
+                missing.len(),
+                named.join(", "),
+                again.replace("it", "each")
+            );
+            Err(Error::new(Kind::Io, message))
+        }
+    }
+}

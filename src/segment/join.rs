@@ -1,0 +1,100 @@
+//! The join: finished segments become the output, through the same container code as an output made in one go.
+//!
+//! Each segment's encoder has counted its dts from its own beginning; put behind each other they would overlap. They are
+//! made anew: the k-th packet in the order of decoding is decoded when the k-th picture in the order of showing is shown,
+//! less one delay for all, the smallest with which no packet is decoded after it is shown. So dts rise as strictly as
+//! pts, at every cut and every change of rate.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::folder::Folder;
+use super::manifest::{FileIdentity, Manifest};
+use super::packets::{Entry, PacketReader};
+use crate::av::Packet;
+use crate::error::{Error, Kind, Result};
+use crate::sink::Finished;
+use crate::sink::encode::{Encoding, lost_warnings};
+use crate::sink::job::FileJob;
+use crate::sink::mux::Mux;
+use crate::sink::part::PartFile;
+
+/// Joins all segments that `manifest` lists into `part`, verifies it, notes what it is, and gives it its name.
+pub fn join(job: FileJob, part: PartFile, folder: &Folder, mut manifest: Manifest) -> Result<Finished> {
+    check_room(&part, &manifest)?;
+    let encoding = Encoding::open(&job)?;
+    let (time_base, header) = (encoding.time_base(), xxh3_64(&encoding.encoder().header()?));
+    let mut lost = Vec::new();
+    let mut delay = 0;
+    for (number, done) in &manifest.segments {
+        let reader = PacketReader::open(&folder.segment(*number))?;
+        if reader.header != header {
+            return Err(unusable(folder, *number, "was encoded with another codec header; -y starts anew"));
+        }
+        delay = delay.max(delay_of(&reader.table));
+        lost.extend(done.lost_side_data.iter().copied());
+    }
+    lost.sort_unstable();
+    lost.dedup();
+    let warnings = lost_warnings(&job.encoding.encoder, &lost);
+    let mut mux = Mux::create(job, part, encoding.encoder())?;
+    drop(encoding);
+    for (number, done) in &manifest.segments {
+        let mut reader = PacketReader::open(&folder.segment(*number))?;
+        let mut shown = sorted_times(&reader.table).into_iter();
+        while let (Some((entry, payload)), Some(shown)) = (reader.next_packet()?, shown.next()) {
+            let mut packet = Packet::from_data(&payload)?;
+            packet.set_times(Some(entry.pts), Some(shown - delay));
+            packet.set_duration(entry.duration);
+            packet.set_flags(entry.flags);
+            mux.write(packet, time_base)?;
+        }
+        if !done.is(reader.finish()?) {
+            return Err(unusable(
+                folder,
+                *number,
+                "has changed on the disk; run the same command again, which mends it",
+            ));
+        }
+    }
+    mux.seal(warnings)?.conclude(|part| {
+        let identity = FileIdentity::of(part.file()).map_err(|error| Error::io("look at the output", error))?;
+        manifest.joined = Some(identity);
+        folder.save(&manifest)
+    })
+}
+
+/// Refuses to begin where the disk cannot hold the output beside its segments, which it is nearly as large as.
+fn check_room(part: &PartFile, manifest: &Manifest) -> Result<()> {
+    let needed: u64 = manifest.segments.values().map(|done| done.bytes).sum();
+    let Ok(facts) = rustix::fs::fstatvfs(part.file()) else { return Ok(()) };
+    let free = facts.f_bavail.saturating_mul(facts.f_frsize);
+    if needed <= free {
+        return Ok(());
+    }
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    let message = format!(
+        "no space left to join the segments: about {} MiB are needed beside them, {} MiB are free; free some space and \
+         run the same command again",
+        mib(needed),
+        mib(free)
+    );
+    Err(Error::new(Kind::DiskFull, message))
+}
+
+fn unusable(folder: &Folder, number: u64, why: &str) -> Error {
+    Error::new(Kind::Io, format!("{} {why}", folder.segment(number).display()))
+}
+
+/// The pts of a segment in the order of showing. No pts of a later segment is smaller, since frames are cut in that
+/// order.
+fn sorted_times(table: &[Entry]) -> Vec<i64> {
+    let mut times: Vec<i64> = table.iter().map(|entry| entry.pts).collect();
+    times.sort_unstable();
+    times
+}
+
+/// The smallest delay with which no packet of a segment is decoded after it is shown, in ticks.
+fn delay_of(table: &[Entry]) -> i64 {
+    let times = sorted_times(table);
+    times.iter().zip(table).map(|(shown, entry)| shown - entry.pts).max().unwrap_or(0)
+}
