@@ -121,7 +121,7 @@ def make_clips(arguments, folder):
 
 def vproc_of(arguments, engine, source, output, encodes=True):
     options = ["--preset", arguments.preset, "--crf", arguments.crf] if encodes else []
-    command = [arguments.vproc, source, "-o", output, "-y", "-q", "--no-config", "-m", arguments.network]
+    command = [arguments.vproc, source, "-o", output, "-y", "-q", "--no-config", "--no-cache", "-m", arguments.network]
     return [*command, "--engine", engine, *options, *arguments.options.split()]
 
 

@@ -46,7 +46,7 @@ def arguments_of():
 def report_of(arguments, clip, network):
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "report.json"
-        command = [arguments.vproc, clip, "-o", "null:", "-q", "-m", network, "--report", path]
+        command = [arguments.vproc, clip, "-o", "null:", "-q", "--no-cache", "-m", network, "--report", path]
         command += ["--frames", arguments.frames, "--skip", arguments.skip, *arguments.options.split()]
         result = subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if result.returncode not in (0, 3):

@@ -48,6 +48,20 @@ fn frames_are_the_same_for_all_workers_windows_and_levels() {
 }
 
 #[test]
+fn windows_that_begin_at_odd_rows_change_nothing() {
+    let Some(film) = Film::new() else { return };
+    // Windows slid inside a picture of 121 rows begin at odd ones.
+    film.ffmpeg("-f lavfi -i testsrc2=s=131x121:r=25:d=0.24 -pix_fmt yuv444p -c:v libx264 -qp 0 clip.mp4");
+    for model in ["upscale-x2", "restore"] {
+        let whole = hashes(&film, &format!("-m {model} --skip off --tile off"));
+        assert_eq!(whole.lines().filter(|line| !line.starts_with('#')).count(), 6, "{whole}");
+        for arguments in ["--skip off --tile 48", "--skip off --tile 64 --workers 3", "--skip exact --tile 32"] {
+            assert_eq!(whole, hashes(&film, &format!("-m {model} {arguments}")), "{model} {arguments}");
+        }
+    }
+}
+
+#[test]
 fn other_networks_are_refused_by_the_operators_name() {
     let Some(film) = Film::new() else { return };
     film.ffmpeg(CLIP);

@@ -8,6 +8,7 @@ mod fuse;
 mod operators;
 mod pack;
 mod pair;
+mod quantized;
 
 use std::collections::HashMap;
 

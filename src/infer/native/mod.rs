@@ -39,6 +39,10 @@ const MAX_LAYOUTS: usize = 4;
 /// The most that the rows of a picture may take; plain networks take a thousandth of it.
 const MAX_BYTES: usize = 4 << 30;
 
+/// vproc's version, and after the plus how often this engine has since changed the bits of its results: those of one
+/// are not to be mixed with those of another.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+2");
+
 /// A network and the memory that its rows need.
 pub struct NativeEngine {
     name: String,
@@ -77,7 +81,7 @@ pub fn facts(precision: Precision) -> EngineFacts {
         Precision::F32 => ("f32", "any"),
         Precision::Bf16 => ("bf16", "amx-bf16"),
     };
-    EngineFacts { name: "native", version: env!("CARGO_PKG_VERSION").to_owned(), precision, isa }
+    EngineFacts { name: "native", version: VERSION.to_owned(), precision, isa }
 }
 
 /// Bytes that the rows of all layers take for each column of a picture; how many rows it has matters little.

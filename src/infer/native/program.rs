@@ -123,6 +123,17 @@ pub enum Function {
     Abs,
     /// `-x`
     Neg,
+    /// The whole number nearest to `x / scale`, halves to even, plus `zero`, from `low` to `high`.
+    Quantize {
+        /// A step.
+        scale: f32,
+        /// The number of steps that stands for zero.
+        zero: f32,
+        /// The least number.
+        low: f32,
+        /// The largest.
+        high: f32,
+    },
 }
 
 /// What a picture is continued with.

@@ -164,8 +164,16 @@ fn apply(function: Function, row: &mut [f32]) {
         Function::HardSigmoid(alpha, beta) => row.for_each(|x| *x = smaller(1.0, larger(0.0, alpha * *x + beta))),
         Function::Abs => row.for_each(|x| *x = x.abs()),
         Function::Neg => row.for_each(|x| *x = -*x),
+        Function::Quantize { scale, zero, low, high } => row.for_each(|x| {
+            // What is beyond the ends is so before it is rounded, and what is left is small enough for the trick.
+            let steps = smaller(high - zero, larger(low - zero, *x / scale));
+            *x = (steps + ROUNDER) - ROUNDER + zero;
+        }),
     }
 }
+
+/// Added and taken off again, it rounds a number below a quarter of it to a whole one, halves to even.
+const ROUNDER: f32 = 12_582_912.0;
 
 fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
@@ -182,7 +190,6 @@ fn tanh(x: f32) -> f32 {
 /// `e^x` to about two units in the last place, after Cephes' `expf`: powers of two taken out in two steps, then a
 /// polynomial.
 fn exp(x: f32) -> f32 {
-    const ROUNDER: f32 = 12_582_912.0;
     // Beyond these the result is 0 or infinite in effect; not-a-number stays.
     let x = smaller(88.0, larger(-87.0, x));
     let n = (x * std::f32::consts::LOG2_E + ROUNDER) - ROUNDER;

@@ -301,6 +301,9 @@ impl TensorProto {
                         INT64 => i64::from_le_bytes(bytes.try_into().ok()?) as f64,
                         INT32 => f64::from(i32::from_le_bytes(bytes.try_into().ok()?)),
                         UINT8 | BOOL => f64::from(bytes[0]),
+                        INT8 => f64::from(bytes[0] as i8),
+                        UINT16 => f64::from(u16::from_le_bytes(bytes.try_into().ok()?)),
+                        INT16 => f64::from(i16::from_le_bytes(bytes.try_into().ok()?)),
                         _ => return None,
                     })
                 })
@@ -311,7 +314,9 @@ impl TensorProto {
             DOUBLE => self.double_data.clone(),
             INT64 => self.int64_data.iter().map(|&value| value as f64).collect(),
             FLOAT16 => self.int32_data.iter().map(|&bits| half::f16::from_bits(bits as u16).to_f64()).collect(),
-            INT32 | UINT8 | BOOL => self.int32_data.iter().map(|&value| f64::from(value)).collect(),
+            INT32 | UINT8 | BOOL | INT8 | UINT16 | INT16 => {
+                self.int32_data.iter().map(|&value| f64::from(value)).collect()
+            }
             _ => return None,
         })
     }

@@ -1,6 +1,7 @@
 //! Tensors that do not depend on the picture, as numbers.
 
-use crate::model::onnx::proto::TensorProto;
+use super::Refused;
+use crate::model::onnx::proto::{NodeProto, TensorProto};
 
 /// A tensor of numbers. Those of weights are exact; 64-bit integers and doubles go through f64.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,6 +10,8 @@ pub struct Constant {
     pub dims: Vec<usize>,
     /// Its elements.
     pub numbers: Vec<f64>,
+    /// What its elements may be, where their type is a whole number of 8 or 16 bits.
+    pub range: Option<(f32, f32)>,
 }
 
 impl Constant {
@@ -16,13 +19,30 @@ impl Constant {
     pub fn read(tensor: &TensorProto) -> Option<Constant> {
         let numbers = tensor.numbers()?;
         let dims: Vec<usize> = tensor.dims.iter().map(|&dim| dim as usize).collect();
-        (numbers.len() == dims.iter().product::<usize>()).then_some(Constant { dims, numbers })
+        let range = super::quantized::range(tensor.data_type.unwrap_or(0));
+        (numbers.len() == dims.iter().product::<usize>()).then_some(Constant { dims, numbers, range })
+    }
+
+    /// What a node `Constant` holds.
+    pub fn of_node(node: &NodeProto) -> Refused<Constant> {
+        let tensor = node.tensor("value").and_then(Constant::read);
+        let lists = || {
+            let one = |number: f64| Constant { dims: Vec::new(), numbers: vec![number], range: None };
+            node.float("value_float")
+                .map(|number| one(f64::from(number)))
+                .or(node.int("value_int").map(|number| one(number as f64)))
+                .or(node
+                    .floats("value_floats")
+                    .map(|list| Constant::list(list.iter().map(|&number| f64::from(number)))))
+                .or(node.ints("value_ints").map(|list| Constant::list(list.iter().map(|&number| number as f64))))
+        };
+        tensor.or_else(lists).ok_or_else(|| "a constant of a type that is not read".to_owned())
     }
 
     /// A list of numbers.
     pub fn list(numbers: impl IntoIterator<Item = f64>) -> Constant {
         let numbers: Vec<f64> = numbers.into_iter().collect();
-        Constant { dims: vec![numbers.len()], numbers }
+        Constant { dims: vec![numbers.len()], numbers, range: None }
     }
 
     /// The elements as they are computed with.

@@ -16,7 +16,7 @@ impl Lowering {
     /// Follows one node of the graph.
     pub(super) fn node(&mut self, node: &NodeProto) -> Refused<()> {
         let values = match (node.op(), self.rows(node, 0)) {
-            ("Constant", _) => vec![Value::Constant(constant_of(node)?)],
+            ("Constant", _) => vec![Value::Constant(Constant::of_node(node)?)],
             (_, Ok(rows)) => self.operator(node, rows)?,
             ("Add" | "Mul" | "Sub" | "Div" | "Max" | "Min", _) if self.rows(node, 1).is_ok() => {
                 let operand = self.constant(node, 0)?.ok_or("its first input is missing")?.clone();
@@ -39,6 +39,11 @@ impl Lowering {
 
     /// An operator on rows.
     fn operator(&mut self, node: &NodeProto, rows: Vec<Channel>) -> Refused<Vec<Value>> {
+        let is_whole =
+            |channel: &Channel| matches!(self.nodes[channel.node].op, Op::Function(Function::Quantize { .. }));
+        if matches!(node.op(), "Add" | "Sub" | "Mul" | "Div" | "Conv") && rows.iter().any(is_whole) {
+            return Err("arithmetic on whole numbers".to_owned());
+        }
         let float = |name: &str, default: f32| node.float(name).unwrap_or(default);
         Ok(vec![match node.op() {
             "Identity" | "Dropout" => Value::Rows(rows),
@@ -75,6 +80,8 @@ impl Lowering {
             "DepthToSpace" => self.depth_to_space(node, rows)?,
             "Resize" | "Upsample" => self.resize(node, rows)?,
             "Pad" => self.pad(node, rows)?,
+            "QuantizeLinear" => self.quantized(node, rows)?,
+            "DequantizeLinear" => self.dequantized(node, rows)?,
             _ => return Err("no operator of this engine".to_owned()),
         }])
     }
@@ -88,7 +95,7 @@ impl Lowering {
     }
 
     /// An input that must be constant if it is there.
-    fn constant(&self, node: &NodeProto, at: usize) -> Refused<Option<&Constant>> {
+    pub(super) fn constant(&self, node: &NodeProto, at: usize) -> Refused<Option<&Constant>> {
         let Some(name) = node.input.get(at).filter(|name| !name.is_empty()) else { return Ok(None) };
         match self.values.get(name) {
             Some(Value::Constant(constant)) => Ok(Some(constant)),
@@ -112,9 +119,11 @@ impl Lowering {
     fn folded(&self, node: &NodeProto) -> Refused<Option<Constant>> {
         let Some(input) = self.constant(node, 0)? else { return Ok(None) };
         let numbers = input.numbers.clone();
-        let shaped = |dims: Vec<usize>| Some(Constant { dims, numbers: numbers.clone() });
+        let range = input.range;
+        let shaped = |dims: Vec<usize>| Some(Constant { dims, numbers: numbers.clone(), range });
         Ok(match node.op() {
             "Identity" => shaped(input.dims.clone()),
+            "DequantizeLinear" => self.dequantized_constant(node)?,
             "Cast" if matches!(node.int("to"), Some(to) if is_float(to)) => shaped(input.dims.clone()),
             "Reshape" | "Unsqueeze" | "Squeeze" | "Flatten" => {
                 let dims = self.integers(node, 1, "shape")?.filter(|_| node.op() == "Reshape");
@@ -135,7 +144,7 @@ impl Lowering {
     }
 
     /// A node of the size and the channels of its input.
-    fn same(&mut self, op: Op, rows: Vec<Channel>) -> Refused<Value> {
+    pub(super) fn same(&mut self, op: Op, rows: Vec<Channel>) -> Refused<Value> {
         let extent = self.extent(&rows)?;
         Ok(self.push(Node { op, channels: rows.len(), inputs: rows, extent, form: Form::PLANES }))
     }
@@ -390,17 +399,4 @@ fn arithmetic(node: &NodeProto) -> Arithmetic {
         "Max" => Arithmetic::Max,
         _ => Arithmetic::Min,
     }
-}
-
-fn constant_of(node: &NodeProto) -> Refused<Constant> {
-    let tensor = node.tensor("value").and_then(Constant::read);
-    let lists = || {
-        let one = |number: f64| Constant { dims: Vec::new(), numbers: vec![number] };
-        node.float("value_float")
-            .map(|number| one(f64::from(number)))
-            .or(node.int("value_int").map(|number| one(number as f64)))
-            .or(node.floats("value_floats").map(|list| Constant::list(list.iter().map(|&number| f64::from(number)))))
-            .or(node.ints("value_ints").map(|list| Constant::list(list.iter().map(|&number| number as f64))))
-    };
-    tensor.or_else(lists).ok_or_else(|| "a constant of a type that is not read".to_owned())
 }

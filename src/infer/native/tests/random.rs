@@ -1,5 +1,7 @@
 //! Random graphs of the supported operators at random sizes, down to one pixel, against ONNX Runtime.
 
+mod quantized;
+
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -101,10 +103,10 @@ impl Maker {
             name: Some(name.clone()),
             ..TensorProto::default()
         };
-        if data_type == data_type::INT64 {
-            tensor.int64_data = values.iter().map(|&value| value as i64).collect();
-        } else {
-            tensor.float_data = values.iter().map(|&value| value as f32).collect();
+        match data_type {
+            data_type::INT64 => tensor.int64_data = values.iter().map(|&value| value as i64).collect(),
+            data_type::FLOAT => tensor.float_data = values.iter().map(|&value| value as f32).collect(),
+            _ => tensor.int32_data = values.iter().map(|&value| value as i32).collect(),
         }
         self.graph.initializer.push(tensor);
         name

@@ -1,0 +1,134 @@
+//! Quantised networks: the two operators against their definition, and whole networks against ONNX Runtime.
+
+use super::*;
+
+fn maker(seed: u64, channels: usize) -> Maker {
+    let input = Made { name: "input".into(), channels, up: 1, extra: 0 };
+    let graph =
+        GraphProto { name: Some("steps".into()), input: vec![port("input", channels)], ..GraphProto::default() };
+    Maker { dice: Dice(seed), graph, values: vec![input], n_names: 0, needs_two: false }
+}
+
+impl Maker {
+    /// The network that gives `last`.
+    fn network(mut self, last: &Made) -> Network {
+        self.graph.output = vec![port(&last.name, last.channels)];
+        let opset = OperatorSetIdProto { domain: None, version: Some(21) };
+        let proto = ModelProto {
+            ir_version: Some(10),
+            graph: Some(self.graph),
+            opset_import: vec![opset],
+            ..ModelProto::default()
+        };
+        let graph = onnx::from_bytes(Model { proto, opset: 21 }.to_bytes()).unwrap();
+        let facts = graph.facts.picture_facts(&Overrides::default()).unwrap();
+        let code = NetworkCode::Onnx(graph.bytes);
+        Network { name: "steps".into(), hash: graph.hash, facts, work: None, code }
+    }
+
+    /// To steps of `scale` and back.
+    fn steps(&mut self, from: &Made, kind: i32, scale: f32, zero: f64) -> Made {
+        let scale = self.fixed(&[], data_type::FLOAT, &[f64::from(scale)]);
+        let zero = self.fixed(&[], kind, &[zero]);
+        let whole = self.op("QuantizeLinear", vec![from.name.clone(), scale.clone(), zero.clone()], Vec::new(), from);
+        self.op("DequantizeLinear", vec![whole.name, scale, zero], Vec::new(), from)
+    }
+
+    /// A convolution of weights of 8 bits with a scale for each output, and a bias of 32 bits.
+    fn conv_in_steps(&mut self, from: &Made, outputs: usize, scale: f32) -> Made {
+        let dims = [outputs, from.channels, 3, 3];
+        let weights: Vec<f64> = (0..dims.iter().product()).map(|_| self.dice.below(255) as f64 - 127.0).collect();
+        let scales: Vec<f64> = (0..outputs).map(|_| f64::from((self.dice.below(90) + 10) as f32 * 1e-4)).collect();
+        let biases: Vec<f64> = (0..outputs).map(|_| self.dice.below(2001) as f64 - 1000.0).collect();
+        let of_biases: Vec<f64> = scales.iter().map(|&of_weights| f64::from(of_weights as f32 * scale)).collect();
+        let weights = self.fixed(&dims, data_type::INT8, &weights);
+        let zeros = self.fixed(&[outputs], data_type::INT8, &vec![0.0; outputs]);
+        let scales = self.fixed(&[outputs], data_type::FLOAT, &scales);
+        let biases = self.fixed(&[outputs], data_type::INT32, &biases);
+        let of_biases = self.fixed(&[outputs], data_type::FLOAT, &of_biases);
+        let like = Made { channels: outputs, ..from.clone() };
+        let axis = vec![int("axis", 0)];
+        let weights = self.op("DequantizeLinear", vec![weights, scales, zeros], axis.clone(), &like).name;
+        let biases = self.op("DequantizeLinear", vec![biases, of_biases], axis, &like).name;
+        self.op("Conv", vec![from.name.clone(), weights, biases], vec![ints("pads", &[1; 4])], &like)
+    }
+}
+
+#[test]
+fn steps_are_those_of_the_definition() {
+    let cases = [
+        (data_type::UINT8, 0.0125f32, 20.0, (0.0, 255.0)),
+        (data_type::INT8, 0.004, 0.0, (-128.0, 127.0)),
+        (data_type::INT8, 0.25, -3.0, (-128.0, 127.0)),
+        (data_type::UINT16, 3e-5, 100.0, (0.0, 65535.0)),
+    ];
+    for (kind, scale, zero, (low, high)) in cases {
+        let mut maker = maker(1, 1);
+        let input = maker.values[0].clone();
+        let made = maker.steps(&input, kind, scale, zero);
+        let network = maker.network(&made);
+        let mut engine = NativeEngine::new(&network, &EngineSettings::default()).unwrap();
+        let mut input = Tensor::new(Element::F32, [1, 1, 5, 101]);
+        // Also halves of steps, and what is beyond both ends.
+        input.as_f32_mut().iter_mut().enumerate().for_each(|(at, x)| *x = (at as f32 - 250.0) * scale / 2.0);
+        input.as_f32_mut()[..4].copy_from_slice(&[1e9, -1e9, 3.0, -3.0]);
+        let mut output = Tensor::new(Element::F32, [1, 1, 5, 101]);
+        engine.run(&input, &mut output).unwrap();
+        for (x, is) in input.as_f32().iter().zip(output.as_f32()) {
+            let steps = (f64::from((x / scale).round_ties_even()) + zero).clamp(low, high);
+            assert_eq!(*is, (steps - zero) as f32 * scale, "{x} in steps of {scale}, {kind}");
+        }
+    }
+}
+
+/// Of so many samples, how many differ; none by more than a part of the largest.
+fn differences(network: &Network, most: f32) -> (usize, usize) {
+    let settings = EngineSettings::default();
+    let mut engine = NativeEngine::new(network, &settings).unwrap();
+    let mut reference = ort::OrtEngine::new(network, &settings).unwrap();
+    let (input, mut output) = tensors(&network.facts, 1, 67, 53);
+    let (_, mut truth) = tensors(&network.facts, 1, 67, 53);
+    engine.run(&input, &mut output).unwrap();
+    reference.run(&input, &mut truth).unwrap();
+    let largest = truth.as_f32().iter().fold(0.0f32, |all, value| all.max(value.abs()));
+    let pairs = || output.as_f32().iter().zip(truth.as_f32());
+    assert!(pairs().all(|(a, b)| (a - b).abs() <= most * largest), "{:?} of {largest}", pairs().find(|(a, b)| a != b));
+    (pairs().filter(|(a, b)| (*a - *b).abs() > 1e-5 * largest).count(), pairs().count())
+}
+
+/// ONNX Runtime joins the operators and sums whole numbers; we compute what they say. A sum that lies between two steps
+/// may then go either way.
+#[test]
+fn quantised_networks_agree_with_onnx_runtime() {
+    if !has_runtime() {
+        return;
+    }
+    let (mut of_one, mut of_all) = ((0, 0), (0, 0));
+    let add = |sum: &mut (usize, usize), (a, b): (usize, usize)| *sum = (sum.0 + a, sum.1 + b);
+    for seed in 0..6 {
+        let made = || {
+            let mut maker = maker(seed, 1 + 2 * (seed as usize % 2));
+            let input = maker.values[0].clone();
+            let first = maker.steps(&input, data_type::UINT8, 1.0 / 255.0, 0.0);
+            (maker, input, first)
+        };
+        let (mut maker, input, first) = made();
+        let one = maker.conv_in_steps(&first, input.channels, 1.0 / 255.0);
+        let one = maker.steps(&one, data_type::INT8, 0.02, 5.0);
+        add(&mut of_one, differences(&maker.network(&one), 0.02));
+
+        let (mut maker, input, mut last) = made();
+        let mut scale = 1.0 / 255.0;
+        for outputs in [9, 12] {
+            let conv = maker.conv_in_steps(&last, outputs, scale);
+            let conv = maker.op("Relu", vec![conv.name.clone()], Vec::new(), &conv);
+            scale = 0.02;
+            last = maker.steps(&conv, data_type::UINT8, scale, 0.0);
+        }
+        let last = maker.conv_in_steps(&last, input.channels, scale);
+        add(&mut of_all, differences(&maker.network(&last), 0.02));
+    }
+    println!("{of_one:?} steps differ, {of_all:?} samples made of many");
+    assert!(of_one.0 * 1000 < of_one.1, "{of_one:?} steps differ");
+    assert!(of_all.0 * 20 < of_all.1, "{of_all:?} samples differ");
+}
