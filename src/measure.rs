@@ -64,7 +64,12 @@ pub fn open_source(config: &RunConfig, decoder_threads: usize) -> Result<Opened>
         None => Times { origin: 0, pts: None, time_base: facts.time_base },
     };
     let (start, end, n_frames) = times.span(config, &facts)?;
-    let micros = |ticks: Option<i64>| ticks.map(|ticks| facts.time_base.rescale(ticks, TimeBase::MICROS));
+    // Rounded down, so that a frame shown at the very moment lies behind it in ticks finer than microseconds too.
+    let down = |ticks| {
+        let micros = facts.time_base.rescale(ticks, TimeBase::MICROS);
+        micros - i64::from(TimeBase::MICROS.rescale(micros, facts.time_base) > ticks)
+    };
+    let micros = |ticks: Option<i64>| ticks.map(down);
     opened.cut = Some(Cut { start: micros(start), end: micros(end) });
     opened.source = Box::new(Trim::new(opened.source, start, end, n_frames));
     Ok(opened)

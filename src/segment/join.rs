@@ -1,9 +1,7 @@
 //! The join: finished segments become the output, through the same container code as an output made in one go.
 //!
 //! Each segment's encoder has counted its dts from its own beginning; put behind each other they would overlap. They are
-//! made anew: the k-th packet in the order of decoding is decoded when the k-th picture in the order of showing is shown,
-//! less one delay for all, the smallest with which no packet is decoded after it is shown. So dts rise as strictly as
-//! pts, at every cut and every change of rate.
+//! made anew with one delay for all, so that they rise as strictly as pts, at every cut and every change of rate.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -13,6 +11,7 @@ use super::packets::{Entry, PacketReader};
 use crate::av::Packet;
 use crate::error::{Error, Kind, Result};
 use crate::sink::Finished;
+use crate::sink::dts;
 use crate::sink::encode::{Encoding, lost_warnings};
 use crate::sink::job::FileJob;
 use crate::sink::mux::Mux;
@@ -30,7 +29,7 @@ pub fn join(job: FileJob, part: PartFile, folder: &Folder, mut manifest: Manifes
         if reader.header != header {
             return Err(unusable(folder, *number, "was encoded with another codec header; -y starts anew"));
         }
-        delay = delay.max(delay_of(&reader.table));
+        delay = delay.max(dts::delay(&times(&reader.table)));
         lost.extend(done.lost_side_data.iter().copied());
     }
     lost.sort_unstable();
@@ -40,7 +39,8 @@ pub fn join(job: FileJob, part: PartFile, folder: &Folder, mut manifest: Manifes
     drop(encoding);
     for (number, done) in &manifest.segments {
         let mut reader = PacketReader::open(&folder.segment(*number))?;
-        let mut shown = sorted_times(&reader.table).into_iter();
+        // No pts of a later segment is smaller, since frames are cut in the order of showing.
+        let mut shown = dts::shown(times(&reader.table)).into_iter();
         while let (Some((entry, payload)), Some(shown)) = (reader.next_packet()?, shown.next()) {
             let mut packet = Packet::from_data(&payload)?;
             packet.set_times(Some(entry.pts), Some(shown - delay));
@@ -85,16 +85,7 @@ fn unusable(folder: &Folder, number: u64, why: &str) -> Error {
     Error::new(Kind::Io, format!("{} {why}", folder.segment(number).display()))
 }
 
-/// The pts of a segment in the order of showing. No pts of a later segment is smaller, since frames are cut in that
-/// order.
-fn sorted_times(table: &[Entry]) -> Vec<i64> {
-    let mut times: Vec<i64> = table.iter().map(|entry| entry.pts).collect();
-    times.sort_unstable();
-    times
-}
-
-/// The smallest delay with which no packet of a segment is decoded after it is shown, in ticks.
-fn delay_of(table: &[Entry]) -> i64 {
-    let times = sorted_times(table);
-    times.iter().zip(table).map(|(shown, entry)| shown - entry.pts).max().unwrap_or(0)
+/// The pts of a segment's packets.
+fn times(table: &[Entry]) -> Vec<i64> {
+    table.iter().map(|entry| entry.pts).collect()
 }

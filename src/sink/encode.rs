@@ -4,9 +4,10 @@
 //! Used by the sink that writes a file in one go and by the one that writes it in segments. It knows the job and
 //! nothing of files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
+use super::dts;
 use super::job::FileJob;
 use crate::av::{AvFrame, Converter, Encoder, EncoderCodec, EncoderSettings, Output, Packet, VideoSettings, Writer};
 use crate::error::Result;
@@ -22,6 +23,10 @@ pub struct Encoding {
     durations: BTreeMap<i64, i64>,
     /// FFmpeg's name of the encoder.
     name: String,
+    /// A packet has come out.
+    has_begun: bool,
+    /// Packets that came out at the end and whose dts were made anew.
+    mended: VecDeque<Packet>,
     /// Kinds of side data that the encoder does not take along.
     lost_side_data: Vec<i32>,
 }
@@ -46,6 +51,8 @@ impl Encoding {
             converter,
             durations: BTreeMap::new(),
             name: job.encoding.encoder.clone(),
+            has_begun: false,
+            mended: VecDeque::new(),
             lost_side_data: Vec::new(),
         }
     }
@@ -82,12 +89,33 @@ impl Encoding {
 
     /// There are no more frames; what the encoder holds back comes out next.
     pub fn end(&mut self) -> Result<()> {
-        self.encoder.send(None)
+        self.encoder.send(None)?;
+        // libx265 knows how far to move dts once it has seen more frames than it reorders; with fewer it moves them by
+        // a number that it never set. Such a film has given no packet yet.
+        if self.name == "libx265" && !self.has_begun {
+            while let Some(packet) = self.next_packet()? {
+                self.mended.push_back(packet);
+            }
+            let pts: Vec<i64> = self.mended.iter().filter_map(Packet::pts).collect();
+            let delay = dts::delay(&pts);
+            for ((packet, pts), shown) in self.mended.iter_mut().zip(&pts).zip(dts::shown(pts.iter().copied())) {
+                packet.set_times(Some(*pts), Some(shown - delay));
+            }
+        }
+        Ok(())
     }
 
     /// The next packet, with its frame's duration, if one is ready.
     pub fn receive(&mut self) -> Result<Option<Packet>> {
+        match self.mended.pop_front() {
+            Some(packet) => Ok(Some(packet)),
+            None => self.next_packet(),
+        }
+    }
+
+    fn next_packet(&mut self) -> Result<Option<Packet>> {
         let Some(mut packet) = self.encoder.receive()? else { return Ok(None) };
+        self.has_begun = true;
         if let Some(duration) = packet.pts().and_then(|pts| self.durations.remove(&pts)) {
             packet.set_duration(duration);
         }

@@ -6,6 +6,7 @@
 pub mod copier;
 pub mod cut;
 pub mod disk;
+pub mod dts;
 pub mod encode;
 pub mod ffmpeg;
 pub mod fingerprint;
