@@ -1,8 +1,9 @@
 """Builds the training set: `python training/data.py`. train.py reads what it writes.
 
 A sequence is a few consecutive luma frames (8-bit codes, limited range) from a clip, a slow pan
-over a photograph, or a rendered picture. Each is stored with its area-halved version and with
-decoded H.264/H.265 copies of both, so that the networks meet real coding errors.
+over a photograph, or a rendered picture. For the x2 networks each is stored with its area-halved
+version and decoded H.264/H.265 copies of that; for `restore` (a folder of its own, longer runs) with
+copies at full size and with a second generation, so that the networks meet real coding errors.
 The four clips of HELD_OUT and everything showing the same scenes are never read here.
 Knows nothing of networks.
 """
@@ -36,7 +37,10 @@ TRAIN_CLIPS = {
     "corrupted.mp4": (1, False),
     "yuv422p.mp4": (1, False),
 }
-RUN = 4  # frames kept of a run: every second of eight, so that P and B frames are among them
+RUN = 4  # frames kept of a run of eight (x2) or twelve (restore), so that P and B frames are among them
+RESTORE_RUNS = 2  # restore takes so many times the runs of TRAIN_CLIPS
+# crf of x264 `medium` that restore learns from, one drawn of each: from hardly visible to clearly coded.
+RESTORE_CRF = [(16, 19), (19, 23), (23, 28), (28, 31), (31, 34), (32, 37)]
 PHOTOGRAPHS = ["astronaut", "brick", "camera", "chelsea", "coffee", "coins", "color", "grass", "gravel", "hubble_deep_field",
                "ihc", "moon", "motorcycle_left", "page", "retina", "rocket", "text", "logo", "horse"]
 
@@ -90,9 +94,10 @@ def crop4(y):
     return np.ascontiguousarray(y[..., : y.shape[-2] // 4 * 4, : y.shape[-1] // 4 * 4])
 
 
-def clip_sequences(folder):
-    """Runs of eight frames spread evenly over each training clip."""
+def clip_sequences(folder, length=8, times=1):
+    """Runs of `length` frames spread evenly over each training clip, `times` as many as its count."""
     for name, (runs, also_half) in TRAIN_CLIPS.items():
+        runs = runs * times if runs > 1 else 1
         path = os.path.join(folder, name)
         if not os.path.exists(path):
             print(f"skipped {name}: not in {folder}")
@@ -106,8 +111,8 @@ def clip_sequences(folder):
         except av.FFmpegError as error:
             print(f"{name}: reading stopped after {len(frames)} frames: {error}")
         for k in range(runs):
-            start = (len(frames) - 8) * k // max(1, runs - 1)
-            run = crop4(np.stack(frames[max(0, start) : start + 8]))
+            start = max(0, (len(frames) - length) * k // max(1, runs - 1))
+            run = crop4(np.stack(frames[start : start + length]))
             yield f"clip-{name}-{k}", run
             if also_half:
                 yield f"clip-{name}-{k}-half", crop4(halve(run))
@@ -128,7 +133,7 @@ def pan(picture, rng, frames=8):
     return crop4(np.clip(np.rint(np.stack(out)), 0, 255).astype(np.uint8))
 
 
-def photo_sequences(rng):
+def photo_sequences(rng, frames=8):
     """The photographs that come inside scikit-image and scikit-learn, whole and (large ones) halved."""
     try:
         import skimage
@@ -140,10 +145,10 @@ def photo_sequences(rng):
     paths += sorted(glob.glob(os.path.join(os.path.dirname(sklearn.__file__), "datasets", "images", "*.jpg")))
     for path in paths:
         y = luma_of(Image.open(path))
-        yield f"photo-{os.path.basename(path)}", pan(y, rng)
+        yield f"photo-{os.path.basename(path)}", pan(y, rng, frames)
         if min(y.shape) >= 400:
             y = y[: y.shape[0] // 2 * 2, : y.shape[1] // 2 * 2]
-            yield f"photo-{os.path.basename(path)}-half", pan((y[0::2, 0::2] + y[1::2, 0::2] + y[0::2, 1::2] + y[1::2, 1::2]) / 4, rng)
+            yield f"photo-{os.path.basename(path)}-half", pan((y[0::2, 0::2] + y[1::2, 0::2] + y[0::2, 1::2] + y[1::2, 1::2]) / 4, rng, frames)
 
 
 def noise_field(rng, h, w, slope):
@@ -206,7 +211,7 @@ def rendered(rng, size=384, over=3):
 
 
 def store(out, name, run, seed):
-    """Writes one sequence with its coded copies: `hr` and `hr_*` at full size, `lr` and `lr_*` at half."""
+    """Writes one sequence of the x2 networks: `hr`, its halves `lr`, and their coded copies `lr_*`."""
     rng = np.random.default_rng(seed)
     keep = slice(0, None, max(1, len(run) // RUN))
     low = halve(run)
@@ -215,41 +220,61 @@ def store(out, name, run, seed):
         arrays[f"lr_x264_{crf}"] = recode(low, "libx264", crf)[keep]
     crf = int(rng.integers(18, 28))
     arrays[f"lr_x265_{crf}"] = recode(low, "libx265", crf, preset="veryfast")[keep]
-    for crf in (int(rng.integers(16, 21)), int(rng.integers(21, 30)), int(rng.integers(30, 34)), int(rng.integers(33, 38))):
+    np.savez(os.path.join(out, name + ".npz"), **arrays)
+
+
+def store_restore(out, name, run, seed):
+    """Writes one sequence of `restore`: `hr` with its coded copies `hr_*`, and `old` with `old_*`. `old` was coded once
+    before and is a truth of its own: what an earlier encoder left in a source is not ours to take out of it."""
+    rng = np.random.default_rng(seed)
+    keep = np.sort(rng.choice(len(run), min(RUN, len(run)), replace=False))
+    arrays = {"hr": run[keep]}
+    for low, high in RESTORE_CRF:
+        crf = int(rng.integers(low, high))
         arrays[f"hr_x264_{crf}"] = recode(run, "libx264", crf)[keep]
     crf = int(rng.integers(22, 36))
     arrays[f"hr_x265_{crf}"] = recode(run, "libx265", crf, preset="veryfast")[keep]
-    np.savez(os.path.join(out, name.replace(" ", "_") + ".npz"), **arrays)
+    old = recode(run, "libx264", int(rng.integers(22, 30)), preset=str(rng.choice(["veryfast", "medium"])))
+    arrays["old"] = old[keep]
+    for low, high in RESTORE_CRF[:2]:
+        crf = int(rng.integers(low, high))
+        arrays[f"old_x264_{crf}"] = recode(old, "libx264", crf)[keep]
+    np.savez(os.path.join(out, name + ".npz"), **arrays)
 
 
 def main():
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("--clips", default="/work/shared/data/clips", help="folder of the clips")
-    ask.add_argument("--out", default=".cache/training/data", help="folder for the sequences")
+    ask.add_argument("--out", default=".cache/training", help="folder of the two sets, data-x2 and data-restore")
+    ask.add_argument("--only", choices=["x2", "restore"], help="build one of the two sets")
     ask.add_argument("--rendered", type=int, default=60, help="number of rendered pictures")
     ask.add_argument("--seed", type=int, default=1)
     asked = ask.parse_args()
     assert not set(TRAIN_CLIPS) & set(HELD_OUT + RELATED), "a held-out clip is in the training list"
-    os.makedirs(asked.out, exist_ok=True)
-    rng = np.random.default_rng(asked.seed)
-    start, count = time.time(), 0
 
-    def sequences():
-        yield from photo_sequences(rng)
+    def sequences(length, times):
+        rng = np.random.default_rng(asked.seed)
+        yield from clip_sequences(asked.clips, length, times)
+        yield from photo_sequences(rng, length)
         for k in range(asked.rendered):
-            yield f"rendered-{k}", pan(rendered(rng), rng)
-        yield from clip_sequences(asked.clips)
+            yield f"rendered-{k}", pan(rendered(rng), rng, length)
 
-    with ThreadPoolExecutor(2) as pool:
-        waiting = []
-        for name, run in sequences():
-            waiting.append(pool.submit(store, asked.out, name, run, asked.seed * 100003 + count))
-            count += 1
-            while len(waiting) > 6:
-                waiting.pop(0).result()
-        for job in waiting:
-            job.result()
-    print(f"{count} sequences in {asked.out}, {time.time() - start:.0f} s")
+    for kind, write, length, times in (("x2", store, 8, 1), ("restore", store_restore, 12, RESTORE_RUNS)):
+        if asked.only not in (None, kind):
+            continue
+        out = os.path.join(asked.out, "data-" + kind)
+        os.makedirs(out, exist_ok=True)
+        start, count = time.time(), 0
+        with ThreadPoolExecutor(2) as pool:
+            waiting = []
+            for name, run in sequences(length, times):
+                waiting.append(pool.submit(write, out, name.replace(" ", "_"), run, asked.seed * 100003 + count))
+                count += 1
+                while len(waiting) > 6:
+                    waiting.pop(0).result()
+            for job in waiting:
+                job.result()
+        print(f"{count} sequences in {out}, {time.time() - start:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

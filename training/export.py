@@ -23,7 +23,7 @@ ABOUT = {
 
 
 def graph(net):
-    """The ONNX graph of a Stack: Conv and Relu, plus Pad, Conv 5x5, Add and DepthToSpace around them."""
+    """The ONNX graph of a Stack: Conv and Relu (restore: LeakyRelu), plus Pad, Conv 5x5, Add and DepthToSpace around them."""
     nodes, weights, last = [], [], "input"
 
     def constant(name, array):
@@ -38,7 +38,8 @@ def graph(net):
         nodes.append(helper.make_node("Conv", inputs, [f"conv{k}"], f"conv{k}", kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[1, 1]))
         last = f"conv{k}"
         if k + 1 < len(net.convs):
-            nodes.append(helper.make_node("Relu", [last], [f"relu{k}"], f"relu{k}"))
+            kind = ("LeakyRelu", {"alpha": net.slope}) if net.slope else ("Relu", {})
+            nodes.append(helper.make_node(kind[0], [last], [f"relu{k}"], f"relu{k}", **kind[1]))
             last = f"relu{k}"
     if net.scale == 1:
         nodes.append(helper.make_node("Relu", [last], ["beyond"], "beyond"))

@@ -1,7 +1,6 @@
 """Trains one network: `python training/train.py upscale-x2`. Writes a checkpoint that export.py turns into ONNX.
 
-Charbonnier loss (restore: the logarithm of each patch's squared error, so that harm to a clean patch counts
-as it does in dB), Adam with a cosine to zero, averaged (EMA) weights, bf16 autocast where the processor gains by it.
+Charbonnier loss (restore: squared error as a part of the input's own, so that every crf counts as it does in dB), Adam (restore: Muon) with a cosine to zero, averaged (EMA) weights, bf16 autocast where the processor gains by it.
 With --teacher the loss is half against the truth, half against the teacher's answer.
 Repeatable with --steps; --minutes ends the cosine by the clock instead, for a busy machine.
 """
@@ -13,7 +12,8 @@ import time
 
 import torch
 
-from nets import DEAD_ZONE, NETS, Stack
+from muon import Muon
+from nets import NETS, Stack
 from patches import Patches
 
 
@@ -24,18 +24,17 @@ def charbonnier(difference, border):
     return 0.75 * inner.mean() + 0.25 * loss.mean()
 
 
-def log_error(difference, border):
-    """Mean over patches of log(squared error in codes + 0.7). With a floor of 0.05 the untouched patches won: the answer fell
-    into the dead zone everywhere within 1000 steps."""
+def weighted_square(difference, border, weight):
+    """Mean over patches of the squared error in codes times the patch's weight; edges as above."""
     squares = (difference * 219) ** 2
     each = 0.75 * squares[..., border:-border, border:-border].mean((1, 2, 3)) + 0.25 * squares.mean((1, 2, 3))
-    return torch.log(each + 0.7).mean()
+    return (each * weight).mean()
 
 
 def main():
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("net", choices=NETS)
-    ask.add_argument("--data", default=".cache/training/data")
+    ask.add_argument("--data", help="folder of the sequences, data-x2 or data-restore in --out by default")
     ask.add_argument("--out", default=".cache/training")
     ask.add_argument("--steps", type=int, default=16000)
     ask.add_argument("--minutes", type=float, help="end by the clock instead of --steps")
@@ -48,7 +47,6 @@ def main():
     ask.add_argument("--threads", type=int, default=1, help="two runs of one thread beat one run of two")
     ask.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     ask.add_argument("--full", action="store_true", help="f32 all through")
-    ask.add_argument("--whole-zone", action="store_true", help="restore: dead zone from the first step, to go on from a trained checkpoint")
     ask.add_argument("--seed", type=int, default=1)
     asked = ask.parse_args()
     torch.manual_seed(asked.seed)
@@ -64,11 +62,12 @@ def main():
         teacher = Stack("teacher-x2").to(asked.device, memory_format=torch.channels_last).eval()
         teacher.load_state_dict(torch.load(asked.teacher, weights_only=True)["weights"])
     mean = copy.deepcopy(net).eval()
-    patches = Patches(asked.data, net.scale, asked.seed)
+    patches = Patches(asked.data or os.path.join(asked.out, "data-x2" if net.scale == 2 else "data-restore"), net.scale, asked.seed)
     border = net.radius() * net.scale
-    adam = torch.optim.Adam(net.parameters(), lr=asked.rate, betas=(0.9, 0.99))
+    optimiser = Muon(net.parameters(), asked.rate) if net.scale == 1 else torch.optim.Adam(net.parameters(), lr=asked.rate, betas=(0.9, 0.99))
     path = os.path.join(asked.out, (asked.save or asked.net) + ".pt")
-    measure = charbonnier if net.scale == 2 else log_error
+    # A dead zone in training stops it near an answer of zero; it is put around the trained network.
+    net.zone = 0.0
     begin, step, shown, total = time.time(), 0, 0.0, 0.0
     print(f"{asked.net}: {net.parameters_learnt()} parameters, radius {net.radius()}, "
           f"{sum(map(len, patches.by_kind.values()))} sequences", flush=True)
@@ -81,22 +80,21 @@ def main():
             shown, total = step, 0.0
         if done >= 1:
             break
-        for group in adam.param_groups:
+        for group in optimiser.param_groups:
             group["lr"] = asked.rate * min(1, (step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * done))
-        net.zone = DEAD_ZONE * (1 if asked.whole_zone else min(1, 2 * done))  # grows over the first half: a zone there from the start stops learning
-        low, high = (torch.from_numpy(a).to(asked.device) for a in patches.batch(asked.batch, asked.patch))
+        low, high, weight = (torch.from_numpy(a).to(asked.device) for a in patches.batch(asked.batch, asked.patch))
         with torch.autocast(asked.device, torch.bfloat16, enabled=not asked.full):
             answer = net(low)
             if teacher is not None:
                 with torch.no_grad():
                     taught = teacher(low)
-        loss = measure(answer - high, border)
+        loss = charbonnier(answer - high, border) if net.scale == 2 else weighted_square(answer - high, border, weight)
         if teacher is not None:
-            loss = 0.5 * loss + 0.5 * measure(answer - taught, border)
-        adam.zero_grad(set_to_none=True)
+            loss = 0.5 * loss + 0.5 * charbonnier(answer - taught, border)
+        net.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        adam.step()
+        optimiser.step()
         step += 1
         total += loss.item()
         keep = min(0.999, (step + 1) / (step + 10))
