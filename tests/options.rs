@@ -311,3 +311,37 @@ fn a_report_and_the_progress_for_programs_agree_with_the_run() {
     assert_eq!(actions, ["encoded", "copied", "converted"]);
     assert!(report["warnings"].is_array());
 }
+
+#[test]
+fn films_of_few_frames_are_whole_with_every_encoder() {
+    let Some(film) = Film::new() else { return };
+    for (format, encoder) in [("yuv420p10le", "libx265"), ("yuv420p", "libx264"), ("yuv420p", "libsvtav1")] {
+        for frames in 1..=4 {
+            let input = format!("pattern:96x64@25,frames={frames},format={format}");
+            let arguments = ["-q", "-y", "-m", "identity", "--encoder", encoder];
+            // What a run before has left in memory must not matter.
+            for _ in 0..2 {
+                let ran = support::run(input.as_ref(), &film.path("b.mkv"), &arguments);
+                assert_eq!(ran.status, 0, "{encoder}, {frames} frames: {}", ran.stderr);
+                let times: Vec<i64> = film.frames("b.mkv", "v:0").iter().map(|frame| frame.pts).collect();
+                let expected: Vec<i64> = (0..frames).map(|k| k * 40_000).collect();
+                assert_eq!(times, expected, "{encoder}, {frames} frames");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cut_in_ticks_finer_than_microseconds_misses_no_picture() {
+    let Some(film) = Film::new() else { return };
+    // A frame takes 33 366.67 microseconds.
+    film.ffmpeg(
+        "-f lavfi -i testsrc2=s=96x64:r=30000/1001 -frames:v 6 -c:v libx264 -bf 0 -pix_fmt yuv420p \
+         -video_track_timescale 24000000 a.mp4",
+    );
+    for frames in ["1", "2", "4"] {
+        let arguments = ["-q", "-y", "-m", "identity", "--frames", frames];
+        let ran = support::run(&film.path("a.mp4"), &film.path("b.mkv"), &arguments);
+        assert_eq!((ran.status, film.frames("b.mkv", "v:0").len().to_string().as_str()), (0, frames), "{}", ran.stderr);
+    }
+}
