@@ -1,5 +1,7 @@
 //! A part of the input's time: what of it is kept, and how times move.
 
+use std::fmt;
+
 use crate::time::TimeBase;
 
 /// A half-open span of the input's time in microseconds; with a start, what is kept moves so that it becomes 0.
@@ -42,6 +44,17 @@ impl Cut {
         let shift = |ticks: Option<i64>| ticks.map(|ticks| if lasts_into { ticks.max(start) } else { ticks } - start);
         let duration = if lasts_into { at + times.duration - start } else { times.duration };
         Some(Times { pts: shift(times.pts), dts: shift(times.dts), duration })
+    }
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = |micros: i64| TimeBase::MICROS.seconds(micros);
+        match (self.start, self.end) {
+            (None, None) => f.write_str("all of it"),
+            (Some(start), None) => write!(f, "{} s to the end", seconds(start)),
+            (start, Some(end)) => write!(f, "{} s to {} s", seconds(start.unwrap_or(0)), seconds(end)),
+        }
     }
 }
 

@@ -252,15 +252,18 @@ fn facts(config: &RunConfig, prepared: &Prepared) -> Result<Vec<(String, String)
     } else {
         add("input", config.input.to_string_lossy().into_owned());
     }
-    let of_source = format!("{:?}", plan.source);
-    let part = format!("stream {}, {:?}, deinterlaced {}", opened.video, opened.cut, config.deinterlace);
-    add("part of the input", format!("{part} ({:016x})", xxh3_64(of_source.as_bytes())));
+    add("video stream", opened.video.to_string());
+    add("part of the input", opened.cut.map_or_else(|| "all of it".to_owned(), |cut| cut.to_string()));
+    add("deinterlacing", config.deinterlace.to_string());
+    add("hash of the source's description", format!("{:016x}", xxh3_64(format!("{:?}", plan.source).as_bytes())));
     let of_network = format!("{:032x} {:?}", network.hash, network.facts);
     add("network", format!("{:032x}", xxh3_128(of_network.as_bytes())));
     let engine = infer::facts(network, &prepared.engine)?;
     add("engine", format!("{engine} ({})", engine.isa));
     let whole = &plan.windows.whole;
-    add("windows", format!("{} of {:?}", whole.len(), whole.first().map(|tile| tile.window)));
+    let size =
+        whole.first().map_or_else(String::new, |tile| format!(" of {}x{}", tile.window.width, tile.window.height));
+    add("windows of a whole frame", format!("{}{size}", whole.len()));
     add("skipping", plan.skip.to_string());
     if let Some(encoding) = &plan.encoding {
         let options: Vec<String> = encoding.options.iter().map(|(key, value)| format!("{key}={value}")).collect();
