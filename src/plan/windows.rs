@@ -2,7 +2,7 @@
 
 use super::cost::CostModel;
 use super::memory::WindowBytes;
-use crate::config::{RunConfig, SkipMode, Tile};
+use crate::config::{Region, RunConfig, SkipMode, Tile};
 use crate::error::{Error, Kind, Result};
 use crate::head::image::ImageHead;
 use crate::model::NetworkFacts;
@@ -10,6 +10,7 @@ use crate::simd::compare::BLOCK;
 use crate::tile::Rect;
 use crate::tile::cover::{Cover, Shape};
 use crate::tile::grid::{Grid, Tile as Window};
+use crate::tile::roi::pixels;
 
 /// Bytes that a window's tensors and the engine's activations may take when nobody says a size: beyond it frames are
 /// cut into windows.
@@ -76,6 +77,7 @@ impl Windows {
 
     /// A small square, a tall window for what stands and a wide one for the rest: of the sets that were tried on film
     /// and on screen recordings, the one with the least to compute. Larger ones, as a share of the picture, were worse.
+    /// A large region of interest, which changes as a whole where everything moves, is a window instead of the wide one.
     fn choose_shapes(&self, config: &RunConfig, network: &NetworkFacts) -> Vec<(usize, usize)> {
         let is_always_whole = config.skip == SkipMode::Off && config.roi.is_empty();
         let Some(first) = self.whole.first().map(|tile| (tile.window.width, tile.window.height)) else {
@@ -94,13 +96,26 @@ impl Windows {
             let side = (core.next_multiple_of(self.cell) + margin).next_multiple_of(self.alignment);
             side.min(padded)
         };
-        let mut shapes: Vec<_> = [(smallest, smallest), TALL, WIDE]
+        let large = self.region(config).filter(|core| core.0 * core.1 > WIDE.0 * WIDE.1).unwrap_or(WIDE);
+        let mut shapes: Vec<_> = [(smallest, smallest), TALL, large]
             .into_iter()
             .map(|core| (side(core.0, self.padded.0), side(core.1, self.padded.1)))
             .filter(|size| size.0 * size.1 < first.0 * first.1)
             .collect();
         shapes.dedup();
         shapes
+    }
+
+    /// The size of the largest rectangle of interest, with all cells that it touches.
+    fn region(&self, config: &RunConfig) -> Option<(usize, usize)> {
+        let areas = config.roi.iter().filter_map(|region| match region {
+            Region::Area(area) => Some(pixels(*area, self.picture)),
+            Region::Mask(_) => None,
+        });
+        let largest = areas.max_by_key(|area| area.width * area.height)?;
+        let cells =
+            |from: usize, length: usize| (from + length).next_multiple_of(self.cell) - from / self.cell * self.cell;
+        Some((cells(largest.x, largest.width), cells(largest.y, largest.height)))
     }
 
     /// A window of a size around the middle of the picture, with the largest core it can have.
