@@ -18,7 +18,8 @@ use crate::plan::Skip;
 use crate::plan::cost::CostModel;
 use crate::sink::Sink;
 
-/// What runs differ in.
+/// What runs differ in; by default nothing is asked for.
+#[derive(Default)]
 pub struct How<'a> {
     /// What was computed before.
     pub cache: Option<Cache>,

@@ -21,6 +21,28 @@ pub struct Key {
     pub scope: Scope,
 }
 
+/// Names that say how a run goes, and not what comes out. Threads decide an encoder's bits; whoever needs those keeps
+/// their number otherwise.
+pub const OF_THE_RUN: &[&str] = &[
+    "threads",
+    "workers",
+    "memory",
+    "latency",
+    "cpu-affinity",
+    "no-resume",
+    "segment-frames",
+    "overwrite",
+    "quiet",
+    "verbose",
+    "dry-run",
+    "progress",
+    "report",
+    "trace",
+    "cache",
+    "cache-size",
+    "no-cache",
+];
+
 /// All names, in the order in which a plan prints them.
 pub const KEYS: &[Key] = &[
     key("input", Scope::CommandLine),

@@ -26,7 +26,7 @@ pub use choice::{
     CacheAct, Deinterlace, DeviceChoice, EngineChoice, Overwrite, Position, Precision, ProgressMode, Region, SkipMode,
     Tile,
 };
-pub use keys::{KEYS, Key, Scope};
+pub use keys::{KEYS, Key, OF_THE_RUN, Scope};
 pub use layers::{Layers, folders};
 pub use output::Output;
 pub use segment::{JoinConfig, SegmentConfig};

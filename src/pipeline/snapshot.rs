@@ -38,9 +38,10 @@ pub struct Snapshot {
 }
 
 /// Which frames are shown.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub enum Choice {
     /// None.
+    #[default]
     None,
     /// Some, spread over this many frames; over a video of unknown length at growing distances.
     Spread(Option<u64>),

@@ -20,7 +20,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::run_grants;
-use crate::config::{BatchConfig, Names, Output, RunConfig, Template};
+use crate::config::{BatchConfig, Names, OF_THE_RUN, Output, RunConfig, Template};
 use crate::error::{Context, Error, Kind, Result};
 use crate::measure;
 use crate::model::Network;
@@ -33,32 +33,9 @@ use task::Task;
 /// Some of the files failed, or their sources were damaged.
 const STATUS_SOME: u8 = 3;
 
-/// Options that decide nothing about an output, or are looked at otherwise: the network by its content. Threads decide an
-/// encoder's bits, but a file made with others is no less done.
-const UNDECIDING: &[&str] = &[
-    "input",
-    "output",
-    "model",
-    "model-config",
-    "protocol",
-    "threads",
-    "workers",
-    "memory",
-    "latency",
-    "cpu-affinity",
-    "no-resume",
-    "segment-frames",
-    "overwrite",
-    "quiet",
-    "verbose",
-    "dry-run",
-    "progress",
-    "report",
-    "trace",
-    "cache",
-    "cache-size",
-    "no-cache",
-];
+/// Options that are looked at otherwise than by what was said: the network by its content. A file made with other options
+/// of the run, threads among them, is no less done.
+const LOOKED_AT: &[&str] = &["input", "output", "model", "model-config", "protocol"];
 
 /// A batch with its files found.
 pub struct Batch {
@@ -284,7 +261,7 @@ fn take_folder(folder: &Path) -> Result<File> {
 fn settings(config: &RunConfig, network: &Network) -> String {
     let said: Vec<_> = config
         .in_order()
-        .filter(|(name, _)| !UNDECIDING.contains(name))
+        .filter(|(name, _)| !LOOKED_AT.contains(name) && !OF_THE_RUN.contains(name))
         .map(|(name, said)| (name, said.text.as_str()))
         .collect();
     format!("{:032x}", xxh3_128(format!("{:032x} {:?} {said:?}", network.hash, network.facts).as_bytes()))

@@ -13,7 +13,6 @@ use crate::frame::{Frame, Pool};
 use crate::infer::EngineSettings;
 use crate::pipeline;
 use crate::pipeline::progress::Progress;
-use crate::pipeline::snapshot::Choice;
 use crate::pipeline::worker::{Start, Workshop};
 use crate::report::bench::Repeat;
 
@@ -23,14 +22,7 @@ pub fn chain(config: &RunConfig, mut prepared: Prepared, warm: bool) -> Result<R
     let gate = Arc::new(Gate::new(prepared.plan.threads.workers));
     prepared.opened = Gated::put(prepared.opened, &gate, config.start.is_some())?;
     let arrived = || gate.arrive();
-    let how = How {
-        cache: None,
-        traced: false,
-        shown: Choice::None,
-        verify_stride: None,
-        has_overlay: false,
-        start: Some(Start { warm, arrived: &arrived }),
-    };
+    let how = How { start: Some(Start { warm, arrived: &arrived }), ..How::default() };
     let mut progress = Progress::new(ProgressMode::None, true, None);
     let (result, mut outcome) = run_chain(&mut prepared, how, sink.as_mut(), &mut progress)?;
     result?;

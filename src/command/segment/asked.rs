@@ -3,38 +3,16 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use crate::config::{Origin, Output, RunConfig};
+use crate::config::{OF_THE_RUN, Origin, Output, RunConfig};
 use crate::error::{Context, Error, Kind, Result};
 use crate::segment::manifest::Manifest;
 
-/// Options that decide nothing about a segment, or are each machine's own, or stand elsewhere in the manifest.
-const LEFT_OUT: &[&str] = &[
-    "output",
-    "threads",
-    "workers",
-    "memory",
-    "latency",
-    "cpu-affinity",
-    "verify-skip",
-    "no-resume",
-    "segment-frames",
-    "manifest-only",
-    "overwrite",
-    "quiet",
-    "verbose",
-    "dry-run",
-    "progress",
-    "report",
-    "trace",
-    "cache",
-    "cache-size",
-    "no-cache",
-    "master",
-];
+/// Options that, beside those of the run, decide nothing about a segment or stand elsewhere in the manifest.
+const LEFT_OUT: &[&str] = &["output", "verify-skip", "manifest-only", "master"];
 
 /// The options that were said, with files from the root; `None` if one cannot be written as text.
 pub fn asked(config: &RunConfig) -> Option<Vec<(String, Vec<String>)>> {
-    let said = config.in_order().filter(|(name, _)| !LEFT_OUT.contains(name));
+    let said = config.in_order().filter(|(name, _)| !LEFT_OUT.contains(name) && !OF_THE_RUN.contains(name));
     let texts = |name: &str, values: &[OsString]| -> Option<Vec<String>> {
         values.iter().map(|value| placed(config, name, value).into_string().ok()).collect()
     };

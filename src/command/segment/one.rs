@@ -12,7 +12,6 @@ use crate::interrupt;
 use crate::measure::Opened;
 use crate::pipeline;
 use crate::pipeline::progress::Progress;
-use crate::pipeline::snapshot::Choice;
 use crate::sandbox::Grants;
 use crate::segment::folder::Folder;
 use crate::segment::manifest::Manifest;
@@ -79,15 +78,7 @@ impl OneSegment {
         let source = Excerpt::new(prepared.opened.source, manifest.segment_frames, number, Arc::clone(&end));
         prepared.opened = Opened { source: Box::new(source), ..prepared.opened };
         let mut progress = Progress::new(asked.progress, asked.quiet, Some(manifest.segment_frames));
-        let how = How {
-            cache: None,
-            traced: false,
-            shown: Choice::None,
-            verify_stride: None,
-            has_overlay: false,
-            start: None,
-        };
-        let (result, mut outcome) = run_chain(&mut prepared, how, sink.as_mut(), &mut progress)?;
+        let (result, mut outcome) = run_chain(&mut prepared, How::default(), sink.as_mut(), &mut progress)?;
         progress.finish();
         result.context(|| config.input.to_string_lossy())?;
         if interrupt::requested().is_some() {
