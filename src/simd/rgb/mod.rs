@@ -60,8 +60,9 @@ impl YuvCoding {
     }
 }
 
-/// Codes to RGB.
+/// Codes to RGB. Laid out as in `kernels/gather.cu`.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub struct ToRgb {
     code_black: f32,
     gain: f32,
@@ -91,8 +92,9 @@ impl ToRgb {
     }
 }
 
-/// RGB to codes.
+/// RGB to codes. Laid out as in `kernels/scatter.cu`.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub struct FromRgb {
     /// Parts of red, green and blue in Y, in units of the network.
     weights: [f32; 3],
