@@ -52,6 +52,7 @@ const UNSAFE: &[&str] = &[
     "av/",
     "cache/map.rs",
     "frame/pool.rs",
+    "head/image/tests/kernels",
     "source/y4m",
     "infer/ort",
     "infer/native/kernel/avx",

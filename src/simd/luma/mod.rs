@@ -18,8 +18,9 @@ use std::ops::Range;
 use super::Kernels;
 use crate::frame::{Packing, PixelFormat, PlaneMut, PlaneView};
 
-/// A straight line: `(value - from) * gain + to`.
+/// A straight line: `(value - from) * gain + to`. Laid out as in `kernels/vproc.cuh`.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C)]
 pub struct Linear {
     /// What becomes `to`.
     pub from: f32,

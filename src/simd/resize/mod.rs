@@ -20,7 +20,7 @@ use std::ops::Range;
 pub use lines::Lines;
 pub use sums::Sums;
 pub(super) use sums::{RowSum, Sum, Taken};
-use taps::Taps;
+pub(crate) use taps::Taps;
 pub use taps::{Axis, Filter, Siting};
 
 use super::Kernels;
@@ -33,8 +33,8 @@ const MAX_ROW_PHASES: usize = 8;
 /// The taps of both axes.
 pub struct Resizer {
     kernels: Kernels,
-    horizontal: Taps,
-    vertical: Taps,
+    pub(crate) horizontal: Taps,
+    pub(crate) vertical: Taps,
 }
 
 impl Resizer {
