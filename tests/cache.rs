@@ -401,7 +401,7 @@ fn a_plan_counts_the_memory_of_the_cache_and_the_master() {
     let (cache, output) = (folder.path().join("cache"), folder.path().join("out.mkv"));
     let planned = |arguments: &[&str]| {
         let ran = Command::new(env!("CARGO_BIN_EXE_vproc"))
-            .args(["pattern:640x480,frames=6", "--dry-run", "--no-config", "--threads", "1", "-o"])
+            .args(["pattern:640x480,frames=6", "--dry-run", "-y", "--no-config", "--threads", "1", "-o"])
             .arg(&output)
             .args(arguments)
             .output()
