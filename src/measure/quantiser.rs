@@ -1,7 +1,10 @@
 //! How coarsely a video was quantised when it was coded, from a few frames at some places in it.
 
+mod hevc;
+
 use std::path::Path;
 
+use self::hevc::Headers;
 use crate::av::{Decoded, Decoder, Input, InputOptions, Qp};
 use crate::error::Result;
 use crate::plan::strength::Coding;
@@ -29,6 +32,7 @@ pub fn coding(path: &Path, options: &InputOptions, video: usize) -> Result<Codin
     });
     let start = stream.start.unwrap_or(0);
     let mut decoder = Decoder::with_quantisers(stream, 1)?;
+    let mut headers = (codec == "hevc").then(|| Headers::new(stream.extradata()));
     let mut found = Vec::new();
     for place in 0..PLACES {
         if place > 0 {
@@ -39,19 +43,29 @@ pub fn coding(path: &Path, options: &InputOptions, video: usize) -> Result<Codin
             }
             decoder.forget();
         }
-        look(&mut input, &mut decoder, video, &mut found);
+        look(&mut input, &mut decoder, video, &mut found, headers.as_mut());
     }
     let mean = found.iter().sum::<Qp>() / found.len() as Qp;
     Ok(if found.is_empty() { Coding::Unknown(codec) } else { Coding::Quantised(mean, codec) })
 }
 
-/// Adds the quantisers of the next frames.
-fn look(input: &mut Input, decoder: &mut Decoder, video: usize, found: &mut Vec<Qp>) {
-    let mut n_frames = 0;
+/// Adds the quantisers of the next frames: as the decoder tells them, or as their headers say.
+fn look(input: &mut Input, decoder: &mut Decoder, video: usize, found: &mut Vec<Qp>, headers: Option<&mut Headers>) {
+    let (mut n_frames, mut headers) = (0, headers);
     for _ in 0..PACKETS {
         let Ok(Some(packet)) = input.next_packet() else { break };
+        if packet.stream_index() != video {
+            continue;
+        }
+        if let Some(headers) = &mut headers {
+            if let Some(qp) = headers.packet(packet.data()) {
+                found.push(qp);
+                break;
+            }
+            continue;
+        }
         // Damage is the run's to tell.
-        if packet.stream_index() != video || decoder.send(Some(&packet)).is_err() {
+        if decoder.send(Some(&packet)).is_err() {
             continue;
         }
         while let Ok(Decoded::Frame(frame)) = decoder.receive() {

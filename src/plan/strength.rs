@@ -35,7 +35,7 @@ impl Strength {
         let (quantiser, why) = match coding {
             Coding::Lossless => (Some(f64::NEG_INFINITY), "the source was coded without loss".to_owned()),
             Coding::Quantised(qp, codec) => {
-                (Some(*qp), format!("the source's {codec} has a mean quantiser of {qp:.1}"))
+                (Some(*qp), format!("the source's {codec} has a mean quantiser of {qp:.1} in the scale of H.264"))
             }
             Coding::Unknown(codec) => (None, format!("the quantiser of {codec} is not known")),
         };
