@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup rust packages library openvino build run test kernels-check install clean
+.PHONY: help setup rust packages library openvino build run test kernels-check nightly install clean
 
 export PATH := $(PATH):$(HOME)/.cargo/bin
 export CARGO_TARGET_DIR := $(CURDIR)/target
@@ -45,6 +45,9 @@ test: setup ## format, lints, tests, GPU kernels, dependencies; stops at the fir
 	@.ci/rust fmt clippy
 	@.ci/test-python
 	@.ci/check
+
+nightly: setup ## the tests that take long: a cache that many share and somebody hurts, a minute of each fuzz target, ...
+	VPROC_SLOW_TESTS=1 cargo test --release --locked -- --nocapture --test-threads=1
 
 kernels-check: ## compile the GPU kernels for every kind of NVIDIA device; needs no GPU
 	@.ci/kernels-check

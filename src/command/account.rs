@@ -91,6 +91,8 @@ impl Account<'_> {
             skip: self.skip(),
             cache: outcome.remembered.as_ref().map(|remembered| report::Cache {
                 capacity: remembered.capacity,
+                asked_records: remembered.asked,
+                found_records: remembered.found,
                 stored_records: remembered.stored,
                 stored_bytes: remembered.stored_bytes,
                 bad_records: remembered.bad,

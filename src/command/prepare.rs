@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::segment;
 use crate::av::Encoder;
+use crate::cache::Cache;
 use crate::config::{EngineChoice, Origin, Output, Overwrite, Precision, RunConfig, Tuning};
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::ColorTags;
@@ -168,6 +169,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
         head: &head,
         engine: infer::facts(&network, &engine)?.to_string(),
         working: infer::working(&network, &engine)?,
+        cache_memory: config.cache_folder().map_or(0, |folder| Cache::memory(&folder, config.cache_size)),
         output: describe(&config.output),
         roi: measure::roi(config, (source.width, source.height))?,
         encoding,

@@ -28,7 +28,7 @@ use crate::tile::roi::Roi;
 use cache::CachePlan;
 use container::StreamPlan;
 use encoding::EncodingPlan;
-use memory::{Needs, WindowBytes};
+use memory::{Kept, Needs, WindowBytes};
 use segments::Segments;
 use strength::Strength;
 use windows::Windows;
@@ -150,6 +150,8 @@ pub struct Facts<'a> {
     pub engine: String,
     /// What that takes in memory.
     pub working: Working,
+    /// What the cache would take in memory, in bytes.
+    pub cache_memory: u64,
     /// Where it goes, for people.
     pub output: String,
     /// The region of interest.
@@ -174,16 +176,20 @@ impl Plan {
         let output_size = facts.head.output_size();
         let of_window = WindowBytes::new(network, facts.head, facts.working);
         let windows = Windows::new(config, facts.head, network, of_window, workers)?;
-        let needs = Needs::new(
-            source,
-            of_window,
-            &windows,
-            (facts.head.output_format(), output_size),
-            &threads,
-            facts.encoding.as_ref(),
-        );
+        let mut cache = CachePlan::new(config, facts.network, facts.head);
+        let kept = Kept {
+            encoding: facts.encoding.as_ref(),
+            has_master: config.master.is_some(),
+            cache: if cache.is_used() { facts.cache_memory } else { 0 },
+        };
+        let output = (facts.head.output_format(), output_size);
+        let mut needs = Needs::new(source, of_window, &windows, output, &threads, kept);
         let mut window = window(config, source, workers);
         if let Some(budget) = config.memory {
+            if needs.total(1, 1) > budget && config.cache.is_none() && cache.is_used() {
+                needs = needs.without_cache();
+                cache = CachePlan::Off("its index needs more than --memory leaves; see --cache-size".to_owned());
+            }
             while needs.total(workers, window) > budget && (workers > 1 || window > 1) {
                 if window > workers + 1 || workers == 1 { window -= 1 } else { workers -= 1 }
             }
@@ -223,7 +229,7 @@ impl Plan {
                 SkipMode::Near => Skip::Near(config.skip_psnr),
             },
             roi: facts.roi,
-            cache: CachePlan::new(config, facts.network, facts.head),
+            cache,
             memory: needs.total(workers, window),
             cores: facts.hardware.cores,
             threads,
