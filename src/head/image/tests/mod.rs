@@ -1,6 +1,7 @@
 //! What holds for the head as a whole: helpers here, a question a file.
 
 mod reference;
+mod rows;
 mod speed;
 mod windows;
 mod zscale;
