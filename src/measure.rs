@@ -280,6 +280,8 @@ pub struct Rest {
     pub metadata: Vec<(String, String)>,
     /// The chapters, cut as the streams are.
     pub chapters: Vec<Chapter>,
+    /// The container, for who takes all that from it; nothing was read yet.
+    pub input: Option<Input>,
 }
 
 /// Looks at everything else in the input's container.
@@ -296,6 +298,7 @@ pub fn rest(config: &RunConfig, opened: &Opened, container: Container, muxer: &s
         streams,
         metadata: kept_metadata(&input.metadata(), false),
         chapters: chapters.into_iter().filter_map(|chapter| cut_chapter(chapter, opened.cut)).collect(),
+        input: Some(input),
     })
 }
 

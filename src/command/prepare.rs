@@ -7,7 +7,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::segment;
-use crate::av::Encoder;
 use crate::cache::Cache;
 use crate::config::{EngineChoice, Origin, Output, Overwrite, Precision, RunConfig, Tuning};
 use crate::error::{Context, Error, Kind, Result};
@@ -26,7 +25,7 @@ use crate::sink::ffmpeg::FfmpegSink;
 use crate::sink::hash::HashSink;
 use crate::sink::images::ImagesSink;
 use crate::sink::job::FileJob;
-use crate::sink::mux;
+use crate::sink::mux::{self, Rehearsed};
 use crate::sink::null::NullSink;
 use crate::sink::y4m::Y4mSink;
 use crate::sink::{Sink, VideoFacts};
@@ -47,8 +46,8 @@ pub struct Prepared {
     pub rest: Rest,
     /// What the sink gets.
     pub video: VideoFacts,
-    /// Open once [`rehearse`] has run, for an output file.
-    pub encoder: Option<Encoder>,
+    /// What [`rehearse`] opened, for an output file.
+    pub rehearsed: Option<Rehearsed>,
 }
 
 /// Refuses a file to be written, called `what`, that is one to be read, by whatever name.
@@ -178,7 +177,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
         hardware,
     };
     let plan = Plan::new(config, facts)?;
-    Ok(Prepared { plan, network, engine, head, opened, rest, video, encoder: None })
+    Ok(Prepared { plan, network, engine, head, opened, rest, video, rehearsed: None })
 }
 
 /// Tells the network how strongly to act, where it can be told: as asked, or by how the source was coded. What a file
@@ -197,7 +196,8 @@ fn strength(config: &RunConfig, network: Network, opened: &Opened) -> Result<(Ne
 pub fn rehearse(config: &RunConfig, prepared: &mut Prepared) -> Result<()> {
     if let (Output::File(path), Some(encoding)) = (&config.output, &prepared.plan.encoding) {
         let job = job_of(config, prepared, path, encoding)?;
-        prepared.encoder = Some(mux::rehearse(&job).context(|| describe(&config.output))?);
+        let input = prepared.rest.input.take();
+        prepared.rehearsed = Some(mux::rehearse(&job, input).context(|| describe(&config.output))?);
     }
     Ok(())
 }
@@ -318,13 +318,13 @@ fn job_of(config: &RunConfig, prepared: &Prepared, path: &Path, encoding: &Encod
     })
 }
 
-/// The sink that the output asks for; takes the encoder.
+/// The sink that the output asks for; takes what was rehearsed.
 pub fn open_sink(config: &RunConfig, prepared: &mut Prepared) -> Result<Box<dyn Sink>> {
-    let encoder = prepared.encoder.take();
+    let rehearsed = prepared.rehearsed.take();
     let video = &prepared.video;
-    Ok(match (&config.output, &prepared.plan.encoding, encoder) {
-        (Output::File(path), Some(encoding), Some(encoder)) => {
-            Box::new(FfmpegSink::with_encoder(job_of(config, prepared, path, encoding)?, encoder)?)
+    Ok(match (&config.output, &prepared.plan.encoding, rehearsed) {
+        (Output::File(path), Some(encoding), Some(rehearsed)) => {
+            Box::new(FfmpegSink::rehearsed(job_of(config, prepared, path, encoding)?, rehearsed)?)
         }
         (Output::Y4m(path), _, _) => Box::new(Y4mSink::create(path, video)?),
         (Output::Stdout, _, _) => Box::new(Y4mSink::create(Path::new("-"), video)?),

@@ -39,6 +39,11 @@ impl Linear {
         let gain = (f64::from(to.1) - f64::from(to.0)) / (f64::from(from.1) - f64::from(from.0));
         Linear { from: from.0, gain: gain as f32, to: to.0 }
     }
+
+    /// Puts values through the line.
+    pub fn apply(self, values: &mut [f32]) {
+        values.iter_mut().for_each(|value| *value = (*value - self.from) * self.gain + self.to);
+    }
 }
 
 /// Samples of a row to read.

@@ -2,6 +2,7 @@
 
 mod kernels;
 mod reference;
+mod rows;
 mod speed;
 mod windows;
 mod zscale;
