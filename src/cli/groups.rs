@@ -72,7 +72,7 @@ pub struct Network {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     model_config: Option<OsString>,
     /// How strongly the network acts, where it can be told: auto (by how the source was coded), 0 to 4
-    #[arg(long, value_name = "auto|N")]
+    #[arg(long, value_name = "auto|N", hide_short_help = true)]
     strength: Option<OsString>,
     /// Take options from this TOML file too
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]

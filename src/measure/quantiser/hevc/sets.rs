@@ -35,11 +35,11 @@ impl Sequence {
         let id = bits.ue()?;
         let chroma_format = bits.ue()?;
         let has_separate_planes = chroma_format == 3 && bits.flag()?;
-        (bits.ue()?, bits.ue()?); // width, height
+        skip_numbers(bits, 2)?; // width, height
         if bits.flag()? {
             skip_numbers(bits, 4)?; // conformance window
         }
-        (bits.ue()?, bits.ue()?); // bit depths
+        skip_numbers(bits, 2)?; // bit depths
         let n_order_bits = bits.ue()?.checked_add(4).filter(|n| *n <= 16)?;
         let of_each_layer = bits.flag()?;
         let n_layers = if of_each_layer { max_sub_layers + 1 } else { 1 };
