@@ -6,6 +6,7 @@
 pub mod machine;
 pub mod network;
 pub mod packets;
+pub mod quantiser;
 pub mod tuned;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use crate::plan::Hardware;
 use crate::plan::container::{Container, StreamPlan, Treatment, kept_metadata, plan_streams};
 use crate::plan::encoding::{EncoderFacts, OPTIONS_OF_INTEREST};
 use crate::plan::hdr;
+use crate::plan::strength::Coding;
 use crate::sequence;
 use crate::sink::cut::Cut;
 use crate::source::ffmpeg::{FfmpegOptions, FfmpegSource};
@@ -237,7 +239,16 @@ pub fn open_network(config: &RunConfig) -> Result<Network> {
     let overrides = network_overrides(path, config.model_config.as_deref())?;
     let facts = graph.facts.picture_facts(&overrides).context(what)?;
     let work = graph.facts.multiply_adds_per_pixel;
-    Ok(Network { name: what(), hash: graph.hash, facts, work, code: NetworkCode::Onnx(graph.bytes) })
+    let dial = graph.facts.dial;
+    Ok(Network { name: what(), hash: graph.hash, facts, work, dial, code: NetworkCode::Onnx(graph.bytes) })
+}
+
+/// How the video of the source was coded; what no container holds was not.
+pub fn coding(config: &RunConfig, opened: &Opened) -> Result<Coding> {
+    match &opened.container {
+        Some(path) => quantiser::coding(path, &input_options(config), opened.video),
+        None => Ok(Coding::Lossless),
+    }
 }
 
 /// Corrections of what is concluded from a network: those given, over those beside it.

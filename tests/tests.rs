@@ -34,6 +34,7 @@ mod signals;
 mod skip;
 mod steady;
 mod streams;
+mod strength;
 mod support;
 mod verdict;
 mod verifier;

@@ -290,6 +290,16 @@ impl Input {
         }
     }
 
+    /// Goes to the last key frame of `stream` at or before `time`, in its ticks, as far as the demuxer finds one.
+    pub fn seek(&mut self, stream: usize, time: i64) -> Result<()> {
+        let stream = c_int::try_from(stream).unwrap_or(-1);
+        // SAFETY: the context is open; FFmpeg checks the stream.
+        match unsafe { ffi::av_seek_frame(self.context, stream, time, ffi::AVSEEK_FLAG_BACKWARD) } {
+            0.. => Ok(()),
+            code => Err(super::error(Kind::Decode, "the container cannot be searched", code)),
+        }
+    }
+
     /// The next packet of any stream that is kept; `None` at the end.
     pub fn next_packet(&mut self) -> Result<Option<Packet>> {
         let packet = Packet::new()?;

@@ -16,6 +16,7 @@ mod log;
 mod output;
 mod packet;
 mod picture;
+mod quantiser;
 mod stream;
 mod tags;
 mod transcode;
@@ -37,6 +38,7 @@ pub use io::{Channel, Reader, Writer};
 pub use output::{Output, OutputStream};
 pub use packet::Packet;
 pub use picture::AvFrame;
+pub use quantiser::Qp;
 pub use stream::{MediaKind, Stream, StreamSideData};
 pub use transcode::{AudioTranscoder, SubtitleTranscoder};
 

@@ -78,6 +78,7 @@ impl Account<'_> {
             peak_rss_bytes: meter::peak_rss_bytes(),
             device: plan.device.clone(),
             engine: plan.engine.clone(),
+            strength: plan.strength.as_ref().map(|strength| strength.value),
             plan_hash: plan.hash(),
             input_size: [plan.source.width, plan.source.height],
             pixels_total: pixels.total,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::segment;
 use crate::av::Encoder;
-use crate::config::{DeviceChoice, EngineChoice, Output, Overwrite, Precision, RunConfig, Tuning};
+use crate::config::{DeviceChoice, EngineChoice, Origin, Output, Overwrite, Precision, RunConfig, Tuning};
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::ColorTags;
 use crate::gpu::{self, Devices};
@@ -21,6 +21,7 @@ use crate::model::{Network, NetworkCode};
 use crate::plan::container::Container;
 use crate::plan::encoding::{EncodingPlan, Pictures, Wishes, default_encoder, plan_encoding};
 use crate::plan::segments::{self, Segments};
+use crate::plan::strength::Strength;
 use crate::plan::{Facts, Plan, Threads};
 use crate::sink::ffmpeg::FfmpegSink;
 use crate::sink::hash::HashSink;
@@ -102,6 +103,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
     let opened = measure::open_source(config, threads.decoder)?;
     let source = opened.source.facts().clone();
     let (engine, no_gpu) = engine(config, &network)?;
+    let (network, strength) = strength(config, network, &opened)?;
     let picture =
         PictureFacts { format: source.format, width: source.width, height: source.height, color: source.color };
     let head = ImageHead::new(&network.facts, picture)?;
@@ -165,6 +167,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
     let facts = Facts {
         source: &source,
         network: &network,
+        strength,
         head: &head,
         engine: engine_facts.to_string(),
         device: engine_facts.device,
@@ -180,6 +183,18 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
     };
     let plan = Plan::new(config, facts)?;
     Ok(Prepared { plan, network, engine, head, opened, rest, video, encoder: None })
+}
+
+/// Tells the network how strongly to act, where it can be told: as asked, or by how the source was coded. What a file
+/// says for all networks is not meant for those that cannot be told.
+fn strength(config: &RunConfig, network: Network, opened: &Opened) -> Result<(Network, Option<Strength>)> {
+    let strength = match (config.strength, &network.dial) {
+        (None, Some(dial)) if dial.has_advice() => Strength::suited(dial, &measure::coding(config, opened)?),
+        (Some(_), None) if config.origin("strength") != Origin::CommandLine => return Ok((network, None)),
+        (None, _) => return Ok((network, None)),
+        (Some(value), _) => Strength::asked(value),
+    };
+    Ok((network.with_strength(strength.value)?, Some(strength)))
 }
 
 /// Opens the encoder of an output file, and tries whether the container takes what comes out of it.

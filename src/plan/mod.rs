@@ -10,6 +10,7 @@ pub mod hdr;
 pub mod memory;
 mod rules;
 pub mod segments;
+pub mod strength;
 pub mod windows;
 
 use std::fmt;
@@ -29,6 +30,7 @@ use container::StreamPlan;
 use encoding::EncodingPlan;
 use memory::{Needs, WindowBytes};
 use segments::Segments;
+use strength::Strength;
 use windows::Windows;
 
 /// What counts as known already, so that it is not computed again.
@@ -94,6 +96,8 @@ pub struct Plan {
     pub network: (String, u128),
     /// What is known of it.
     pub facts: NetworkFacts,
+    /// How strongly it acts, where it can be told.
+    pub strength: Option<Strength>,
     /// What runs it.
     pub engine: String,
     /// On what.
@@ -142,6 +146,8 @@ pub struct Facts<'a> {
     pub source: &'a SourceFacts,
     /// The network.
     pub network: &'a Network,
+    /// How strongly it acts, where it can be told.
+    pub strength: Option<Strength>,
     /// Between pictures and tensors.
     pub head: &'a ImageHead,
     /// What will run the network.
@@ -201,6 +207,7 @@ impl Plan {
         if let Some(encoding) = &facts.encoding {
             warnings.extend(encoding.notes.clone());
         }
+        warnings.extend(facts.strength.as_ref().and_then(|strength| strength.warning(&facts.network.name)));
         if let Segments::Impossible(why) = &facts.segments {
             warnings.push(format!("made in one go, so that an interrupted run begins anew: {why}"));
         }
@@ -219,6 +226,7 @@ impl Plan {
             source: source.clone(),
             network: (facts.network.name.clone(), facts.network.hash),
             facts: network.clone(),
+            strength: facts.strength,
             engine: facts.engine,
             device: facts.device,
             no_gpu: facts.no_gpu,
@@ -305,6 +313,9 @@ impl fmt::Display for Plan {
         writeln!(f, "network   {}: x{}, {radius}, run by {}", self.network.0, self.facts.scale, self.engine)?;
         let no_gpu = self.no_gpu.as_ref().map_or_else(String::new, |why| format!(", not cuda: {why}"));
         writeln!(f, "device    {}{no_gpu}", self.device)?;
+        if let Some(strength) = &self.strength {
+            writeln!(f, "strength  {strength}")?;
+        }
         if let Some(tile) = self.windows.whole.first() {
             let (n, window) = (self.windows.whole.len(), tile.window);
             write!(f, "windows   {n} of {}x{} a frame", window.width, window.height)?;

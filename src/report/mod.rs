@@ -51,6 +51,8 @@ pub struct Report {
     pub device: String,
     /// What ran it.
     pub engine: String,
+    /// How strongly the network acted; `null` where it cannot be told.
+    pub strength: Option<f32>,
     /// The plan's hash, in hexadecimal digits.
     pub plan_hash: String,
     /// Width and height of the input in luma pixels.
