@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup rust packages library openvino build run test kernels-check nightly install clean
+.PHONY: help setup rust packages library openvino cuda build run test kernels-check nightly install clean
 
 export PATH := $(PATH):$(HOME)/.cargo/bin
 export CARGO_TARGET_DIR := $(CURDIR)/target
@@ -32,6 +32,9 @@ library: packages
 openvino: packages ## fetch the OpenVINO engine as well (x86_64; set ORT_DYLIB_PATH as it says)
 	@.ci/fetch_library.py .ci/wheels/openvino "$(DATA)/openvino"
 	@echo 'to use it: export ORT_DYLIB_PATH="$(DATA)/openvino/libonnxruntime.so"'
+
+cuda: packages ## fetch ONNX Runtime for CUDA 13 (x86_64, 300 MB), which --device cuda then finds
+	@.ci/fetch_library.py .ci/wheels/onnxruntime-gpu "$(DATA)/cuda"
 
 build: packages ## build target/release/vproc
 	cargo build --release --locked

@@ -41,6 +41,9 @@ const SYSTEM: &[&str] = &[
 /// What a program that speaks to the network reads about names and certificates.
 const NETWORK: &[&str] = &["/etc", "/run/systemd/resolve"];
 
+/// What NVIDIA's driver reads about itself and its devices.
+const GPU: &[&str] = &["/proc/driver/nvidia", "/proc/devices", "/sys/bus/pci", "/sys/devices", "/sys/module/nvidia"];
+
 /// What a run needs of its own; what does not exist is passed over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
@@ -50,6 +53,8 @@ pub struct Grants {
     pub write: Vec<PathBuf>,
     /// The person named a network protocol, so TCP stays open.
     pub network: bool,
+    /// NVIDIA's devices may be used, with all that their driver reads.
+    pub gpu: bool,
 }
 
 /// What the kernel enforces.
@@ -104,14 +109,32 @@ fn restrict(grants: &Grants) -> Result<RulesetCreated, RulesetError> {
         | AccessFs::RemoveDir
         | AccessFs::Refer;
     let network = if grants.network { NETWORK } else { &[] };
-    let reads = SYSTEM.iter().chain(network).map(PathBuf::from).chain(libraries()).chain(grants.read.iter().cloned());
+    let gpu = if grants.gpu { GPU } else { &[] };
+    let reads = SYSTEM
+        .iter()
+        .chain(network)
+        .chain(gpu)
+        .map(PathBuf::from)
+        .chain(libraries())
+        .chain(grants.read.iter().cloned());
     for path in reads {
         ruleset = allow(ruleset, &path, read)?;
     }
     for path in grants.write.iter().map(PathBuf::as_path).chain([Path::new("/dev/null")]) {
         ruleset = allow(ruleset, path, write)?;
     }
+    for path in nvidia_devices().into_iter().filter(|_| grants.gpu) {
+        ruleset = allow(ruleset, &path, write | AccessFs::IoctlDev)?;
+    }
     Ok(ruleset)
+}
+
+/// The files that NVIDIA's driver is spoken to through.
+fn nvidia_devices() -> Vec<PathBuf> {
+    let files = std::fs::read_dir("/dev").into_iter().flatten().flatten();
+    let is_of_nvidia =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("nvidia"));
+    files.map(|file| file.path()).filter(is_of_nvidia).collect()
 }
 
 /// Adds a path that exists; a file cannot have the rights of a folder.

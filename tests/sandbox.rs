@@ -35,8 +35,11 @@ fn a_confined_process_reads_its_input_and_writes_beside_its_output() {
         fs::write(root.join(name).join("a"), name).unwrap();
     }
     symlink(root.join("other/a"), root.join("out/link")).unwrap();
-    let grants =
-        Grants { read: vec![root.join("in/a"), root.join("missing")], write: vec![root.join("out")], network: false };
+    let grants = Grants {
+        read: vec![root.join("in/a"), root.join("missing")],
+        write: vec![root.join("out")],
+        ..Grants::default()
+    };
     confined(grants, move || {
         assert_eq!(fs::read_to_string(root.join("in/a")).unwrap(), "in");
         fs::write(root.join("out/b.part"), "new").unwrap();

@@ -13,6 +13,7 @@ mod clobber;
 mod cluster;
 mod compare;
 mod damage;
+mod device;
 mod faults;
 mod film;
 mod hostile_networks;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueHint};
 
-use crate::config::{Deinterlace, DeviceChoice, EngineChoice, Precision, SkipMode};
+use crate::config::{Deinterlace, EngineChoice, Precision, SkipMode};
 
 /// What was said, by the names of `config::KEYS`.
 pub type Said = Vec<(&'static str, Vec<OsString>)>;
@@ -87,15 +87,16 @@ pub struct Network {
 #[command(next_help_heading = "Where")]
 pub struct Place {
     /// The device that runs the network
-    #[arg(long, value_name = "auto|cpu", hide_short_help = true)]
-    #[arg(value_parser = one_of(DeviceChoice::NAMES), hide_possible_values = true)]
+    #[arg(long_help = "The device that runs the network: a CUDA device by its number, or several of one model; auto \
+        takes the first if it can be used, else the processor, and the plan says why [default: auto]")]
+    #[arg(long, value_name = "auto|cpu|cuda:N[,M]", hide_short_help = true)]
     device: Option<OsString>,
     /// What runs the network
     #[arg(long, value_name = "auto|native|ort|openvino")]
     #[arg(value_parser = one_of(EngineChoice::NAMES), hide_possible_values = true)]
     engine: Option<OsString>,
     /// The network's arithmetic
-    #[arg(long, value_name = "auto|f32|bf16", hide_short_help = true)]
+    #[arg(long, value_name = "auto|f32|tf32|bf16", hide_short_help = true)]
     #[arg(value_parser = one_of(Precision::NAMES), hide_possible_values = true)]
     precision: Option<OsString>,
     /// Threads in all

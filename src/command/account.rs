@@ -76,7 +76,7 @@ impl Account<'_> {
             wall_seconds: wall,
             cpu_seconds: meter::process_cpu().as_secs_f64(),
             peak_rss_bytes: meter::peak_rss_bytes(),
-            device: "cpu".to_owned(),
+            device: plan.device.clone(),
             engine: plan.engine.clone(),
             strength: plan.strength.as_ref().map(|strength| strength.value),
             plan_hash: plan.hash(),

@@ -37,7 +37,7 @@ pub use run::run;
 pub use segment::{Join, OneSegment};
 pub use tune::tune;
 
-use crate::config::{Output, RunConfig};
+use crate::config::{DeviceChoice, Output, RunConfig};
 use crate::error::{Error, Kind, Result};
 use crate::measure::tuned;
 use crate::sandbox::Grants;
@@ -59,6 +59,7 @@ pub fn run_grants(config: &RunConfig) -> Grants {
 fn named_grants(config: &RunConfig) -> Grants {
     let mut grants = input_grants(&config.input);
     grants.network = !config.protocols.is_empty();
+    grants.gpu = config.device != DeviceChoice::Cpu;
     if let Some(model) = config.model_file() {
         grants.read.extend(model_grants(model));
     }
@@ -172,7 +173,8 @@ mod tests {
         let expected = |read: &str, write: &[&str]| Grants {
             read: vec![read.into()],
             write: write.iter().map(PathBuf::from).collect(),
-            network: false,
+            gpu: true,
+            ..Grants::default()
         };
         assert_eq!(grants("dir/a.mp4", "b.mkv"), expected("dir/a.mp4", &["."]));
         assert_eq!(grants("dir/%d.png", "out/b.mkv"), expected("dir", &["out"]));

@@ -5,12 +5,14 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::segment;
 use crate::cache::Cache;
-use crate::config::{EngineChoice, Origin, Output, Overwrite, Precision, RunConfig, Tuning};
+use crate::config::{DeviceChoice, EngineChoice, Origin, Output, Overwrite, Precision, RunConfig, Tuning};
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::ColorTags;
+use crate::gpu::{self, Devices};
 use crate::head::image::{ImageHead, PictureFacts};
 use crate::infer::{self, EngineSettings};
 use crate::measure::tuned::{self, Remembered, Situation};
@@ -100,7 +102,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
     let network = measure::open_network(config)?;
     let opened = measure::open_source(config, threads.decoder)?;
     let source = opened.source.facts().clone();
-    let engine = engine(config, &network)?;
+    let (engine, no_gpu) = engine(config, &network)?;
     let (network, strength) = strength(config, network, &opened)?;
     let picture =
         PictureFacts { format: source.format, width: source.width, height: source.height, color: source.color };
@@ -161,12 +163,16 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
             Segments::new(config.segment_frames, config.no_resume, &run)
         }
     };
+    let engine_facts = infer::facts(&network, &engine)?;
     let facts = Facts {
         source: &source,
         network: &network,
         strength,
         head: &head,
-        engine: infer::facts(&network, &engine)?.to_string(),
+        engine: engine_facts.to_string(),
+        device: engine_facts.device,
+        no_gpu,
+        workers: engine.devices.as_ref().map(|devices| devices.count() * gpu::WORKERS),
         working: infer::working(&network, &engine)?,
         cache_memory: config.cache_folder().map_or(0, |folder| Cache::memory(&folder, config.cache_size)),
         output: describe(&config.output),
@@ -216,9 +222,8 @@ fn muxer(path: &Path) -> Result<String> {
     })
 }
 
-/// What runs the network. Which engine is the fastest is tried once and remembered, so that runs of one network do not
-/// differ by what else the machine did meanwhile.
-fn engine(config: &RunConfig, network: &Network) -> Result<EngineSettings> {
+/// What runs the network, and why not a CUDA device where that was left open.
+fn engine(config: &RunConfig, network: &Network) -> Result<(EngineSettings, Option<String>)> {
     let wanted = EngineSettings {
         choice: match config.engine {
             EngineChoice::Auto => infer::EngineChoice::Auto,
@@ -228,11 +233,33 @@ fn engine(config: &RunConfig, network: &Network) -> Result<EngineSettings> {
         },
         precision: match config.precision {
             Precision::Auto | Precision::F32 => infer::Precision::F32,
+            Precision::Tf32 => infer::Precision::Tf32,
             Precision::Bf16 => infer::Precision::Bf16,
         },
         threads: 1,
         ..EngineSettings::default()
     };
+    let on_devices = |numbers: &[usize]| {
+        let workers = config.workers.map_or(gpu::WORKERS, |workers| workers.div_ceil(numbers.len().max(1)));
+        let devices = Some(Arc::new(Devices::open(numbers, workers)?));
+        infer::choose(network, &EngineSettings { devices, ..wanted.clone() })
+    };
+    let is_for_processors = matches!(config.engine, EngineChoice::Native | EngineChoice::OpenVino)
+        || config.precision == Precision::Bf16
+        || !matches!(network.code, NetworkCode::Onnx(_));
+    match &config.device {
+        DeviceChoice::Cuda(numbers) => Ok((on_devices(numbers)?, None)),
+        DeviceChoice::Auto if !is_for_processors => match on_devices(&[0]) {
+            Ok(engine) => Ok((engine, None)),
+            Err(why) => Ok((on_processor(config, network, wanted)?, Some(why.to_string()))),
+        },
+        DeviceChoice::Auto | DeviceChoice::Cpu => Ok((on_processor(config, network, wanted)?, None)),
+    }
+}
+
+/// What runs the network on the processor. Which engine is the fastest is tried once and remembered, so that runs of one
+/// network do not differ by what else the machine did meanwhile.
+fn on_processor(config: &RunConfig, network: &Network, wanted: EngineSettings) -> Result<EngineSettings> {
     let folder = tuned::folder().filter(|_| config.tries_engines());
     let Some(folder) = folder else { return infer::choose(network, &wanted) };
     let situation = Situation::of_network(network.hash, config.precision, measure::hardware());

@@ -7,7 +7,7 @@
 
 use super::process::{Runner, Steps};
 use super::row::{Answer, Facts, Spec, Work};
-use crate::config::{EngineChoice, Output, Precision, RunConfig, TuneConfig, Tuning};
+use crate::config::{DeviceChoice, EngineChoice, Output, Precision, RunConfig, TuneConfig, Tuning};
 use crate::error::{Error, Kind, Result};
 use crate::measure;
 use crate::measure::machine;
@@ -124,7 +124,8 @@ pub fn recalled(config: &RunConfig) -> Result<RunConfig> {
 fn works(config: &RunConfig, facts: &Facts, most: usize) -> Vec<Tuning> {
     let free = |tuning: &Tuning| tuning.clone().where_unsaid(config) == *tuning;
     let mut list = Vec::new();
-    if !facts.engine.is_empty() && config.precision != Precision::Bf16 {
+    let has_choice = !facts.engine.is_empty() && !matches!(config.device, DeviceChoice::Cuda(_));
+    if has_choice && config.precision != Precision::Bf16 {
         // By its name, ort may be a newer library than the one that holds OpenVINO too.
         let is_new = |name: &str| name != EngineChoice::Auto.to_string() && (name == "ort" || name != facts.engine);
         let named = EngineChoice::NAMES.iter().filter(|name| is_new(name));

@@ -152,20 +152,46 @@ choice! {
         Auto = "auto",
         /// 32-bit floating point.
         F32 = "f32",
+        /// TensorFloat-32 products, on CUDA devices.
+        Tf32 = "tf32",
         /// Brain floating point, 16 bits.
         Bf16 = "bf16",
     }
 }
 
-choice! {
-    /// Where the network runs.
-    DeviceChoice {
-        /// Decided by the plan.
-        #[default]
-        Auto = "auto",
-        /// The processor.
-        Cpu = "cpu",
+/// Where the network runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// A CUDA device if one can be used, else the processor.
+    #[default]
+    Auto,
+    /// The processor.
+    Cpu,
+    /// CUDA devices of these numbers.
+    Cuda(Vec<usize>),
+}
+
+impl DeviceChoice {
+    /// `auto`, `cpu`, `cuda` (the first), or `cuda:` and numbers with commas between, each once.
+    pub fn parse(text: &str) -> Result<Self> {
+        match (text, text.strip_prefix("cuda:")) {
+            ("auto", _) => Ok(DeviceChoice::Auto),
+            ("cpu", _) => Ok(DeviceChoice::Cpu),
+            ("cuda", _) => Ok(DeviceChoice::Cuda(vec![0])),
+            (_, Some(numbers)) => {
+                let mut devices: Vec<usize> = Vec::new();
+                for number in numbers.split(',') {
+                    let number = number.parse().ok().filter(|number| !devices.contains(number));
+                    devices.push(number.ok_or_else(|| value::unknown(text, DeviceChoice::FORMS))?);
+                }
+                Ok(DeviceChoice::Cuda(devices))
+            }
+            _ => Err(value::unknown(text, DeviceChoice::FORMS)),
+        }
     }
+
+    /// What people may write.
+    const FORMS: &[&str] = &["auto", "cpu", "cuda:0", "cuda:0,1"];
 }
 
 choice! {

@@ -40,7 +40,7 @@ impl Tuning {
         if is_said("workers") {
             self.workers = None;
         }
-        if is_said("engine") || is_said("precision") {
+        if is_said("engine") || is_said("precision") || is_said("device") {
             self.engine = None;
         }
         if config.tile != Tile::Auto {
@@ -88,6 +88,7 @@ mod tests {
         assert_eq!(left("crf", "20"), tuning);
         assert_eq!(left("workers", "2"), Tuning { workers: None, ..tuning.clone() });
         assert_eq!(left("engine", "openvino"), Tuning { engine: None, ..tuning.clone() });
+        assert_eq!(left("device", "cuda:0"), Tuning { engine: None, ..tuning.clone() });
         assert_eq!(left("tile", "off"), Tuning { tile: None, ..tuning.clone() });
         assert_eq!(left("threads", "2").describe(), "tiles of 256, engine ort");
         assert!(tuning.is_sane() && !Tuning { workers: Some(0), ..tuning }.is_sane());

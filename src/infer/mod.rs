@@ -10,9 +10,11 @@ mod stop;
 mod test;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::gpu::Devices;
 use crate::model::{Network, NetworkCode, NetworkFacts, Tensor, builtin};
 
 pub use stop::{Interrupt, Terminator};
@@ -91,6 +93,8 @@ pub enum Precision {
     /// 32-bit floats, also for a network whose weights are 16-bit.
     #[default]
     F32,
+    /// TensorFloat-32 products, on CUDA devices.
+    Tf32,
     /// bfloat16 products, where the CPU has them.
     Bf16,
 }
@@ -102,6 +106,8 @@ pub struct EngineSettings {
     pub choice: EngineChoice,
     /// What it computes in.
     pub precision: Precision,
+    /// CUDA devices to run on; the processor without.
+    pub devices: Option<Arc<Devices>>,
     /// Threads inside one engine; 0 and 1 both mean the caller's alone.
     pub threads: usize,
     /// What stops the engines made with these settings.
@@ -117,23 +123,30 @@ pub struct EngineFacts {
     pub version: String,
     /// What it computes in; empty for the test engine.
     pub precision: &'static str,
-    /// The widest instruction set that the CPU has and that changes the bits of a result; `any` where none does.
-    pub isa: &'static str,
+    /// The widest instruction set that the CPU has and that changes the bits of a result, or the architecture of the
+    /// CUDA device; `any` where none does.
+    pub isa: String,
+    /// `cpu`, or the CUDA devices with their model and driver.
+    pub device: String,
 }
 
 impl fmt::Display for EngineFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let device = &self.device;
         match (self.version.as_str(), self.precision) {
             ("", _) => f.write_str(self.name),
-            (version, "f32") => write!(f, "{} {version} cpu", self.name),
-            (version, precision) => write!(f, "{} {version} cpu {precision}", self.name),
+            (version, "f32") => write!(f, "{} {version} {device}", self.name),
+            (version, precision) => write!(f, "{} {version} {device} {precision}", self.name),
         }
     }
 }
 
 /// An engine for `network`. With [`EngineChoice::Auto`] every call makes its own trial, so a run calls [`choose`] first.
 pub fn open(network: &Network, settings: &EngineSettings) -> Result<Box<dyn Engine>> {
-    let settings = choose(network, settings)?;
+    let settings = match settings.choice {
+        EngineChoice::Auto => choose(network, settings)?,
+        _ => settings.clone(),
+    };
     match network.code {
         NetworkCode::Identity => Ok(Box::new(test::Identity::new(&network.facts))),
         NetworkCode::NearestX2 => Ok(Box::new(test::NearestX2::new(&network.facts))),
@@ -144,11 +157,38 @@ pub fn open(network: &Network, settings: &EngineSettings) -> Result<Box<dyn Engi
     }
 }
 
+/// The same settings for CUDA devices, tried on a small picture: there only ONNX Runtime runs networks.
+fn choose_on_devices(network: &Network, settings: &EngineSettings) -> Result<EngineSettings> {
+    let usage = |message: String| Err(Error::new(Kind::Usage, message));
+    if !matches!(network.code, NetworkCode::Onnx(_)) {
+        return usage(format!("{} is no network that a CUDA device runs; use --device cpu", network.name));
+    }
+    if !matches!(settings.choice, EngineChoice::Auto | EngineChoice::Ort) {
+        return usage(
+            "on CUDA devices only the engine ort runs networks; use --engine ort, or --device cpu".to_owned(),
+        );
+    }
+    if settings.precision == Precision::Bf16 {
+        return usage("on CUDA devices networks are computed in f32 or tf32; use --precision f32".to_owned());
+    }
+    ort::check_cuda()?;
+    let settings = EngineSettings { choice: EngineChoice::Ort, ..settings.clone() };
+    trial(network, &settings)?;
+    Ok(settings)
+}
+
 /// The same settings with the engine decided: vproc's own for the networks inside the program, which then need no
 /// library; for others, of the engines that are there, the one that was fastest on a small picture. vproc's own is
 /// given up only for one that is clearly faster, so that two runs choose alike.
 pub fn choose(network: &Network, settings: &EngineSettings) -> Result<EngineSettings> {
     let is_onnx = matches!(network.code, NetworkCode::Onnx(_));
+    if settings.devices.is_some() {
+        return choose_on_devices(network, settings);
+    }
+    if settings.precision == Precision::Tf32 {
+        let message = "tf32 is computed by CUDA devices only; use --device cuda, or --precision f32";
+        return Err(Error::new(Kind::Usage, message));
+    }
     if settings.choice != EngineChoice::Auto || !is_onnx {
         return Ok(settings.clone());
     }
@@ -203,12 +243,20 @@ pub fn facts(network: &Network, settings: &EngineSettings) -> Result<EngineFacts
     let (name, precision) = match (&network.code, settings.choice, settings.precision) {
         (NetworkCode::Onnx(_), EngineChoice::Native, precision) => return Ok(native::facts(precision)),
         (NetworkCode::Onnx(_), EngineChoice::OpenVino, Precision::Bf16) => ("openvino", "bf16"),
-        (NetworkCode::Onnx(_), EngineChoice::OpenVino, Precision::F32) => ("openvino", "f32"),
+        (NetworkCode::Onnx(_), EngineChoice::OpenVino, _) => ("openvino", "f32"),
+        (NetworkCode::Onnx(_), _, Precision::Tf32) => ("ort", "tf32"),
         (NetworkCode::Onnx(_), _, _) => ("ort", "f32"),
-        _ => return Ok(EngineFacts { name: "test", version: String::new(), precision: "", isa: "" }),
+        _ => {
+            let (version, isa, device) = (String::new(), String::new(), "cpu".to_owned());
+            return Ok(EngineFacts { name: "test", version, precision: "", isa, device });
+        }
     };
     let version = ort::library(settings.choice)?.version.clone();
-    Ok(EngineFacts { name, version, precision, isa: isa() })
+    let (isa, device) = match &settings.devices {
+        Some(devices) => (devices.architecture(), devices.to_string()),
+        None => (isa().to_owned(), "cpu".to_owned()),
+    };
+    Ok(EngineFacts { name, version, precision, isa, device })
 }
 
 /// What an engine takes in memory beside the tensors, by estimate.
@@ -233,6 +281,8 @@ pub fn working(network: &Network, settings: &EngineSettings) -> Result<Working> 
             let per_column = native::bytes_per_column(network, settings.precision)?;
             Working { per_pixel: 0, per_column, by_rows: true }
         }
+        // A device's memory is not the process'.
+        (NetworkCode::Onnx(_), _) if settings.devices.is_some() => Working::default(),
         (NetworkCode::Onnx(_), _) => Working { per_pixel: ACTIVATIONS, ..Working::default() },
         _ => Working { by_rows: true, ..Working::default() },
     })

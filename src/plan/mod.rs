@@ -100,6 +100,10 @@ pub struct Plan {
     pub strength: Option<Strength>,
     /// What runs it.
     pub engine: String,
+    /// On what.
+    pub device: String,
+    /// Why not on a CUDA device, where that was left open.
+    pub no_gpu: Option<String>,
     /// Size of the output in luma samples.
     pub output_size: (usize, usize),
     /// How frames are cut.
@@ -148,6 +152,12 @@ pub struct Facts<'a> {
     pub head: &'a ImageHead,
     /// What will run the network.
     pub engine: String,
+    /// On what.
+    pub device: String,
+    /// Why not on a CUDA device, where that was left open.
+    pub no_gpu: Option<String>,
+    /// Workers that it is best used by, where cores do not decide that.
+    pub workers: Option<usize>,
     /// What that takes in memory.
     pub working: Working,
     /// What the cache would take in memory, in bytes.
@@ -169,7 +179,10 @@ pub struct Facts<'a> {
 impl Plan {
     /// Decides the rest.
     pub fn new(config: &RunConfig, facts: Facts) -> Result<Plan> {
-        let threads = Threads::new(config, facts.hardware);
+        let mut threads = Threads::new(config, facts.hardware);
+        if config.workers.is_none() {
+            threads.workers = facts.workers.unwrap_or(threads.workers);
+        }
         let (source, network) = (facts.source, &facts.network.facts);
         let mut warnings = Vec::new();
         let mut workers = threads.workers;
@@ -221,6 +234,8 @@ impl Plan {
             facts: network.clone(),
             strength: facts.strength,
             engine: facts.engine,
+            device: facts.device,
+            no_gpu: facts.no_gpu,
             output_size,
             windows,
             skip: match config.skip {
@@ -302,6 +317,8 @@ impl fmt::Display for Plan {
         let radius =
             self.facts.radius.map_or_else(|| "the whole picture".to_owned(), |radius| format!("radius {radius}"));
         writeln!(f, "network   {}: x{}, {radius}, run by {}", self.network.0, self.facts.scale, self.engine)?;
+        let no_gpu = self.no_gpu.as_ref().map_or_else(String::new, |why| format!(", not cuda: {why}"));
+        writeln!(f, "device    {}{no_gpu}", self.device)?;
         if let Some(strength) = &self.strength {
             writeln!(f, "strength  {strength}")?;
         }

@@ -76,10 +76,11 @@ pub fn check(network: &Network, precision: Precision) -> Result<()> {
 /// What runs networks here. All instruction sets give the same bits, but for bf16 there is only one.
 pub fn facts(precision: Precision) -> EngineFacts {
     let (precision, isa) = match precision {
-        Precision::F32 => ("f32", "any"),
+        Precision::F32 | Precision::Tf32 => ("f32", "any"),
         Precision::Bf16 => ("bf16", "amx-bf16"),
     };
-    EngineFacts { name: "native", version: VERSION.to_owned(), precision, isa }
+    let device = "cpu".to_owned();
+    EngineFacts { name: "native", version: VERSION.to_owned(), precision, isa: isa.to_owned(), device }
 }
 
 /// Bytes that the rows of all layers take for each column of a picture; how many rows it has matters little.

@@ -2,7 +2,7 @@
 //!
 //! Looked for by absolute path only: where `ORT_DYLIB_PATH` says, beside the program, in the user's data folder; never
 //! in the working directory or near the input. The OpenVINO build lies in the folder `openvino` of these places; it
-//! holds ONNX Runtime's own kernels too, so it serves both engines.
+//! holds ONNX Runtime's own kernels too, so it serves both engines. So does the build for CUDA devices, in the folder `cuda`.
 
 use std::ffi::{CStr, OsString};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,10 @@ use ::ort::logging::LogLevel;
 use etcetera::BaseStrategy as _;
 
 use crate::error::{Error, Kind, Result};
-use crate::infer::EngineChoice;
+use crate::infer::{EngineChoice, EngineSettings};
+
+/// What ONNX Runtime loads for CUDA devices, from beside itself.
+const CUDA_PROVIDER: &str = "libonnxruntime_providers_cuda.so";
 
 /// The ONNX Runtime of this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +28,52 @@ pub struct LibraryFacts {
     pub version: String,
     /// Whether it was built with OpenVINO.
     pub openvino: bool,
+    /// Whether it was built for CUDA devices.
+    pub cuda: bool,
+}
+
+/// Which of the builds is looked for first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Build {
+    Plain,
+    OpenVino,
+    Cuda,
+}
+
+impl Build {
+    /// The one that these settings need.
+    pub(super) fn of(settings: &EngineSettings) -> Build {
+        if settings.devices.is_some() { Build::Cuda } else { settings.choice.into() }
+    }
+}
+
+impl From<EngineChoice> for Build {
+    fn from(choice: EngineChoice) -> Build {
+        match choice {
+            EngineChoice::Native | EngineChoice::Ort => Build::Plain,
+            EngineChoice::Auto | EngineChoice::OpenVino => Build::OpenVino,
+        }
+    }
+}
+
+/// Refuses, before anything is loaded, a machine that has no ONNX Runtime for CUDA devices: a process keeps the library
+/// that it loads.
+pub fn check_cuda() -> Result<()> {
+    let path = Places::of_this_machine().find(Build::Cuda)?;
+    let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+    match real.with_file_name(CUDA_PROVIDER).is_file() {
+        true => Ok(()),
+        false => Err(without_cuda(&path)),
+    }
+}
+
+/// The error of a library without CUDA.
+pub(super) fn without_cuda(path: &Path) -> Error {
+    let message = format!(
+        "{} is no ONNX Runtime for CUDA, {CUDA_PROVIDER} is not beside it; run `make cuda`, or use --device cpu",
+        path.display()
+    );
+    Error::new(Kind::Library, message)
 }
 
 /// The library with its environment, which must outlive all sessions and so is never dropped.
@@ -36,10 +85,10 @@ pub(super) struct Loaded {
 /// The library, loaded by the first call. `wanted` orders the places that call looks in; later calls get the same
 /// library whatever they want, because a process can hold only one.
 pub fn library(wanted: EngineChoice) -> Result<&'static LibraryFacts> {
-    loaded(wanted).map(|loaded| &loaded.facts)
+    loaded(wanted.into()).map(|loaded| &loaded.facts)
 }
 
-pub(super) fn loaded(wanted: EngineChoice) -> Result<&'static Loaded> {
+pub(super) fn loaded(wanted: Build) -> Result<&'static Loaded> {
     static LOADED: OnceLock<Loaded> = OnceLock::new();
     // A failure is not kept, so that a test or a later call may succeed; the lock makes loading happen once.
     static LOADING: Mutex<()> = Mutex::new(());
@@ -59,8 +108,9 @@ pub(super) fn loaded(wanted: EngineChoice) -> Result<&'static Loaded> {
 /// The files that the engines would load, without loading one: their names tell versions apart.
 pub fn installed() -> Vec<PathBuf> {
     let places = Places::of_this_machine();
-    let found = [EngineChoice::Ort, EngineChoice::OpenVino].into_iter().filter_map(|choice| places.find(choice).ok());
+    let found = [Build::Plain, Build::OpenVino, Build::Cuda].into_iter().filter_map(|choice| places.find(choice).ok());
     let mut files: Vec<PathBuf> = found.map(|path| path.canonicalize().unwrap_or(path)).collect();
+    files.sort();
     files.dedup();
     files
 }
@@ -111,7 +161,7 @@ impl Places {
     }
 
     /// The first library there is. One that was named is taken or the search fails; nothing is put in its place.
-    fn find(&self, wanted: EngineChoice) -> Result<PathBuf> {
+    fn find(&self, wanted: Build) -> Result<PathBuf> {
         if let Some(named) = &self.named {
             let path = PathBuf::from(named);
             return match path.is_absolute() && path.is_file() {
@@ -127,9 +177,11 @@ impl Places {
         }
         let openvino = self.folders.iter().map(|folder| folder.join("openvino"));
         let plain = self.folders.iter().cloned();
+        let cuda = self.folders.iter().map(|folder| folder.join("cuda"));
         let folders: Vec<PathBuf> = match wanted {
-            EngineChoice::Native | EngineChoice::Ort => plain.chain(openvino).collect(),
-            EngineChoice::Auto | EngineChoice::OpenVino => openvino.chain(plain).collect(),
+            Build::Plain => plain.chain(openvino).collect(),
+            Build::OpenVino => openvino.chain(plain).collect(),
+            Build::Cuda => cuda.chain(plain).collect(),
         };
         folders.iter().find_map(|folder| newest_in(folder)).ok_or_else(|| {
             let places: Vec<_> = self.folders.iter().map(|folder| folder.display().to_string()).collect();
@@ -178,7 +230,8 @@ fn load(path: PathBuf) -> Result<Loaded> {
     let environment = builder.build().map_err(|error| unusable(error.to_string()))?;
     environment.set_log_level(LogLevel::Warning);
     let openvino = ::ort::ep::OpenVINO::is_available().map_err(|error| unusable(error.to_string()))?;
-    Ok(Loaded { facts: LibraryFacts { path, version, openvino }, environment })
+    let cuda = ::ort::ep::CUDA::is_available().map_err(|error| unusable(error.to_string()))?;
+    Ok(Loaded { facts: LibraryFacts { path, version, openvino, cuda }, environment })
 }
 
 /// The version of the library at `path`.
@@ -204,7 +257,7 @@ mod tests {
     fn a_missing_library_is_one_line_that_says_where_and_how() {
         let folder = tempfile::tempdir().unwrap();
         let places = Places { named: None, folders: vec![folder.path().into(), "/nowhere/vproc".into()] };
-        let error = places.find(EngineChoice::Auto).unwrap_err();
+        let error = places.find(Build::OpenVino).unwrap_err();
         let expected = format!(
             "onnxruntime was not found in {} or /nowhere/vproc; run `make setup`, or set ORT_DYLIB_PATH to the absolute \
              path of libonnxruntime.so",
@@ -220,7 +273,7 @@ mod tests {
         std::fs::write(folder.path().join("libonnxruntime.so"), "").unwrap();
         for named in ["libonnxruntime.so", "/nowhere/libonnxruntime.so"] {
             let places = Places { named: Some(named.into()), folders: vec![folder.path().into()] };
-            assert_eq!(places.find(EngineChoice::Auto).unwrap_err().kind(), Kind::Library);
+            assert_eq!(places.find(Build::OpenVino).unwrap_err().kind(), Kind::Library);
         }
     }
 
@@ -235,9 +288,9 @@ mod tests {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
         let places = Places { named: None, folders: vec![folder.path().into()] };
-        assert_eq!(places.find(EngineChoice::Ort).unwrap(), folder.path().join("libonnxruntime.so.1.31.1"));
-        assert_eq!(places.find(EngineChoice::Auto).unwrap(), other);
-        assert_eq!(places.find(EngineChoice::OpenVino).unwrap(), other);
+        assert_eq!(places.find(Build::Plain).unwrap(), folder.path().join("libonnxruntime.so.1.31.1"));
+        assert_eq!(places.find(Build::OpenVino).unwrap(), other);
+        assert_eq!(places.find(Build::OpenVino).unwrap(), other);
     }
 
     #[test]

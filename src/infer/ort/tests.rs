@@ -189,6 +189,60 @@ fn an_engine_that_the_library_lacks_is_refused_in_one_line() {
 }
 
 #[test]
+fn a_device_without_its_libraries_is_refused_in_one_line() {
+    let Some(library) = library_or_skip("cuda") else { return };
+    if library.cuda && Path::new("/dev/nvidiactl").exists() {
+        println!("skipped: {} is built for CUDA, and there is a driver", library.path.display());
+        return;
+    }
+    let devices = Some(Arc::new(crate::gpu::Devices::imagined()));
+    let error = OrtEngine::new(&bicubic(), &EngineSettings { devices, ..settings(EngineChoice::Ort) }).err().unwrap();
+    assert_eq!(error.kind(), Kind::Library);
+    let text = error.to_string();
+    let expected = match library.cuda {
+        true => "cannot run on cuda:0 (NVIDIA Imagined): ",
+        false => "is no ONNX Runtime for CUDA, libonnxruntime_providers_cuda.so is not beside it; run `make cuda`",
+    };
+    assert!(text.contains(expected) && text.ends_with("use --device cpu") && !text.contains('\n'), "{text}");
+    println!("{text}");
+}
+
+/// ONNX Runtime's own kernels in the place of a device's.
+fn as_if_on(network: &Network, workers: usize) -> OrtEngine {
+    let mut engine = engine(network);
+    engine.on_device = Some(OnDevice::new(Arc::new(crate::gpu::Device::imagined(workers))).unwrap());
+    engine
+}
+
+#[test]
+fn windows_together_one_by_one_and_in_parts_give_the_same() {
+    if library_or_skip("batches").is_none() {
+        return;
+    }
+    let network = bicubic();
+    let (mut input, mut truth) = tensors(&network.facts, 5, 24, 16);
+    fill(&mut input);
+    engine(&network).run(&input, &mut truth).unwrap();
+    let mut engine = as_if_on(&network, 1);
+    let (_, mut output) = tensors(&network.facts, 5, 24, 16);
+    let mut check = |engine: &mut OrtEngine| {
+        output.bytes_mut().fill(0xA5);
+        engine.run(&input, &mut output).unwrap();
+        assert!(output.bytes() == truth.bytes());
+    };
+    // Tried, then known.
+    check(&mut engine);
+    let shape = input.shape();
+    let key = [shape[1], shape[2], shape[3]];
+    assert_eq!(engine.on_device.as_ref().unwrap().may_join(5, key), Some(true));
+    check(&mut engine);
+    // As if they had not been the same.
+    let mut engine = as_if_on(&network, 1);
+    engine.on_device.as_mut().unwrap().joined(5, key, false);
+    check(&mut engine);
+}
+
+#[test]
 fn the_library_and_the_engine_are_named_for_the_report() {
     let Some(library) = library_or_skip("facts") else { return };
     assert!(library.path.is_absolute());
