@@ -19,6 +19,7 @@ mod hostile_networks;
 mod inspect;
 mod layering;
 mod matrix;
+mod memory;
 mod names;
 mod native;
 mod networks;
