@@ -18,6 +18,7 @@ mod film;
 mod hostile_networks;
 mod inspect;
 mod layering;
+mod leap;
 mod matrix;
 mod memory;
 mod names;
