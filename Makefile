@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup rust packages library openvino build run test install clean
+.PHONY: help setup rust packages library openvino build run test kernels-check nightly install clean
 
 export PATH := $(PATH):$(HOME)/.cargo/bin
 export CARGO_TARGET_DIR := $(CURDIR)/target
@@ -16,7 +16,7 @@ OUTPUT ?= output/$(basename $(notdir $(INPUT)))_x2.mp4
 ARGS ?=
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
 setup: rust packages library ## install the system packages and the ONNX Runtime library that are missing
 
@@ -41,10 +41,16 @@ run: build ## upscale the sample (or INPUT=clip OUTPUT=file ARGS=options) and sa
 	target/release/vproc "$(INPUT)" -o "$(OUTPUT)" -y $(ARGS)
 	@echo "the result is $(OUTPUT) ($$(stat -c %s "$(OUTPUT)" | numfmt --to=si)B)"
 
-test: setup ## format, lints, tests, dependencies; stops at the first failure
+test: setup ## format, lints, tests, GPU kernels, dependencies; stops at the first failure
 	@.ci/rust fmt clippy
 	@.ci/test-python
 	@.ci/check
+
+nightly: setup ## the tests that take long: a cache that many share and somebody hurts, a minute of each fuzz target, ...
+	VPROC_SLOW_TESTS=1 cargo test --release --locked -- --nocapture --test-threads=1
+
+kernels-check: ## compile the GPU kernels for every kind of NVIDIA device; needs no GPU
+	@.ci/kernels-check
 
 install: build library ## install under PREFIX (now $(PREFIX)): program, library, man page, completions
 	@.ci/install "$(PREFIX)" "$(DATA)"

@@ -6,6 +6,7 @@
 pub mod machine;
 pub mod network;
 pub mod packets;
+pub mod quantiser;
 pub mod tuned;
 
 use std::cell::RefCell;
@@ -21,6 +22,7 @@ use crate::plan::Hardware;
 use crate::plan::container::{Container, StreamPlan, Treatment, kept_metadata, plan_streams};
 use crate::plan::encoding::{EncoderFacts, OPTIONS_OF_INTEREST};
 use crate::plan::hdr;
+use crate::plan::strength::Coding;
 use crate::sequence;
 use crate::sink::cut::Cut;
 use crate::source::ffmpeg::{FfmpegOptions, FfmpegSource};
@@ -238,7 +240,16 @@ pub fn open_network(config: &RunConfig) -> Result<Network> {
     let overrides = network_overrides(path, config.model_config.as_deref())?;
     let facts = graph.facts.picture_facts(&overrides).context(what)?;
     let work = graph.facts.multiply_adds_per_pixel;
-    Ok(Network { name: what(), hash: graph.hash, facts, work, code: NetworkCode::Onnx(graph.bytes) })
+    let dial = graph.facts.dial;
+    Ok(Network { name: what(), hash: graph.hash, facts, work, dial, code: NetworkCode::Onnx(graph.bytes) })
+}
+
+/// How the video of the source was coded; what no container holds was not.
+pub fn coding(config: &RunConfig, opened: &Opened) -> Result<Coding> {
+    match &opened.container {
+        Some(path) => quantiser::coding(path, &input_options(config), opened.video),
+        None => Ok(Coding::Lossless),
+    }
 }
 
 /// Corrections of what is concluded from a network: those given, over those beside it.
@@ -270,6 +281,8 @@ pub struct Rest {
     pub metadata: Vec<(String, String)>,
     /// The chapters, cut as the streams are.
     pub chapters: Vec<Chapter>,
+    /// The container, for who takes all that from it; nothing was read yet.
+    pub input: Option<Input>,
 }
 
 /// Looks at everything else in the input's container.
@@ -296,6 +309,7 @@ pub fn rest(config: &RunConfig, opened: &Opened, container: Container, muxer: &s
         streams,
         metadata: kept_metadata(&input.metadata(), false),
         chapters: chapters.into_iter().filter_map(|chapter| cut_chapter(chapter, opened.cut)).collect(),
+        input: Some(input),
     })
 }
 

@@ -1,11 +1,13 @@
 //! A cache that many processes share, that are killed at any moment, and whose files somebody else cuts, replaces and
-//! flips: never a wrong pixel, never a failed run. Short here; `VPROC_SLOW_TESTS=1` takes minutes.
+//! flips: never a wrong pixel, never a failed run. Short here; with `VPROC_SLOW_TESTS=1` eight processes
+//! share it for four minutes, and one is killed each half second.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -54,20 +56,24 @@ impl Place {
             false => command.arg("--no-cache"),
         };
         let report = self.folder.path().join(format!("{name}.json"));
-        command.arg("--report").arg(report).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        let told = File::create(self.folder.path().join(format!("{name}.told"))).unwrap();
+        command.arg("--report").arg(report).stdout(Stdio::null()).stderr(told).spawn().unwrap()
+    }
+
+    /// What a run said.
+    fn told(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(format!("{name}.told"))).unwrap()
     }
 
     /// Waits for a run that nobody kills, and checks what it gave.
-    fn check(&self, child: Child, name: &str, expected: &str) {
-        let output = child.wait_with_output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.code() == Some(0), "{:?}: {told}", output.status);
-        assert!(fs::read_to_string(self.md5(name)).unwrap() == expected, "wrong pixels: {told}");
+    fn check(&self, mut child: Child, name: &str, expected: &str) {
+        let status = child.wait().unwrap();
+        assert!(status.code() == Some(0), "{status:?}: {}", self.told(name));
+        assert!(fs::read_to_string(self.md5(name)).unwrap() == expected, "wrong pixels: {}", self.told(name));
     }
 
     fn expected(&self, clip: usize) -> String {
-        let output = self.start(clip, "plain", false).wait_with_output().unwrap();
-        assert!(output.status.success());
+        assert!(self.start(clip, "plain", false).wait().unwrap().success());
         fs::read_to_string(self.md5("plain")).unwrap()
     }
 
@@ -139,50 +145,114 @@ fn hurt(cache: &Path, random: &mut Random) {
     }
 }
 
+/// A run that may be killed while somebody else waits for it.
+#[derive(Default)]
+struct Slot(Mutex<(Option<Child>, bool)>);
+
+impl Slot {
+    /// Waits until the run has ended, and gives whether it was killed.
+    fn wait(&self) -> (ExitStatus, bool) {
+        loop {
+            let mut slot = self.0.lock().unwrap();
+            if let Some(status) = slot.0.as_mut().unwrap().try_wait().unwrap() {
+                slot.0 = None;
+                return (status, std::mem::take(&mut slot.1));
+            }
+            drop(slot);
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Kills the run if there is one.
+    fn kill(&self) -> bool {
+        let (child, is_killed) = &mut *self.0.lock().unwrap();
+        let Some(child) = child else { return false };
+        child.kill().unwrap();
+        *is_killed = true;
+        true
+    }
+}
+
+/// How hard it is made for them.
+struct Strain {
+    processes: usize,
+    size: &'static str,
+    frames: usize,
+    time: Duration,
+    /// Each time one of them is killed.
+    between_kills: Duration,
+    /// Each time the files are hurt.
+    between_hurts: Duration,
+}
+
 #[test]
 fn processes_share_a_cache_that_is_hurt_all_the_time() {
-    let (processes, size, time) =
-        if is_slow() { (8, "64M", Duration::from_secs(120)) } else { (3, "4M", Duration::from_secs(4)) };
-    let place = Place { folder: tempfile::tempdir().unwrap(), size, frames: if is_slow() { 30 } else { 8 } };
+    let (seconds, milliseconds) = (Duration::from_secs, Duration::from_millis);
+    let strain = match is_slow() {
+        true => Strain {
+            processes: 8,
+            size: "64M",
+            frames: 30,
+            time: seconds(240),
+            between_kills: milliseconds(500),
+            between_hurts: seconds(2),
+        },
+        false => Strain {
+            processes: 3,
+            size: "4M",
+            frames: 8,
+            time: seconds(4),
+            between_kills: milliseconds(900),
+            between_hurts: milliseconds(400),
+        },
+    };
+    let place = Place { folder: tempfile::tempdir().unwrap(), size: strain.size, frames: strain.frames };
     let expected: Vec<String> = (0..4).map(|clip| place.expected(clip)).collect();
     let (place, expected) = (&place, &expected);
-    let (is_over, n_runs, n_kills, n_hurts) =
-        (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    let slots: Vec<Slot> = (0..strain.processes).map(|_| Slot::default()).collect();
+    let (n_runs, n_killed) = (&AtomicUsize::new(0), &AtomicUsize::new(0));
+    let mut n_hurts = 0;
     let begun = Instant::now();
     thread::scope(|scope| {
-        for process in 0..processes {
-            let (is_over, n_runs, n_kills) = (&is_over, &n_runs, &n_kills);
+        for (process, slot) in slots.iter().enumerate() {
             scope.spawn(move || {
                 let mut random = Random(process as u64 + 1);
                 let name = format!("process-{process}");
-                while begun.elapsed() < time {
+                while begun.elapsed() < strain.time {
                     let clip = random.below(4) as usize;
-                    let mut child = place.start(clip, &name, true);
-                    // Of each process one run in four is killed.
-                    if random.below(4) == 0 {
-                        thread::sleep(Duration::from_millis(random.below(400)));
-                        let _ = child.kill();
-                        child.wait().unwrap();
-                        n_kills.fetch_add(1, Ordering::Relaxed);
+                    slot.0.lock().unwrap().0 = Some(place.start(clip, &name, true));
+                    let (status, is_killed) = slot.wait();
+                    if is_killed && !status.success() {
+                        n_killed.fetch_add(1, Ordering::Relaxed);
                         continue;
                     }
-                    place.check(child, &name, &expected[clip]);
+                    assert!(status.code() == Some(0), "{status:?}: {}", place.told(&name));
+                    let hashes = fs::read_to_string(place.md5(&name)).unwrap();
+                    assert!(hashes == expected[clip], "wrong pixels: {}", place.told(&name));
                     n_runs.fetch_add(1, Ordering::Relaxed);
                 }
-                is_over.store(true, Ordering::Relaxed);
             });
         }
         let mut random = Random(99);
-        let period = time / if is_slow() { 120 } else { 10 };
-        while !is_over.load(Ordering::Relaxed) {
-            thread::sleep(period);
-            hurt(&place.cache(), &mut random);
-            n_hurts.fetch_add(1, Ordering::Relaxed);
+        let (mut kill_at, mut hurt_at) = (strain.between_kills, strain.between_hurts);
+        while begun.elapsed() < strain.time {
+            thread::sleep(kill_at.min(hurt_at).saturating_sub(begun.elapsed()));
+            if begun.elapsed() >= kill_at {
+                kill_at += strain.between_kills;
+                let first = random.below(strain.processes as u64) as usize;
+                // The next one that runs.
+                (0..strain.processes).find(|process| slots[(first + process) % strain.processes].kill());
+            }
+            if begun.elapsed() >= hurt_at {
+                hurt_at += strain.between_hurts;
+                hurt(&place.cache(), &mut random);
+                n_hurts += 1;
+            }
         }
     });
-    let [runs, kills, hurts] = [&n_runs, &n_kills, &n_hurts].map(|count| count.load(Ordering::Relaxed));
-    eprintln!("{runs} runs were right, {kills} were killed, the files were hurt {hurts} times");
-    assert!(runs > 0 && hurts > 0);
+    let [runs, kills] = [n_runs, n_killed].map(|count| count.load(Ordering::Relaxed));
+    eprintln!("{runs} runs were right, {kills} were killed, the files were hurt {n_hurts} times");
+    assert!(runs > 0 && kills > 0 && n_hurts > 0);
     // Afterwards it serves as if nothing had happened.
     for _ in 0..2 {
         let child = place.start(0, "last", true);

@@ -6,6 +6,8 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::STRENGTH;
+
 /// A folder to work in.
 pub struct Film {
     folder: TempDir,
@@ -60,6 +62,7 @@ impl Film {
             .env_clear()
             .env("HOME", self.folder.path())
             .env("VPROC_NO_CACHE", "true")
+            .env("VPROC_STRENGTH", STRENGTH)
             .stdin(Stdio::null());
         command.args(arguments.split_whitespace());
         command

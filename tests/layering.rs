@@ -53,6 +53,7 @@ const UNSAFE: &[&str] = &[
     "cache/map.rs",
     "fatal.rs",
     "frame/pool.rs",
+    "head/image/tests/kernels",
     "source/y4m",
     "infer/ort",
     "infer/native/kernel/avx",

@@ -4,11 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{has_tools, run, shared};
+use crate::support::{STRENGTH, has_tools, run, shared};
 
 /// The program's `md5:` lines for a clip: a hash a frame.
 fn hashes(clip: &Path, arguments: &[&str]) -> Result<Vec<String>, String> {
     let output = Command::new(env!("CARGO_BIN_EXE_vproc"))
+        .env("VPROC_STRENGTH", STRENGTH)
         .arg(clip)
         .args(["-o", "md5:", "--no-cache", "--progress", "none", "-q", "--deinterlace", "off", "--threads", "2"])
         .args(arguments)

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::shared;
+use crate::support::{STRENGTH, shared};
 
 /// How a process ended.
 #[derive(Debug)]
@@ -48,7 +48,8 @@ impl Ran {
 /// The program in `folder`, with no configuration of anybody's.
 pub fn vproc(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vproc"));
-    command.current_dir(folder).env_clear().env("HOME", folder).env("VPROC_NO_CACHE", "true").stdin(Stdio::null());
+    command.current_dir(folder).env_clear().env("HOME", folder).env("VPROC_NO_CACHE", "true");
+    command.env("VPROC_STRENGTH", STRENGTH).stdin(Stdio::null());
     command
 }
 

@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Networks act as they were trained, whatever the clip of a test was coded with.
+pub const STRENGTH: &str = "1";
+
 /// What a run of the program gave.
 pub struct Ran {
     /// The exit status; -1 when a signal ended it.
@@ -15,7 +18,7 @@ pub struct Ran {
 pub fn run(input: &Path, output: &Path, arguments: &[&str]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vproc"));
     // It is the tests' own; the program warns of a variable that it does not know.
-    command.env_remove("VPROC_SHARED").arg(input).arg("-o").arg(output).args(arguments);
+    command.env_remove("VPROC_SHARED").env("VPROC_STRENGTH", STRENGTH).arg(input).arg("-o").arg(output).args(arguments);
     if !arguments.contains(&"--cache") {
         // What another test has computed would be taken from the user's cache.
         command.env("VPROC_NO_CACHE", "true");

@@ -35,6 +35,7 @@ mod signals;
 mod skip;
 mod steady;
 mod streams;
+mod strength;
 mod support;
 mod verdict;
 mod verifier;

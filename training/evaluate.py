@@ -2,13 +2,15 @@
 
 PSNR and SSIM of luma on 8-bit codes (peak 255), 8 px border left out, means over the frames of RUNS.
 Scale 2: frames area-halved (clean), and halved then coded with x264 (medium) at crf 20, against the original.
-Scale 1: frames coded at crf 32 and 18, and untouched. --write stores the figures in the networks and in models/README.md.
+Scale 1: files coded by x264 (medium), by x265 and without loss, given to vproc. --write stores the figures in the networks and in models/README.md.
 """
 import argparse
 import glob
 import hashlib
 import json
 import os
+import subprocess
+import tempfile
 import time
 
 import numpy as np
@@ -67,10 +69,17 @@ def scale_of(path):
     return int({p.key: p.value for p in onnx.load(path).metadata_props}["scale"])
 
 
+def content(path):
+    """Hash of all of a network that decides its figures."""
+    model = onnx.load(path)
+    advice = [p.value for p in model.metadata_props if p.key == "strength"]
+    return hashlib.sha256(model.graph.SerializeToString(deterministic=True) + "".join(advice).encode()).hexdigest()[:16]
+
+
 def parameters(path):
     """Learnt weights and biases; the fixed bicubic base and the dead zone's signs are not counted."""
     held = onnx.load(path).graph.initializer
-    return sum(int(np.prod(w.dims)) for w in held if w.data_type == onnx.TensorProto.FLOAT and w.name not in ("base.weight", "signs"))
+    return sum(int(np.prod(w.dims)) for w in held if w.data_type == onnx.TensorProto.FLOAT and w.name not in ("base.weight", "signs", "strength"))
 
 
 def run(net, x):
@@ -151,23 +160,39 @@ def measure_upscaler(net, folder, crf):
     return means(found)
 
 
-def measure_restorer(net, folder):
-    """{condition: {clip: [psnr, ssim, gain in dB]}}. `clean, then crf18`: the network runs on the untouched
-    frames and its answer is coded, which is what vproc does; the gain is against coding the untouched frames."""
+def written(path, frames, codec):
+    """Encodes planes (y, u, v), each [n, h, w], into a file; `codec` is ffmpeg's options."""
+    n, h, w = frames[0].shape
+    raw = b"".join(p[i].tobytes() for i in range(n) for p in frames)
+    form = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{w}x{h}", "-r", "25", "-i", "-"]
+    subprocess.run(["ffmpeg", "-v", "error", "-y", *form, *codec, "-threads", "1", path], input=raw, check=True)
+
+
+def decoded(path, like):
+    """Luma of a file's frames, [n, h, w] as `like`."""
+    n, h, w = like.shape
+    raw = subprocess.run(["ffmpeg", "-v", "error", "-i", path, "-f", "rawvideo", "-pix_fmt", "yuv420p", "-"], stdout=subprocess.PIPE, check=True).stdout
+    return np.frombuffer(raw, np.uint8).reshape(n, -1)[:, : h * w].reshape(n, h, w)
+
+
+def measure_restorer(path, folder, vproc):
+    """{condition: {clip: [psnr, ssim, gain in dB, strength]}}, of what vproc makes of files: it chooses the strength by how
+    they were coded. The gain is against the file as it is; `crf18, strength 1`: what its choice is worth."""
     found = {}
-
-    def note(condition, clip, out, truth, without):
-        p = min(psnr(out, truth), 99.0)
-        found.setdefault(condition, {}).setdefault(clip, []).append((p, ssim(out, truth), p - min(psnr(without, truth), 99.0)))
-
-    for clip, matrix, y, u, v, taken in runs_of(folder):
-        given = {"crf32": recode(y, "libx264", 32, u, v)[0], "crf18": recode(y, "libx264", 18, u, v)[0], "clean": y}
-        answer = {condition: np.stack([codes(net(f, None, None, matrix)) for f in low]) for condition, low in given.items()}
-        answer["clean, then crf18"] = recode(answer["clean"], "libx264", 18, u, v)[0]
-        given["clean, then crf18"] = given["crf18"]
-        for condition, out in answer.items():
-            for i in taken:
-                note(condition, clip, out[i], y[i], given[condition][i])
+    x264 = lambda crf: ["-c:v", "libx264", "-preset", "medium", "-crf", str(crf)]
+    x265 = ["-c:v", "libx265", "-preset", "medium", "-crf", "28", "-x265-params", "log-level=none:pools=1:frame-threads=1"]
+    conditions = {f"crf{crf}": (x264(crf), []) for crf in (36, 32, 28, 24, 18)}
+    conditions |= {"crf18, strength 1": (x264(18), ["--strength", "1"]), "x265 crf28": (x265, []), "clean": (["-c:v", "ffv1"], [])}
+    with tempfile.TemporaryDirectory() as here:
+        given, made, report = (os.path.join(here, name) for name in ("given.mkv", "made.mkv", "report.json"))
+        for clip, _, y, u, v, taken in runs_of(folder):
+            for condition, (codec, options) in conditions.items():
+                written(given, (y, u, v), codec)
+                subprocess.run([vproc, given, "-o", made, "-m", path, "--encoder", "ffv1", "--no-cache", "-y", "-q", "--report", report, *options], check=True)
+                without, out, strength = decoded(given, y), decoded(made, y), json.load(open(report))["strength"]
+                for i in taken:
+                    p, before = min(psnr(out[i], y[i]), 99.0), min(psnr(without[i], y[i]), 99.0)
+                    found.setdefault(condition, {}).setdefault(clip, []).append((p, ssim(out[i], y[i]), p - before, strength))
     return means(found)
 
 
@@ -202,12 +227,11 @@ def restore_tables(figures):
     lines = []
     for name, figure in figures.items():
         clips = list(figure["found"]["clean"])
-        lines += ["", f"{name}: {figure['parameters']} parameters, {figure['ms']:.0f} CPU ms per megapixel; PSNR-Y in dB (gain over its input) / SSIM; 99 is identical", "",
+        lines += ["", f"{name}: {figure['parameters']} parameters, {figure['ms']:.0f} CPU ms per megapixel; PSNR-Y in dB (gain over its input) / SSIM at the mean strength; 99 is identical", "",
                   "| input | " + " | ".join(clips) + " | mean gain |", "|---" * (len(clips) + 2) + "|"]
         for condition, values in figure["found"].items():
-            clean = condition == "clean"
-            cells = [f"{p:.2f} / {s:.4f}" if clean else f"{p:.2f} ({g:+.2f}) / {s:.4f}" for p, s, g in values.values()]
-            lines.append(f"| {condition} | " + " | ".join(cells) + f" | {'' if clean else format(mean(values, 2), '+.2f')} |")
+            cells = [f"{p:.2f} ({g:+.2f}) / {s:.4f} at {strength:.2f}" for p, s, g, strength in values.values()]
+            lines.append(f"| {condition} | " + " | ".join(cells) + f" | {mean(values, 2):+.2f} |")
     return lines
 
 
@@ -239,6 +263,7 @@ def main():
     ask.add_argument("nets", nargs="*", help="ONNX files; those of models/ by default")
     ask.add_argument("--clips", default="/work/shared/data/clips")
     ask.add_argument("--peers", default="/work/shared/data/models", help="folder of ArtCNN and DigitalFlim")
+    ask.add_argument("--vproc", default="target/release/vproc", help="the program that restorers are measured with")
     ask.add_argument("--crf", type=int, default=20)
     ask.add_argument("--quick", action="store_true", help="our networks only")
     ask.add_argument("--cache", default=".cache/training/figures.json", help="figures by hash of the graph, so that only new networks are measured")
@@ -253,10 +278,10 @@ def main():
         if path and not os.path.exists(path):
             print(f"skipped {name}: no {path}")
             return None
-        key = f"{name} {hashlib.sha256(onnx.load(path).graph.SerializeToString(deterministic=True)).hexdigest()[:16] if path else ''} crf{asked.crf}"
+        key = f"{name} {content(path) if path else ''} crf{asked.crf}"
         if key not in kept:
             answer = wrap(session(path) if path else None)
-            figure = measure_restorer(answer, asked.clips) if wrap is luma_net and scale_of(path) == 1 else measure_upscaler(answer, asked.clips, asked.crf)
+            figure = measure_restorer(path, asked.clips, asked.vproc) if wrap is luma_net and scale_of(path) == 1 else measure_upscaler(answer, asked.clips, asked.crf)
             kept[key] = {"found": figure, "parameters": parameters(path) if path else 0}
             os.makedirs(os.path.dirname(asked.cache) or ".", exist_ok=True)
             with open(asked.cache, "w") as file:
@@ -281,7 +306,7 @@ def main():
         tables += restore_tables(restorers)
     for name, f in {**upscalers, **restorers}.items():
         if name not in PEERS and name != "bicubic":
-            figures[name] = {"held_out": rounded(f["found"]), "fields": "psnr, ssim" if name in upscalers else "psnr, ssim, gain", "cpu_ms_per_megapixel": round(f["ms"], 1)}
+            figures[name] = {"held_out": rounded(f["found"]), "fields": "psnr, ssim" if name in upscalers else "psnr, ssim, gain, strength", "cpu_ms_per_megapixel": round(f["ms"], 1)}
             if name in upscalers:
                 figures[name]["bicubic"] = rounded(upscalers["bicubic"]["found"])
     print("\n".join(tables))

@@ -13,7 +13,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from data import HELD_OUT, TRAIN_CLIPS
-from nets import DEAD_ZONE, Stack, bicubic_weights
+from nets import DEAD_ZONE, STRENGTH, Stack, bicubic_weights
 
 ABOUT = {
     "upscale-x2": "luma x2, sharp and clean for film, animation and decoded H.264; default of vproc",
@@ -23,7 +23,7 @@ ABOUT = {
 
 
 def graph(net):
-    """The ONNX graph of a Stack: Conv and Relu (restore: LeakyRelu), plus Pad, Conv 5x5, Add and DepthToSpace around them."""
+    """The ONNX graph of a Stack: Conv and Relu (restore: LeakyRelu, and Mul by a strength of 1 that can be given), plus Pad, Conv 5x5, Add and DepthToSpace around them."""
     nodes, weights, last = [], [], "input"
 
     def constant(name, array):
@@ -45,7 +45,8 @@ def graph(net):
         nodes.append(helper.make_node("Relu", [last], ["beyond"], "beyond"))
         signs = constant("signs", np.float32([1, -1]).reshape(1, 2, 1, 1))
         nodes.append(helper.make_node("Conv", ["beyond", signs], ["residual"], "residual", kernel_shape=[1, 1], pads=[0, 0, 0, 0], strides=[1, 1]))
-        nodes.append(helper.make_node("Add", ["input", "residual"], ["output"], "add"))
+        nodes.append(helper.make_node("Mul", ["residual", constant("strength", np.float32(1).reshape(()))], ["correction"], "scaled"))
+        nodes.append(helper.make_node("Add", ["input", "correction"], ["output"], "add"))
     else:
         pads = constant("pads", np.array([0, 0, 2, 2, 0, 0, 2, 2], np.int64))
         nodes.append(helper.make_node("Pad", ["input", pads], ["padded"], "pad", mode="edge"))
@@ -53,9 +54,11 @@ def graph(net):
         nodes.append(helper.make_node("Add", ["base", last], ["phases"], "add"))
         nodes.append(helper.make_node("DepthToSpace", ["phases"], ["output"], "shuffle", blocksize=2, mode="CRD"))
     sides = ("h", "w") if net.scale == 1 else ("h2", "w2")
+    given = [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 1, "h", "w"])]
+    if net.scale == 1:  # an input that has a value: who says nothing gets 1
+        given.append(helper.make_tensor_value_info("strength", TensorProto.FLOAT, []))
     return helper.make_graph(
-        nodes, "vproc",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 1, "h", "w"])],
+        nodes, "vproc", given,
         [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["n", 1, *sides])],
         weights)
 
@@ -89,6 +92,8 @@ def main():
         "trained_on": f"frames of {', '.join(TRAIN_CLIPS)}; photographs of scikit-image and scikit-learn; rendered pictures; "
                       f"{held['steps']} steps; held out: {', '.join(HELD_OUT)}",
     }
+    if net.scale == 1:
+        about["strength"] = STRENGTH
     helper.set_model_props(model, about)
     onnx.checker.check_model(model, full_check=True)
     path = asked.out or os.path.join("models", asked.net + ".onnx")

@@ -22,6 +22,10 @@ NETS = {
 # falls to rounding. More of it harms light coding less and helps strong coding less. Two ReLUs, so it stays a plain graph.
 DEAD_ZONE = 0.1 / 219
 
+# How strongly `restore` is to act on a source with this mean quantiser, in H.264's scale: vproc reads it in the metadata.
+# sweep.py shows where it comes from.
+STRENGTH = "22:0 28:1 31:1.5 unknown:0"
+
 # What `restore`'s rectifiers let through below zero. With none, a whole layer of 16 dies sooner or later (at a rate of 3e-3
 # within 7000 steps, at 2e-3 within 8000), and the answer is zero from then on.
 SLOPE = 0.1

@@ -32,6 +32,15 @@ unsafe impl Send for Decoder {}
 impl Decoder {
     /// A decoder for `stream` with `threads` threads (0: FFmpeg decides).
     pub fn new(stream: &Stream, threads: usize) -> Result<Decoder> {
+        Decoder::exporting(stream, threads, 0)
+    }
+
+    /// The same with [`AvFrame::quantiser`] told for each frame, by decoders that can.
+    pub fn with_quantisers(stream: &Stream, threads: usize) -> Result<Decoder> {
+        Decoder::exporting(stream, threads, ffi::AV_CODEC_EXPORT_DATA_VIDEO_ENC_PARAMS)
+    }
+
+    fn exporting(stream: &Stream, threads: usize, exported: i32) -> Result<Decoder> {
         // SAFETY: looks a table up; null is checked.
         let codec = unsafe { ffi::avcodec_find_decoder(stream.parameters.get().codec_id) };
         if codec.is_null() {
@@ -52,6 +61,7 @@ impl Decoder {
             (*context).pkt_timebase = tags::rational_of(stream.time_base);
             (*context).thread_count = i32::try_from(threads).unwrap_or(0);
             (*context).max_pixels = MAX_PIXELS;
+            (*context).export_side_data = exported;
             let code = ffi::avcodec_open2(context, codec, std::ptr::null_mut());
             if code < 0 {
                 return Err(super::error(Kind::Input, format!("the {} decoder does not start", stream.codec), code));
@@ -82,6 +92,12 @@ impl Decoder {
             super::NO_MEMORY => return Err(super::error(Kind::Io, "decode a frame", super::NO_MEMORY)),
             code => Decoded::Damaged(super::error(Kind::Decode, "cannot be decoded", code)),
         })
+    }
+
+    /// Forgets what it was given, for packets from another place.
+    pub fn forget(&mut self) {
+        // SAFETY: the context is open.
+        unsafe { ffi::avcodec_flush_buffers(self.0) }
     }
 
     /// Frames that the decoder holds back to put them into order.

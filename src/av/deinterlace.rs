@@ -5,15 +5,17 @@ use std::ptr;
 
 use ffmpeg_next::ffi;
 
+use super::filters::{self, Filter, Filters, Graph};
 use super::picture::AvFrame;
 use crate::error::{Error, Kind, Result};
 use crate::time::TimeBase;
 
 /// A bwdif filter graph for frames of one size and format.
 pub struct Deinterlacer {
-    graph: *mut ffi::AVFilterGraph,
-    source: *mut ffi::AVFilterContext,
-    sink: *mut ffi::AVFilterContext,
+    filters: &'static Filters,
+    graph: *mut Graph,
+    source: *mut Filter,
+    sink: *mut Filter,
 }
 
 // SAFETY: the graph belongs to this value alone.
@@ -22,12 +24,13 @@ unsafe impl Send for Deinterlacer {}
 impl Deinterlacer {
     /// A graph for frames like `frame`. `all`: also frames that are not flagged interlaced.
     pub fn new(frame: &AvFrame, time_base: TimeBase, all: bool) -> Result<Self> {
+        let filters = filters::open()?;
         // SAFETY: allocates; null is checked.
-        let graph = unsafe { ffi::avfilter_graph_alloc() };
+        let graph = unsafe { (filters.graph_alloc)() };
         if graph.is_null() {
             return Err(Error::new(Kind::Io, "out of memory for a filter"));
         }
-        let mut this = Deinterlacer { graph, source: ptr::null_mut(), sink: ptr::null_mut() };
+        let mut this = Deinterlacer { filters, graph, source: ptr::null_mut(), sink: ptr::null_mut() };
         let raw = frame.get();
         let sar = raw.sample_aspect_ratio;
         let arguments = format!(
@@ -45,16 +48,20 @@ impl Deinterlacer {
         this.source = this.add(c"buffer", &arguments)?;
         let filter = this.add(c"bwdif", options)?;
         this.sink = this.add(c"buffersink", "")?;
-        // SAFETY: the filters belong to the graph; each has the pad that is linked.
+        // SAFETY: the filters belong to the graph, which begins with its class as all that has options does; each has
+        // the pad that is linked.
         unsafe {
-            (*this.graph).nb_threads = 1;
+            let code = ffi::av_opt_set_int(this.graph.cast(), c"threads".as_ptr(), 1, 0);
+            if code < 0 {
+                return Err(super::error(Kind::Internal, "give the deinterlacing filter one thread", code));
+            }
             for (from, to) in [(this.source, filter), (filter, this.sink)] {
-                let code = ffi::avfilter_link(from, 0, to, 0);
+                let code = (filters.link)(from, 0, to, 0);
                 if code < 0 {
                     return Err(super::error(Kind::Internal, "link the deinterlacing filter", code));
                 }
             }
-            let code = ffi::avfilter_graph_config(this.graph, ptr::null_mut());
+            let code = (filters.graph_config)(this.graph, ptr::null_mut());
             if code < 0 {
                 return Err(super::error(Kind::Input, "the deinterlacing filter refuses the format", code));
             }
@@ -62,17 +69,17 @@ impl Deinterlacer {
         Ok(this)
     }
 
-    fn add(&mut self, name: &CStr, arguments: &str) -> Result<*mut ffi::AVFilterContext> {
+    fn add(&mut self, name: &CStr, arguments: &str) -> Result<*mut Filter> {
         let text = CString::new(arguments).unwrap_or_default();
         let mut context = ptr::null_mut();
         // SAFETY: the graph is valid, strings are terminated, a missing filter is null and refused before use.
         unsafe {
-            let filter = ffi::avfilter_get_by_name(name.as_ptr());
+            let filter = (self.filters.get_by_name)(name.as_ptr());
             if filter.is_null() {
                 let message = format!("this FFmpeg has no filter '{}'; try --deinterlace off", name.to_string_lossy());
                 return Err(Error::new(Kind::Library, message));
             }
-            let code = ffi::avfilter_graph_create_filter(
+            let code = (self.filters.graph_create_filter)(
                 &mut context,
                 filter,
                 name.as_ptr(),
@@ -91,7 +98,7 @@ impl Deinterlacer {
     pub fn send(&mut self, frame: Option<AvFrame>) -> Result<()> {
         let pointer = frame.as_ref().map_or(ptr::null_mut(), AvFrame::as_ptr);
         // SAFETY: the graph is configured; the filter takes over the frame's references and leaves it empty.
-        match unsafe { ffi::av_buffersrc_add_frame(self.source, pointer) } {
+        match unsafe { (self.filters.source_add_frame)(self.source, pointer) } {
             0.. => Ok(()),
             code => Err(super::error(Kind::Decode, "deinterlace a frame", code)),
         }
@@ -101,7 +108,7 @@ impl Deinterlacer {
     pub fn receive(&mut self) -> Result<Option<AvFrame>> {
         let frame = AvFrame::new()?;
         // SAFETY: the graph is configured and the frame empty.
-        match unsafe { ffi::av_buffersink_get_frame(self.sink, frame.as_ptr()) } {
+        match unsafe { (self.filters.sink_get_frame)(self.sink, frame.as_ptr()) } {
             0.. => Ok(Some(frame)),
             super::AGAIN | ffi::AVERROR_EOF => Ok(None),
             code => Err(super::error(Kind::Decode, "deinterlace a frame", code)),
@@ -112,6 +119,6 @@ impl Deinterlacer {
 impl Drop for Deinterlacer {
     fn drop(&mut self) {
         // SAFETY: owned by this value; frees its filters too.
-        unsafe { ffi::avfilter_graph_free(&mut self.graph) }
+        unsafe { (self.filters.graph_free)(&mut self.graph) }
     }
 }

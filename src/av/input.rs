@@ -294,14 +294,13 @@ impl Input {
         }
     }
 
-    /// Goes to a place from which the packets of `stream` that are shown at `time`, in its ticks, can be decoded, as the
-    /// container says; what comes next is the demuxer's word alone.
+    /// Goes to the last key frame of `stream` at or before `time`, in its ticks, as far as the demuxer finds one.
     pub fn seek(&mut self, stream: usize, time: i64) -> Result<()> {
-        let stream = c_int::try_from(stream).map_err(|_| Error::new(Kind::Internal, "a stream beyond all numbers"))?;
-        // SAFETY: the context is open; FFmpeg checks the stream's number.
+        let stream = c_int::try_from(stream).unwrap_or(-1);
+        // SAFETY: the context is open; FFmpeg checks the stream.
         match unsafe { ffi::av_seek_frame(self.context, stream, time, ffi::AVSEEK_FLAG_BACKWARD) } {
             0.. => Ok(()),
-            code => Err(super::error(Kind::Decode, "the container cannot be sought", code)),
+            code => Err(super::error(Kind::Decode, "the container cannot be searched", code)),
         }
     }
 

@@ -146,6 +146,15 @@ impl AvFrame {
             .collect()
     }
 
+    /// The payload of one kind of side data, if the frame has it.
+    pub(super) fn data_of(&self, kind: ffi::AVFrameSideDataType) -> Option<&[u8]> {
+        // SAFETY: the frame is valid; null is checked, and an entry's data has `size` bytes and lives with the frame.
+        unsafe {
+            let entry = ffi::av_frame_get_side_data(self.0, kind).as_ref()?;
+            (!entry.data.is_null()).then(|| std::slice::from_raw_parts(entry.data, entry.size))
+        }
+    }
+
     /// The frame's pixels in the decoder's own memory; an error if the chain does not work on the format or the
     /// memory does not lie as expected (then [`super::Converter`] makes a copy).
     pub fn into_picture(self) -> Result<Picture> {

@@ -140,12 +140,22 @@ impl Stream {
         self.parameters.extradata()
     }
 
+    /// Nothing is lost in the coding: its codec knows no other way.
+    pub fn is_lossless(&self) -> bool {
+        let kinds = ffi::AV_CODEC_PROP_LOSSY | ffi::AV_CODEC_PROP_LOSSLESS;
+        self.properties() & kinds == ffi::AV_CODEC_PROP_LOSSLESS
+    }
+
     /// Subtitles made of text rather than pictures.
     pub fn is_text_subtitle(&self) -> bool {
-        // SAFETY: looks a constant table up.
-        let descriptor = unsafe { ffi::avcodec_descriptor_get(self.parameters.get().codec_id) };
-        // SAFETY: null or a pointer to static data.
-        !descriptor.is_null() && unsafe { (*descriptor).props } & ffi::AV_CODEC_PROP_TEXT_SUB != 0
+        self.properties() & ffi::AV_CODEC_PROP_TEXT_SUB != 0
+    }
+
+    /// FFmpeg's `AV_CODEC_PROP_*` bits of the codec.
+    fn properties(&self) -> i32 {
+        // SAFETY: looks a constant table up, which gives null or static data.
+        unsafe { ffi::avcodec_descriptor_get(self.parameters.get().codec_id).as_ref() }
+            .map_or(0, |descriptor| descriptor.props)
     }
 
     /// Reads all of it out of a stream that FFmpeg owns; `None` for a stream with no usable time base.

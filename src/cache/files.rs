@@ -33,7 +33,9 @@ pub struct Files {
     pub index: Index,
     /// The payload.
     pub payload: File,
-    /// Why they were begun anew, if that was not asked for.
+    /// Open, and locked together with all others that use this index, so that nobody takes it for unused.
+    pub in_use: File,
+    /// Why they were begun anew or are of another size, if that was not asked for.
     pub warning: Option<String>,
 }
 
@@ -41,24 +43,31 @@ pub struct Files {
 enum Unusable {
     /// Nothing is there yet.
     Missing,
-    /// They are of another size than was asked for.
+    /// They are of another size than was asked for, and nobody uses them.
     OtherSize,
     /// They are damaged or of another version, for people.
     Damaged(&'static str),
 }
 
-/// Opens the cache of a folder, which is made if need be; of `size` bytes if that is said, else of the size it has.
-/// Refused are files of another user, and disks without room.
+/// Opens the cache of a folder, which is made if need be; of `size` bytes if that is said and nobody else uses it, else of
+/// the size it has. Refused are files of another user, and disks without room.
 pub fn open(folder: &Path, size: Option<u64>) -> Result<Files> {
     make_folder(folder)?;
     let _lock = lock(folder)?;
     let warning = match existing(folder, size)? {
-        Ok((index, payload)) => return Ok(Files { index, payload, warning: None }),
+        Ok(mut files) => {
+            let capacity = files.index.header().capacity;
+            let keeps = || {
+                let (folder, mib) = (folder.display(), capacity >> 20);
+                format!("the cache in {folder} is in use by another run and keeps its {mib} MiB")
+            };
+            files.warning = size.filter(|size| rounded(*size) != capacity).map(|_| keeps());
+            return Ok(files);
+        }
         Err(Unusable::Missing | Unusable::OtherSize) => None,
         Err(Unusable::Damaged(what)) => Some(format!("the cache in {} {what} and begins anew", folder.display())),
     };
-    let (index, payload) = begin(folder, size)?;
-    Ok(Files { index, payload, warning })
+    Ok(Files { warning, ..begin(folder, size)? })
 }
 
 /// Opens the cache of a folder only if it is there and sound; begins nothing.
@@ -68,7 +77,7 @@ pub fn look(folder: &Path) -> Result<Option<Files>> {
     }
     let _lock = lock(folder)?;
     match existing(folder, None)? {
-        Ok((index, payload)) => Ok(Some(Files { index, payload, warning: None })),
+        Ok(files) => Ok(Some(files)),
         Err(Unusable::Damaged(what)) => Err(Error::new(
             Kind::Io,
             format!("the cache in {} {what}; `vproc cache clear` begins anew", folder.display()),
@@ -81,12 +90,11 @@ pub fn look(folder: &Path) -> Result<Option<Files>> {
 pub fn clear(folder: &Path, size: Option<u64>) -> Result<Files> {
     make_folder(folder)?;
     let _lock = lock(folder)?;
-    let size = match existing(folder, size) {
-        Ok(Ok((index, _))) => Some(index.header().capacity),
+    let size = match existing(folder, None) {
+        Ok(Ok(files)) => size.or(Some(files.index.header().capacity)),
         _ => size,
     };
-    let (index, payload) = begin(folder, size)?;
-    Ok(Files { index, payload, warning: None })
+    begin(folder, size)
 }
 
 fn make_folder(folder: &Path) -> Result<()> {
@@ -125,8 +133,8 @@ fn options() -> OpenOptions {
     options
 }
 
-/// The files that are there.
-fn existing(folder: &Path, size: Option<u64>) -> Result<std::result::Result<(Index, File), Unusable>> {
+/// The files that are there, of `size` bytes if that is said, or in use.
+fn existing(folder: &Path, size: Option<u64>) -> Result<std::result::Result<Files, Unusable>> {
     let (Some(index), Some(payload)) = (open_own(&folder.join("index"))?, open_own(&folder.join("payload"))?) else {
         return Ok(Err(Unusable::Missing));
     };
@@ -137,7 +145,8 @@ fn existing(folder: &Path, size: Option<u64>) -> Result<std::result::Result<(Ind
     let Some(header) = Header::read(&words) else {
         return Ok(Err(Unusable::Damaged("is damaged or of another version of vproc")));
     };
-    if size.is_some_and(|size| rounded(size) != header.capacity) {
+    let is_wanted = size.is_none_or(|size| rounded(size) == header.capacity);
+    if !is_wanted && !matches!(index.try_lock(), Err(fs::TryLockError::WouldBlock)) {
         return Ok(Err(Unusable::OtherSize));
     }
     let length = |file: &File| file.metadata().map(|metadata| metadata.len()).map_err(fail);
@@ -148,7 +157,13 @@ fn existing(folder: &Path, size: Option<u64>) -> Result<std::result::Result<(Ind
     // A sparse file would be allocated when it is touched, and a full disk then kills the process.
     allocate(&index, n_words as u64 * 8, true).map_err(fail)?;
     let words = Words::map(&index, n_words).map_err(fail)?;
-    Ok(Ok((Index::new(words, header), payload)))
+    Ok(Ok(in_use(Index::new(words, header), index, payload)))
+}
+
+/// Files that are used from now on. Where a file system has no locks, whoever asks for another size gets it.
+fn in_use(index: Index, file: File, payload: File) -> Files {
+    let _ = file.try_lock_shared();
+    Files { index, payload, in_use: file, warning: None }
 }
 
 /// A file of ours; `None` if there is none.
@@ -172,7 +187,7 @@ fn open_own(path: &Path) -> Result<Option<File>> {
 }
 
 /// New files in the place of those that are there.
-fn begin(folder: &Path, size: Option<u64>) -> Result<(Index, File)> {
+fn begin(folder: &Path, size: Option<u64>) -> Result<Files> {
     let fail = |error| Error::io(format!("make the cache in {}", folder.display()), error);
     let capacity = match size {
         Some(size) => rounded(size),
@@ -196,7 +211,7 @@ fn begin(folder: &Path, size: Option<u64>) -> Result<(Index, File)> {
     made.map_err(fail)
 }
 
-fn make([index, payload]: &[PathBuf; 2], capacity: u64) -> io::Result<(Index, File)> {
+fn make([index, payload]: &[PathBuf; 2], capacity: u64) -> io::Result<Files> {
     let create = |path: &Path| {
         match fs::remove_file(path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -212,7 +227,7 @@ fn make([index, payload]: &[PathBuf; 2], capacity: u64) -> io::Result<(Index, Fi
     allocate(&payload, capacity, false)?;
     allocate(&index, n_words as u64 * 8, true)?;
     index.write_all_at(bytemuck::cast_slice(&header.words()), 0)?;
-    Ok((Index::new(Words::map(&index, n_words)?, header), payload))
+    Ok(in_use(Index::new(Words::map(&index, n_words)?, header), index, payload))
 }
 
 /// Takes the room that a file needs, where the file system can; where not, an index is written with zeros.
@@ -229,6 +244,14 @@ fn allocate(file: &File, length: u64, in_any_case: bool) -> io::Result<()> {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(length.max(file.metadata()?.len())),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Bytes of the ring that [`open`] would give, as far as that is known beforehand; 0 where it would give none.
+pub fn expected(folder: &Path, size: Option<u64>) -> u64 {
+    let there = || fs::metadata(folder.join("payload")).ok().map(|facts| facts.len());
+    // What is not made yet lies on the disk of what it will be made in.
+    let made = || folder.ancestors().find(|folder| folder.exists()).and_then(|folder| default_size(folder).ok());
+    size.map(rounded).or_else(there).or_else(made).filter(|size| SIZES.contains(size)).unwrap_or(0)
 }
 
 fn default_size(folder: &Path) -> io::Result<u64> {

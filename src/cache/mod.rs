@@ -4,8 +4,14 @@
 //! [`Cache::find`] which is quick, reads with checks ([`Cache::read`]) and stores ([`Cache::store`]). A record that is
 //! torn, foreign or damaged is a miss; nothing here fails a run. Values are bytes; what is in them is the caller's, and
 //! [`pack`] makes those of pictures small. The room knows nothing of pictures, networks or threads.
+//!
+//! Keys are XXH3 with a random secret of each cache, which only its owner can read: files of another user, or that others
+//! can read, are refused. So who makes a clip cannot compute two pictures of one key, and no slower hash is needed. A
+//! cache that users share would need one that resists whoever knows the secret, such as BLAKE3.
 
 mod files;
+#[cfg(test)]
+mod fuzz;
 mod index;
 mod map;
 pub mod pack;
@@ -25,7 +31,7 @@ use xxhash_rust::xxh3::xxh3_128_with_secret;
 use crate::error::{Error, Result};
 use files::Files;
 pub use index::Place;
-use index::{Index, SECRET};
+use index::{Header, Index, SECRET};
 
 /// What a value is. Values of two kinds never meet: the kind is in the key and in the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +73,8 @@ pub struct Cache {
     folder: PathBuf,
     index: Index,
     payload: File,
+    /// Says that the files are in use.
+    _in_use: File,
     /// Nothing is stored any more.
     is_off: AtomicBool,
     /// Why, until somebody asks.
@@ -123,11 +131,20 @@ impl Cache {
         files::clear(folder, size).map(|files| Cache::new(folder, files))
     }
 
+    /// Bytes of memory that the cache takes which [`Cache::open`] would give: those of its index.
+    pub fn memory(folder: &Path, size: Option<u64>) -> u64 {
+        match files::expected(folder, size) {
+            0 => 0,
+            capacity => Header::n_words(capacity) as u64 * 8,
+        }
+    }
+
     fn new(folder: &Path, files: Files) -> Cache {
         Cache {
             folder: folder.to_owned(),
             index: files.index,
             payload: files.payload,
+            _in_use: files.in_use,
             is_off: AtomicBool::new(false),
             trouble: Mutex::default(),
             counts: Counts::default(),

@@ -59,14 +59,43 @@ impl Sample for u16 {
     }
 }
 
+/// Bits that can be put at once beside those of a byte that is not full.
+const MOST_AT_ONCE: u32 = u64::BITS - 7;
+
+/// Bytes of a stretch that is all escapes, and of a word beyond.
+const STRETCH_BYTES: usize = (STRETCH * LONGEST as usize + PARAMETER_BITS as usize).div_ceil(8) + 16;
+
 /// Packs rows, one after the other.
 pub struct Packer<'a> {
     out: &'a mut Vec<u8>,
-    /// Bits that are not in `out` yet, and how many.
+    /// Bits that are not in `out` yet, less than eight, and how many.
     bits: u64,
     n_bits: u32,
     sum: u64,
     differences: Vec<u16>,
+}
+
+/// The bits of a stretch on their way: each code is written as a whole word over what the last one left of its own, so
+/// that nothing is asked for but where the next one begins.
+struct Bits {
+    bytes: [u8; STRETCH_BYTES],
+    n_bytes: usize,
+    bits: u64,
+    n_bits: u32,
+}
+
+impl Bits {
+    /// Adds codes of at most [`MOST_AT_ONCE`] bits.
+    #[inline(always)]
+    fn put(&mut self, code: u64, length: u32) {
+        self.bits |= code << self.n_bits;
+        self.n_bits += length;
+        self.bytes[self.n_bytes..self.n_bytes + 8].copy_from_slice(&self.bits.to_le_bytes());
+        let whole = self.n_bits / 8;
+        self.n_bytes += whole as usize;
+        self.bits >>= whole * 8;
+        self.n_bits %= 8;
+    }
 }
 
 impl<'a> Packer<'a> {
@@ -87,35 +116,27 @@ impl<'a> Packer<'a> {
     }
 
     fn stretch(&mut self, differences: &[u16]) {
+        let mut out = Bits { bytes: [0; STRETCH_BYTES], n_bytes: 0, bits: self.bits, n_bits: self.n_bits };
         let total: u32 = differences.iter().map(|&difference| u32::from(difference)).sum();
         if total == 0 {
-            return self.put(0, PARAMETER_BITS);
-        }
-        // The largest power of two not above the mean.
-        let mean = total / differences.len() as u32;
-        let parameter = mean.checked_ilog2().unwrap_or(0).min(MAX_PARAMETER - 1);
-        self.put(parameter + 1, PARAMETER_BITS);
-        for &difference in differences {
-            let quotient = u32::from(difference) >> parameter;
-            if quotient >= ESCAPE {
-                self.put(1 << ESCAPE, ESCAPE + 1);
-                self.put(u32::from(difference), PLAIN_BITS);
-            } else {
-                let rest = u32::from(difference) & ((1 << parameter) - 1);
-                self.put(1 << quotient, quotient + 1);
-                self.put(rest, parameter);
+            out.put(0, PARAMETER_BITS);
+        } else {
+            // The largest power of two not above the mean.
+            let mean = total / differences.len() as u32;
+            let parameter = mean.checked_ilog2().unwrap_or(0).min(MAX_PARAMETER - 1);
+            out.put(u64::from(parameter + 1), PARAMETER_BITS);
+            let largest = differences.iter().fold(0, |largest, &difference| largest.max(difference));
+            let quotient = u32::from(largest) >> parameter;
+            // As many at once as fit whatever they are; most stretches of film have short codes.
+            match quotient + 1 + parameter {
+                _ if quotient >= ESCAPE => codes::<1>(&mut out, differences, parameter),
+                longest if longest * 4 <= MOST_AT_ONCE => codes::<4>(&mut out, differences, parameter),
+                longest if longest * 2 <= MOST_AT_ONCE => codes::<2>(&mut out, differences, parameter),
+                _ => codes::<1>(&mut out, differences, parameter),
             }
         }
-    }
-
-    fn put(&mut self, value: u32, n_bits: u32) {
-        self.bits |= u64::from(value) << self.n_bits;
-        self.n_bits += n_bits;
-        if self.n_bits >= 32 {
-            self.out.extend_from_slice(&(self.bits as u32).to_le_bytes());
-            self.bits >>= 32;
-            self.n_bits -= 32;
-        }
+        self.out.extend_from_slice(&out.bytes[..out.n_bytes]);
+        (self.bits, self.n_bits) = (out.bits, out.n_bits);
     }
 
     /// Ends the packing; the sum of all samples, for whoever unpacks.
@@ -123,6 +144,38 @@ impl<'a> Packer<'a> {
         self.out.extend_from_slice(&self.bits.to_le_bytes()[..self.n_bits.div_ceil(8) as usize]);
         self.sum
     }
+}
+
+/// Puts the codes of differences, `N` at once: what is put waits for what was put before, what is put together does not.
+#[inline(always)]
+fn codes<const N: usize>(out: &mut Bits, differences: &[u16], parameter: u32) {
+    let (groups, rest) = differences.as_chunks::<N>();
+    for group in groups {
+        let (mut bits, mut n_bits) = (0, 0);
+        for &difference in group {
+            let (code, length) = code(difference, parameter);
+            bits |= code << n_bits;
+            n_bits += length;
+        }
+        out.put(bits, n_bits);
+    }
+    for &difference in rest {
+        let (code, length) = code(difference, parameter);
+        out.put(code, length);
+    }
+}
+
+/// The code of a difference and its length: the quotient as so many zeros and a one, then the rest; or, where that is
+/// long, the difference as it is.
+#[inline(always)]
+fn code(difference: u16, parameter: u32) -> (u64, u32) {
+    let difference = u64::from(difference);
+    let quotient = (difference >> parameter) as u32;
+    if quotient >= ESCAPE {
+        return ((1 << ESCAPE) | (difference << (ESCAPE + 1)), LONGEST);
+    }
+    let rest = difference & ((1 << parameter) - 1);
+    ((1 | (rest << 1)) << quotient, quotient + 1 + parameter)
 }
 
 /// Unpacks rows in the order in which they were packed.

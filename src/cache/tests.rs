@@ -224,15 +224,46 @@ fn sizes_change_and_clearing_forgets() {
     let cache = open(folder.path());
     store(&cache, 1, 100);
     assert_eq!(Cache::open(folder.path(), None).unwrap().0.capacity(), SIZE);
+    // Whoever comes while others use it takes it as it is, of whatever size; one line says so.
+    let (other, warning) = Cache::open(folder.path(), Some(2 * SIZE)).unwrap();
+    assert_eq!(other.capacity(), SIZE);
+    assert!(
+        warning.as_ref().is_some_and(|it| it.ends_with("is in use by another run and keeps its 4 MiB")),
+        "{warning:?}"
+    );
+    assert!(found(&other, 1));
+    assert_eq!(Cache::open(folder.path(), Some(SIZE + 1)).unwrap().1, None, "the same size");
+    drop(cache);
+    assert_eq!(Cache::open(folder.path(), Some(2 * SIZE)).unwrap().0.capacity(), SIZE, "one still uses it");
+    drop(other);
     let (larger, warning) = Cache::open(folder.path(), Some(2 * SIZE)).unwrap();
     assert_eq!((larger.capacity(), warning), (2 * SIZE, None));
-    assert!(!found(&larger, 1) && found(&cache, 1));
+    assert!(!found(&larger, 1));
     store(&larger, 1, 100);
     let cleared = Cache::clear(folder.path(), None).unwrap();
     assert_eq!((cleared.capacity(), cleared.stat().n_records), (2 * SIZE, 0));
     assert!(found(&larger, 1), "a run that has it open goes on");
+    let smaller = Cache::clear(folder.path(), Some(SIZE)).unwrap();
+    assert_eq!((smaller.capacity(), cleared.capacity()), (SIZE, 2 * SIZE));
     assert!(Cache::look(&folder.path().join("none")).unwrap().is_none());
     assert!(!folder.path().join("none").exists());
+}
+
+#[test]
+fn the_index_takes_the_memory_that_a_plan_counts() {
+    const LARGE: u64 = 256 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let expected = Cache::memory(folder.path(), Some(LARGE));
+    let (cache, _) = Cache::open(folder.path(), Some(LARGE)).unwrap();
+    assert_eq!(Cache::memory(folder.path(), None), expected, "as it is there");
+    // A long run asks all over.
+    (0..50_000).for_each(|number| assert!(!found(&cache, number)));
+    let name = folder.path().join("index").display().to_string();
+    let maps = fs::read_to_string("/proc/self/smaps").unwrap();
+    let of_index = maps.lines().skip_while(|line| !line.ends_with(&name));
+    let resident = of_index.into_iter().find_map(|line| line.strip_prefix("Rss:")).unwrap();
+    let resident = resident.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10;
+    assert!(resident * 10 >= expected * 9 && resident <= expected + 4096, "{resident} of {expected}");
 }
 
 #[test]

@@ -71,6 +71,9 @@ pub struct Network {
     /// Correct in TOML what is concluded from the network
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     model_config: Option<OsString>,
+    /// How strongly the network acts, where it can be told: auto (by how the source was coded), 0 to 4
+    #[arg(long, value_name = "auto|N")]
+    strength: Option<OsString>,
     /// Take options from this TOML file too
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     config: Option<PathBuf>,
@@ -208,7 +211,7 @@ impl Network {
     }
 
     pub fn said(self) -> Said {
-        given_once([("model", self.model), ("model-config", self.model_config)])
+        given_once([("model", self.model), ("model-config", self.model_config), ("strength", self.strength)])
     }
 }
 

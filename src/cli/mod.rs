@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn the_main_job_is_the_default_command() {
-        let line = "in.mp4 -o out.mkv -m identity --model-config n.toml --video-stream 2 --start 1:00 --end 120.5 \
+        let line = "in.mp4 -o out.mkv -m identity --model-config n.toml --strength 0.5 --video-stream 2 --start 1:00 --end 120.5 \
             --frames 7 --fps 23.976 --deinterlace bwdif --engine ort --precision f32 --device cpu --threads 4 \
             --workers 2 --memory 6G --tile 64 --encoder libx264 --crf 20 --preset fast --encoder-opt a=1 \
             --encoder-opt b=2:c=3 --pix-fmt yuv420p -y --strict -q -vv --dry-run --progress json --report r.json \

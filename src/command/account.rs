@@ -78,6 +78,7 @@ impl Account<'_> {
             peak_rss_bytes: meter::peak_rss_bytes(),
             device: "cpu".to_owned(),
             engine: plan.engine.clone(),
+            strength: plan.strength.as_ref().map(|strength| strength.value),
             plan_hash: plan.hash(),
             input_size: [plan.source.width, plan.source.height],
             pixels_total: pixels.total,
@@ -90,6 +91,8 @@ impl Account<'_> {
             skip: self.skip(),
             cache: outcome.remembered.as_ref().map(|remembered| report::Cache {
                 capacity: remembered.capacity,
+                asked_records: remembered.asked,
+                found_records: remembered.found,
                 stored_records: remembered.stored,
                 stored_bytes: remembered.stored_bytes,
                 bad_records: remembered.bad,

@@ -71,6 +71,7 @@ fn of_network(
                 hash: graph.hash,
                 facts,
                 work: graph.facts.multiply_adds_per_pixel,
+                dial: graph.facts.dial.clone(),
                 code: NetworkCode::Onnx(graph.bytes.clone()),
             }),
             // A mistake in the TOML is the person's, a network that gives no picture is a finding.

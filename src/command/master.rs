@@ -5,12 +5,10 @@ use std::path::Path;
 use super::prepare;
 use crate::config::{Output, RunConfig};
 use crate::error::{Context, Error, Kind, Result};
+use crate::plan::memory::MASTER_ENCODER;
 use crate::sink::Sink;
 use crate::sink::ffmpeg::FfmpegSink;
 use crate::sink::pair::PairSink;
-
-/// The encoder that keeps every sample.
-const ENCODER: &str = "ffv1";
 
 /// Every frame stands alone and is checked by itself, in slices that several threads decode.
 const OPTIONS: &[(&str, &str)] = &[("level", "3"), ("g", "1"), ("slicecrc", "1")];
@@ -41,7 +39,7 @@ pub fn checked(config: &RunConfig) -> Result<RunConfig> {
 fn of(config: &RunConfig, path: &Path) -> RunConfig {
     RunConfig {
         output: Output::File(path.to_owned()),
-        encoder: Some(ENCODER.to_owned()),
+        encoder: Some(MASTER_ENCODER.to_owned()),
         encoder_options: OPTIONS.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         crf: None,
         preset: None,

@@ -52,21 +52,22 @@ fn figures_text(figures: &Value) -> String {
     let mut text = String::new();
     let conditions = figures.get("held_out").and_then(Value::as_object);
     for (condition, clips) in conditions.into_iter().flatten() {
-        let clips: Vec<&Vec<Value>> =
-            clips.as_object().into_iter().flatten().filter_map(|(_, it)| it.as_array()).collect();
-        let mean = |at: usize| {
-            let values: Option<Vec<f64>> = clips.iter().map(|figures| figures.get(at)?.as_f64()).collect();
-            values.filter(|values| !values.is_empty()).map(|values| values.iter().sum::<f64>() / values.len() as f64)
-        };
-        if let (Some(psnr), Some(ssim)) = (mean(0), mean(1)) {
-            text += &format!(
-                "{:16} {condition}: {psnr:.2} dB, SSIM {ssim:.4}, mean of {} held-out clips\n",
-                "",
-                clips.len()
-            );
+        if let (Some(psnr), Some(ssim)) = (mean(clips, 0), mean(clips, 1)) {
+            // Against the input, or, for what has another size, against bicubic.
+            let bicubic = || mean(figures.get("bicubic")?.get(condition)?, 0).map(|it| (psnr - it, "bicubic"));
+            let gain = mean(clips, 2).map(|gain| (gain, "its input")).or_else(bicubic);
+            let gain = gain.map_or_else(String::new, |(gain, over)| format!(" ({gain:+.2} over {over})"));
+            let n = clips.as_object().map_or(0, |clips| clips.len());
+            text += &format!("{:16} {condition}: {psnr:.2} dB{gain}, SSIM {ssim:.4}, mean of {n} held-out clips\n", "");
         }
     }
     text
+}
+
+/// The mean over the clips of the figure at this place; `None` where it is not there.
+fn mean(clips: &Value, at: usize) -> Option<f64> {
+    let values: Option<Vec<f64>> = clips.as_object()?.values().map(|figures| figures.get(at)?.as_f64()).collect();
+    values.filter(|values| !values.is_empty()).map(|values| values.iter().sum::<f64>() / values.len() as f64)
 }
 
 #[cfg(test)]
@@ -77,6 +78,10 @@ mod tests {
     fn figures_of_any_shape_are_told_or_left_out() {
         let figures = json!({ "held_out": { "clean": { "a": [40.0, 0.98], "b": [42.0, 0.96] } } });
         assert_eq!(figures_text(&figures).trim(), "clean: 41.00 dB, SSIM 0.9700, mean of 2 held-out clips");
+        let with_gain = json!({ "held_out": { "crf32": { "a": [40.0, 0.98, 0.25, 1.0] } } });
+        assert!(figures_text(&with_gain).contains("40.00 dB (+0.25 over its input), SSIM"));
+        let scaled = json!({ "held_out": { "x": { "a": [40.0, 0.98] } }, "bicubic": { "x": { "a": [38.5, 0.9] } } });
+        assert!(figures_text(&scaled).contains("40.00 dB (+1.50 over bicubic), SSIM"));
         for other in [json!(3), json!({ "held_out": 1 }), json!({ "held_out": { "x": { "a": ["y"] } } })] {
             assert_eq!(figures_text(&other), "");
         }

@@ -7,8 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::segment;
-use crate::av::Encoder;
-use crate::config::{EngineChoice, Output, Overwrite, Precision, RunConfig, Tuning};
+use crate::cache::Cache;
+use crate::config::{EngineChoice, Origin, Output, Overwrite, Precision, RunConfig, Tuning};
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::ColorTags;
 use crate::head::image::{ImageHead, PictureFacts};
@@ -19,12 +19,13 @@ use crate::model::{Network, NetworkCode};
 use crate::plan::container::Container;
 use crate::plan::encoding::{EncodingPlan, Pictures, Wishes, default_encoder, plan_encoding};
 use crate::plan::segments::{self, Segments};
+use crate::plan::strength::Strength;
 use crate::plan::{Facts, Plan, Threads};
 use crate::sink::ffmpeg::FfmpegSink;
 use crate::sink::hash::HashSink;
 use crate::sink::images::ImagesSink;
 use crate::sink::job::FileJob;
-use crate::sink::mux;
+use crate::sink::mux::{self, Rehearsed};
 use crate::sink::null::NullSink;
 use crate::sink::y4m::Y4mSink;
 use crate::sink::{Sink, VideoFacts};
@@ -45,8 +46,8 @@ pub struct Prepared {
     pub rest: Rest,
     /// What the sink gets.
     pub video: VideoFacts,
-    /// Open once [`rehearse`] has run, for an output file.
-    pub encoder: Option<Encoder>,
+    /// What [`rehearse`] opened, for an output file.
+    pub rehearsed: Option<Rehearsed>,
 }
 
 /// Refuses a file to be written, called `what`, that is one to be read, by whatever name.
@@ -100,6 +101,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
     let opened = measure::open_source(config, threads.decoder)?;
     let source = opened.source.facts().clone();
     let engine = engine(config, &network)?;
+    let (network, strength) = strength(config, network, &opened)?;
     let picture =
         PictureFacts { format: source.format, width: source.width, height: source.height, color: source.color };
     let head = ImageHead::new(&network.facts, picture)?;
@@ -162,9 +164,11 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
     let facts = Facts {
         source: &source,
         network: &network,
+        strength,
         head: &head,
         engine: infer::facts(&network, &engine)?.to_string(),
         working: infer::working(&network, &engine)?,
+        cache_memory: config.cache_folder().map_or(0, |folder| Cache::memory(&folder, config.cache_size)),
         output: describe(&config.output),
         roi: measure::roi(config, (source.width, source.height))?,
         encoding,
@@ -173,14 +177,27 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
         hardware,
     };
     let plan = Plan::new(config, facts)?;
-    Ok(Prepared { plan, network, engine, head, opened, rest, video, encoder: None })
+    Ok(Prepared { plan, network, engine, head, opened, rest, video, rehearsed: None })
+}
+
+/// Tells the network how strongly to act, where it can be told: as asked, or by how the source was coded. What a file
+/// says for all networks is not meant for those that cannot be told.
+fn strength(config: &RunConfig, network: Network, opened: &Opened) -> Result<(Network, Option<Strength>)> {
+    let strength = match (config.strength, &network.dial) {
+        (None, Some(dial)) if dial.has_advice() => Strength::suited(dial, &measure::coding(config, opened)?),
+        (Some(_), None) if config.origin("strength") != Origin::CommandLine => return Ok((network, None)),
+        (None, _) => return Ok((network, None)),
+        (Some(value), _) => Strength::asked(value),
+    };
+    Ok((network.with_strength(strength.value)?, Some(strength)))
 }
 
 /// Opens the encoder of an output file, and tries whether the container takes what comes out of it.
 pub fn rehearse(config: &RunConfig, prepared: &mut Prepared) -> Result<()> {
     if let (Output::File(path), Some(encoding)) = (&config.output, &prepared.plan.encoding) {
         let job = job_of(config, prepared, path, encoding)?;
-        prepared.encoder = Some(mux::rehearse(&job).context(|| describe(&config.output))?);
+        let input = prepared.rest.input.take();
+        prepared.rehearsed = Some(mux::rehearse(&job, input).context(|| describe(&config.output))?);
     }
     Ok(())
 }
@@ -301,13 +318,13 @@ fn job_of(config: &RunConfig, prepared: &Prepared, path: &Path, encoding: &Encod
     })
 }
 
-/// The sink that the output asks for; takes the encoder.
+/// The sink that the output asks for; takes what was rehearsed.
 pub fn open_sink(config: &RunConfig, prepared: &mut Prepared) -> Result<Box<dyn Sink>> {
-    let encoder = prepared.encoder.take();
+    let rehearsed = prepared.rehearsed.take();
     let video = &prepared.video;
-    Ok(match (&config.output, &prepared.plan.encoding, encoder) {
-        (Output::File(path), Some(encoding), Some(encoder)) => {
-            Box::new(FfmpegSink::with_encoder(job_of(config, prepared, path, encoding)?, encoder)?)
+    Ok(match (&config.output, &prepared.plan.encoding, rehearsed) {
+        (Output::File(path), Some(encoding), Some(rehearsed)) => {
+            Box::new(FfmpegSink::rehearsed(job_of(config, prepared, path, encoding)?, rehearsed)?)
         }
         (Output::Y4m(path), _, _) => Box::new(Y4mSink::create(path, video)?),
         (Output::Stdout, _, _) => Box::new(Y4mSink::create(Path::new("-"), video)?),

@@ -1,16 +1,18 @@
 //! The cache of a run: opened as planned, with the hash of all that decides pictures.
 
-use std::fs;
+use std::path::PathBuf;
 
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::prepare::Prepared;
 use crate::cache::Cache;
-use crate::error::Result;
-use crate::infer;
+use crate::error::{Error, Result};
+use crate::infer::{self, EngineChoice};
 use crate::measure::machine;
+use crate::model::NetworkCode;
 use crate::plan::cache::CachePlan;
 use crate::segment::identity;
+use crate::segment::packets::print_of;
 use crate::tile::roi::Roi;
 
 /// Opens the cache if the plan has one. A cache that cannot be used is a warning of the plan, and the run goes on
@@ -33,10 +35,14 @@ pub fn open(prepared: &mut Prepared) -> Option<Cache> {
 /// build of this program may compute otherwise under the same version, so its own bytes count.
 pub fn pixel_hash(prepared: &Prepared) -> Result<u128> {
     let Prepared { plan, network, engine, head, .. } = prepared;
+    // Two builds of a library may bear the same version, and be of the same size.
+    let libraries = match (&network.code, engine.choice) {
+        (NetworkCode::Onnx(_), EngineChoice::Ort | EngineChoice::OpenVino) => {
+            hashes(&infer::ort::files(engine.choice)?)?
+        }
+        _ => Vec::new(),
+    };
     let engine = infer::facts(network, engine)?;
-    // Two builds of a library may bear the same version.
-    let libraries: Vec<_> =
-        infer::ort::installed().iter().map(|path| fs::metadata(path).map_or(0, |facts| facts.len())).collect();
     let decided = format!(
         "{} {:032x} {:?} {engine:?} {libraries:?} {} {:?} {:032x} {:?}",
         identity::program(),
@@ -48,4 +54,13 @@ pub fn pixel_hash(prepared: &Prepared) -> Result<u128> {
         plan.windows.whole.first(),
     );
     Ok(xxh3_128(decided.as_bytes()))
+}
+
+/// A hash of each file.
+fn hashes(files: &[PathBuf]) -> Result<Vec<u128>> {
+    let hash = |path: &PathBuf| {
+        let print = print_of(path).map_err(|error| Error::io(format!("read {}", path.display()), error))?;
+        Ok(print.hash)
+    };
+    files.iter().map(hash).collect()
 }

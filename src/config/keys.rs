@@ -49,6 +49,7 @@ pub const KEYS: &[Key] = &[
     key("output", Scope::CommandLine),
     key("model", Scope::Anywhere),
     key("model-config", Scope::Anywhere),
+    key("strength", Scope::Anywhere),
     key("video-stream", Scope::Anywhere),
     key("start", Scope::Anywhere),
     key("end", Scope::Anywhere),

@@ -82,6 +82,8 @@ pub struct RunConfig {
     pub model: OsString,
     /// A TOML file that corrects what is concluded from the network.
     pub model_config: Option<PathBuf>,
+    /// How strongly the network acts, where it can be told: 0 nothing, 1 as it was trained; by the source if `None`.
+    pub strength: Option<f32>,
     /// The index of the video stream in the input, from 0 over all its streams.
     pub video_stream: Option<usize>,
     /// The first frame taken.
@@ -181,6 +183,7 @@ impl Default for RunConfig {
             output: Output::Null,
             model: OsString::from("upscale-x2"),
             model_config: None,
+            strength: None,
             video_stream: None,
             start: None,
             end: None,
@@ -299,6 +302,8 @@ impl RunConfig {
 
     fn take_text(&mut self, name: &'static str, text: &str) -> Result<()> {
         match name {
+            "strength" if text == "auto" => self.strength = None,
+            "strength" => self.strength = Some(value::strength(text)?),
             "video-stream" => {
                 let index = usize::try_from(value::whole(text, 0)?).unwrap_or(usize::MAX);
                 self.video_stream = Some(index);

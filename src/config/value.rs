@@ -45,6 +45,17 @@ pub fn number(text: &str) -> Result<f64> {
     }
 }
 
+/// The most that a network's strength can be.
+const MAX_STRENGTH: f64 = 4.0;
+
+/// How strongly a network acts.
+pub fn strength(text: &str) -> Result<f32> {
+    match number(text) {
+        Ok(number) if number <= MAX_STRENGTH => Ok(number as f32),
+        _ => Err(bad(format!("got '{text}', expected auto or a number from 0 to {MAX_STRENGTH}"))),
+    }
+}
+
 /// A time: `0.5`, `2s`, `200ms`; in seconds.
 pub fn seconds(text: &str) -> Result<f64> {
     let (amount, unit) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {

@@ -81,6 +81,19 @@ impl ColorTags {
     }
 }
 
+impl ColorMatrix {
+    /// KR and KB: the parts of red and blue in luma (H.273, table 4).
+    pub const fn weights(self) -> (f64, f64) {
+        match self {
+            ColorMatrix::Bt601 => (0.299, 0.114),
+            ColorMatrix::Bt709 => (0.2126, 0.0722),
+            ColorMatrix::Bt2020 => (0.2627, 0.0593),
+            ColorMatrix::Smpte240 => (0.212, 0.087),
+            ColorMatrix::Fcc => (0.30, 0.11),
+        }
+    }
+}
+
 impl ColorRange {
     /// The code values of black and white in luma at a bit depth (H.273, equations for `VideoFullRangeFlag`).
     pub fn luma_codes(self, bit_depth: u8) -> (f32, f32) {

@@ -1,6 +1,6 @@
 //! Rows of a tensor as f32, whatever its element, layout and channel order.
 //!
-//! A row of an f32 NCHW tensor is lent as it lies; anything else goes through scratch.
+//! A row of an f32 tensor is lent as it lies where its channels lie apart; anything else goes through scratch.
 
 use std::ops::Range;
 
@@ -33,24 +33,23 @@ pub(super) fn fits(tensor: &Tensor, port: &Port) -> bool {
     channels == port.channels.count() && tensor.element() == port.element
 }
 
-/// Where the elements of a row's columns lie: `n` runs, in the order of the tensor.
-fn runs(
-    tensor: &Tensor,
-    port: &Port,
-    at: RowIndex,
-    columns: Range<usize>,
-) -> impl Iterator<Item = Range<usize>> + use<> {
-    let (width, height) = picture_size(tensor, port);
-    let channels = port.channels.count();
-    let (n, row, step, scale) = match port.layout {
-        Layout::Nchw => (channels, (at.item * channels * height + at.y) * width, width * height, 1),
-        Layout::Nhwc => (1, (at.item * height + at.y) * width * channels, 0, channels),
-    };
-    (0..n).map(move |run| row + run * step + columns.start * scale..row + run * step + columns.end * scale)
+/// Whether each channel of a row lies in one piece; with one channel both layouts are the same.
+fn is_planar(port: &Port) -> bool {
+    port.layout == Layout::Nchw || port.channels.count() == 1
 }
 
-/// Channels of the tensor in the order red, green, blue, and back.
-fn in_rgb_order<T>(port: &Port, [a, b, c]: [T; 3]) -> [T; 3] {
+/// Where the elements of a row lie: a run a channel, or one of all.
+fn runs(tensor: &Tensor, port: &Port, at: RowIndex) -> impl Iterator<Item = Range<usize>> + use<> {
+    let ((width, height), channels) = (picture_size(tensor, port), port.channels.count());
+    let (n, start, length, step) = match is_planar(port) {
+        true => (channels, (at.item * channels * height + at.y) * width, width, width * height),
+        false => (1, (at.item * height + at.y) * width * channels, width * channels, 0),
+    };
+    (0..n).map(move |run| start + run * step..start + run * step + length)
+}
+
+/// Channels of a network in the order red, green, blue, and back.
+pub(super) fn in_rgb_order<T>(port: &Port, [a, b, c]: [T; 3]) -> [T; 3] {
     if port.channels == Channels::Bgr { [c, b, a] } else { [a, b, c] }
 }
 
@@ -72,118 +71,81 @@ fn write_elements(tensor: &mut Tensor, run: Range<usize>, values: &[f32]) {
     }
 }
 
-/// Columns of a row of one channel.
-pub(super) fn read_luma<'a>(
+/// A whole row, a slice a channel in the tensor's order; channels that there are not are empty. `line` is applied to
+/// every value.
+pub(super) fn read<'a>(
     tensor: &'a Tensor,
     port: &Port,
     at: RowIndex,
-    columns: Range<usize>,
-    scratch: &'a mut Vec<f32>,
-) -> &'a [f32] {
-    // With one channel both layouts have one run.
-    let run = runs(tensor, port, at, columns).next().expect("one channel makes one run");
-    if tensor.element() == Element::F32 {
-        return &tensor.as_f32()[run];
-    }
-    scratch.resize(run.len(), 0.0);
-    read_elements(tensor, run, scratch);
-    scratch
-}
-
-/// Columns of a row as red, green, blue; `line` is applied to every value.
-pub(super) fn read_rgb<'a>(
-    tensor: &'a Tensor,
-    port: &Port,
-    at: RowIndex,
-    columns: Range<usize>,
     line: Option<Linear>,
     scratch: &'a mut Vec<f32>,
 ) -> [&'a [f32]; 3] {
-    let n = columns.len();
-    if tensor.element() == Element::F32 && port.layout == Layout::Nchw && line.is_none() {
-        let mut runs = runs(tensor, port, at, columns);
-        let elements = tensor.as_f32();
-        return in_rgb_order(port, [(); 3].map(|()| &elements[runs.next().expect("three channels make three runs")]));
+    let ((width, _), n) = (picture_size(tensor, port), port.channels.count());
+    if tensor.element() == Element::F32 && is_planar(port) && line.is_none() {
+        let (mut runs, elements) = (runs(tensor, port, at), tensor.as_f32());
+        return [(); 3].map(|()| runs.next().map_or(&[][..], |run| &elements[run]));
     }
-    scratch.resize(6 * n, 0.0);
-    let (planes, packed) = scratch.split_at_mut(3 * n);
-    match port.layout {
-        Layout::Nchw => {
-            for (run, plane) in runs(tensor, port, at, columns).zip(planes.chunks_exact_mut(n)) {
-                read_elements(tensor, run, plane);
-            }
+    scratch.resize(2 * n * width, 0.0);
+    let (planes, packed) = scratch.split_at_mut(n * width);
+    if is_planar(port) {
+        for (run, plane) in runs(tensor, port, at).zip(planes.chunks_exact_mut(width)) {
+            read_elements(tensor, run, plane);
         }
-        Layout::Nhwc => {
-            for run in runs(tensor, port, at, columns) {
-                read_elements(tensor, run, packed);
-            }
-            let (a, rest) = planes.split_at_mut(n);
-            let (b, c) = rest.split_at_mut(n);
-            for (((pixel, a), b), c) in packed.as_chunks::<3>().0.iter().zip(a).zip(b).zip(c) {
-                [*a, *b, *c] = *pixel;
-            }
+    } else {
+        for run in runs(tensor, port, at) {
+            read_elements(tensor, run, packed);
+        }
+        let (a, rest) = planes.split_at_mut(width);
+        let (b, c) = rest.split_at_mut(width);
+        for (((pixel, a), b), c) in packed.as_chunks::<3>().0.iter().zip(a).zip(b).zip(c) {
+            [*a, *b, *c] = *pixel;
         }
     }
     if let Some(line) = line {
-        planes.iter_mut().for_each(|value| *value = (*value - line.from) * line.gain + line.to);
+        line.apply(planes);
     }
-    let (a, rest) = planes.split_at(n);
-    let (b, c) = rest.split_at(n);
-    in_rgb_order(port, [a, b, c])
+    let mut planes = planes.chunks_exact(width);
+    [(); 3].map(|()| planes.next().unwrap_or(&[]))
 }
 
-/// Lets `fill` write a whole row of one channel.
-pub(super) fn write_luma(
+/// Lets `fill` write a whole row, a slice a channel in the tensor's order.
+pub(super) fn write(
     tensor: &mut Tensor,
     port: &Port,
     at: RowIndex,
     scratch: &mut Vec<f32>,
-    fill: impl FnOnce(&mut [f32]),
+    fill: impl FnOnce(&mut [&mut [f32]]),
 ) {
-    let (width, _) = picture_size(tensor, port);
-    let run = runs(tensor, port, at, 0..width).next().expect("one channel makes one run");
-    if tensor.element() == Element::F32 {
-        return fill(&mut tensor.as_f32_mut()[run]);
+    let ((width, height), n) = (picture_size(tensor, port), port.channels.count());
+    if tensor.element() == Element::F32 && is_planar(port) {
+        let start = at.item * n * width * height;
+        let channels = tensor.as_f32_mut()[start..start + n * width * height].chunks_exact_mut(width * height);
+        return fill_rows(channels.map(|channel| &mut channel[at.y * width..(at.y + 1) * width]), fill);
     }
-    scratch.resize(width, 0.0);
-    fill(scratch);
-    write_elements(tensor, run, scratch);
+    scratch.resize(2 * n * width, 0.0);
+    let (planes, packed) = scratch.split_at_mut(n * width);
+    fill_rows(planes.chunks_exact_mut(width), fill);
+    if is_planar(port) {
+        for (run, plane) in runs(tensor, port, at).zip(planes.chunks_exact(width)) {
+            write_elements(tensor, run, plane);
+        }
+        return;
+    }
+    let (a, rest) = planes.split_at(width);
+    let (b, c) = rest.split_at(width);
+    for (((pixel, a), b), c) in packed.as_chunks_mut::<3>().0.iter_mut().zip(a).zip(b).zip(c) {
+        *pixel = [*a, *b, *c];
+    }
+    for run in runs(tensor, port, at) {
+        write_elements(tensor, run, packed);
+    }
 }
 
-/// Lets `fill` write a whole row as red, green, blue.
-pub(super) fn write_rgb(
-    tensor: &mut Tensor,
-    port: &Port,
-    at: RowIndex,
-    scratch: &mut Vec<f32>,
-    fill: impl FnOnce([&mut [f32]; 3]),
-) {
-    let (width, height) = picture_size(tensor, port);
-    if tensor.element() == Element::F32 && port.layout == Layout::Nchw {
-        let start = at.item * 3 * width * height;
-        let mut channels = tensor.as_f32_mut()[start..start + 3 * width * height].chunks_exact_mut(width * height);
-        let rows =
-            [(); 3].map(|()| &mut channels.next().expect("three channels were cut")[at.y * width..(at.y + 1) * width]);
-        return fill(in_rgb_order(port, rows));
-    }
-    scratch.resize(6 * width, 0.0);
-    let (planes, packed) = scratch.split_at_mut(3 * width);
-    let (a, rest) = planes.split_at_mut(width);
-    let (b, c) = rest.split_at_mut(width);
-    fill(in_rgb_order(port, [&mut *a, &mut *b, &mut *c]));
-    match port.layout {
-        Layout::Nchw => {
-            for (run, plane) in runs(tensor, port, at, 0..width).zip([a, b, c]) {
-                write_elements(tensor, run, plane);
-            }
-        }
-        Layout::Nhwc => {
-            for (((pixel, a), b), c) in packed.as_chunks_mut::<3>().0.iter_mut().zip(a).zip(b).zip(c) {
-                *pixel = [*a, *b, *c];
-            }
-            for run in runs(tensor, port, at, 0..width) {
-                write_elements(tensor, run, packed);
-            }
-        }
+/// One row or three, without an allocation.
+fn fill_rows<'a>(mut rows: impl Iterator<Item = &'a mut [f32]>, fill: impl FnOnce(&mut [&mut [f32]])) {
+    match [(); 3].map(|()| rows.next()) {
+        [Some(a), Some(b), Some(c)] => fill(&mut [a, b, c]),
+        [Some(a), ..] => fill(&mut [a]),
+        _ => fill(&mut []),
     }
 }

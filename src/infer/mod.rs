@@ -39,15 +39,36 @@ pub trait Engine {
 /// Runs one network row by row, with the same results as through tensors.
 pub trait RowEngine {
     /// Runs the network on a picture of this width and height, which begins at row `top` of the one that it is a window
-    /// of: `read` fills a row of the input and `write` takes a row of the output, a slice a channel, each row once and
-    /// from top to bottom.
-    fn run_rows(
-        &mut self,
-        size: (usize, usize),
-        top: usize,
-        read: &mut dyn FnMut(usize, &mut [&mut [f32]]),
-        write: &mut dyn FnMut(usize, &[&[f32]]),
-    ) -> Result<()>;
+    /// of. Rows of the input are read and rows of the output written once each, from top to bottom.
+    fn run_rows(&mut self, size: (usize, usize), top: usize, port: &mut dyn RowPort) -> Result<()>;
+}
+
+/// Where the rows of a run come from and where they go, a slice a channel in the network's order.
+pub trait RowPort {
+    /// Fills row `y` of the input.
+    fn read(&mut self, y: usize, channels: &mut [&mut [f32]]);
+    /// Takes row `y` of the output.
+    fn write(&mut self, y: usize, channels: &[&[f32]]);
+}
+
+/// Two functions, one for each way.
+impl<R: FnMut(usize, &mut [&mut [f32]]), W: FnMut(usize, &[&[f32]])> RowPort for (R, W) {
+    fn read(&mut self, y: usize, channels: &mut [&mut [f32]]) {
+        (self.0)(y, channels);
+    }
+
+    fn write(&mut self, y: usize, channels: &[&[f32]]) {
+        (self.1)(y, channels);
+    }
+}
+
+/// Leaves rows as they are and drops what comes.
+pub struct NoRows;
+
+impl RowPort for NoRows {
+    fn read(&mut self, _: usize, _: &mut [&mut [f32]]) {}
+
+    fn write(&mut self, _: usize, _: &[&[f32]]) {}
 }
 
 /// Which engine was asked for.

@@ -2,7 +2,7 @@
 //!
 //! They make the whole chain run where ONNX Runtime is missing, and their results are known exactly.
 
-use super::{Engine, RowEngine, wrong_output};
+use super::{Engine, RowEngine, RowPort, wrong_output};
 use crate::error::Result;
 use crate::model::{Layout, NetworkFacts, Tensor};
 
@@ -18,15 +18,15 @@ impl Rows {
     }
 
     /// Takes row `y`, each channel followed by room for `times` as many samples in all.
-    fn read(&mut self, y: usize, width: usize, times: usize, read: &mut dyn FnMut(usize, &mut [&mut [f32]])) {
+    fn read(&mut self, y: usize, width: usize, times: usize, port: &mut dyn RowPort) {
         self.samples.resize(self.channels * width * times, 0.0);
         let mut rows: Vec<_> = self.samples.chunks_exact_mut(width * times).map(|row| &mut row[..width]).collect();
-        read(y, &mut rows);
+        port.read(y, &mut rows);
     }
 
     /// Gives the rows of `width` samples.
-    fn write(&self, y: usize, width: usize, write: &mut dyn FnMut(usize, &[&[f32]])) {
-        write(y, &self.samples.chunks_exact(width).collect::<Vec<_>>());
+    fn write(&self, y: usize, width: usize, port: &mut dyn RowPort) {
+        port.write(y, &self.samples.chunks_exact(width).collect::<Vec<_>>());
     }
 }
 
@@ -41,16 +41,10 @@ impl Identity {
 }
 
 impl RowEngine for Identity {
-    fn run_rows(
-        &mut self,
-        (width, height): (usize, usize),
-        _top: usize,
-        read: &mut dyn FnMut(usize, &mut [&mut [f32]]),
-        write: &mut dyn FnMut(usize, &[&[f32]]),
-    ) -> Result<()> {
+    fn run_rows(&mut self, (width, height): (usize, usize), _top: usize, port: &mut dyn RowPort) -> Result<()> {
         for y in 0..height {
-            self.0.read(y, width, 1, read);
-            self.0.write(y, width, write);
+            self.0.read(y, width, 1, port);
+            self.0.write(y, width, port);
         }
         Ok(())
     }
@@ -82,15 +76,9 @@ impl NearestX2 {
 }
 
 impl RowEngine for NearestX2 {
-    fn run_rows(
-        &mut self,
-        (width, height): (usize, usize),
-        _top: usize,
-        read: &mut dyn FnMut(usize, &mut [&mut [f32]]),
-        write: &mut dyn FnMut(usize, &[&[f32]]),
-    ) -> Result<()> {
+    fn run_rows(&mut self, (width, height): (usize, usize), _top: usize, port: &mut dyn RowPort) -> Result<()> {
         for y in 0..height {
-            self.rows.read(y, width, 2, read);
+            self.rows.read(y, width, 2, port);
             for row in self.rows.samples.chunks_exact_mut(2 * width) {
                 // From the end, so that no sample is overwritten before it is used.
                 for x in (0..width).rev() {
@@ -98,8 +86,8 @@ impl RowEngine for NearestX2 {
                     row[2 * x..2 * x + 2].fill(sample);
                 }
             }
-            self.rows.write(2 * y, 2 * width, write);
-            self.rows.write(2 * y + 1, 2 * width, write);
+            self.rows.write(2 * y, 2 * width, port);
+            self.rows.write(2 * y + 1, 2 * width, port);
         }
         Ok(())
     }
@@ -208,17 +196,17 @@ mod tests {
             let mut output = Tensor::new(Element::F32, [1, 3, height, width]);
             engine.run(&input, &mut output).unwrap();
             let mut by_rows = vec![-1.0; output.as_f32().len()];
-            let mut read = |y: usize, rows: &mut [&mut [f32]]| {
+            let read = |y: usize, rows: &mut [&mut [f32]]| {
                 rows.iter_mut()
                     .enumerate()
                     .for_each(|(c, row)| row.copy_from_slice(&input.as_f32()[(c * h + y) * w..][..w]));
             };
-            let mut write = |y: usize, rows: &[&[f32]]| {
+            let write = |y: usize, rows: &[&[f32]]| {
                 rows.iter().enumerate().for_each(|(c, row)| {
                     by_rows[(c * height + y) * width..][..width].copy_from_slice(row);
                 });
             };
-            engine.rows().unwrap().run_rows((w, h), 0, &mut read, &mut write).unwrap();
+            engine.rows().unwrap().run_rows((w, h), 0, &mut (read, write)).unwrap();
             assert_eq!(by_rows, output.as_f32(), "{name}");
         }
     }

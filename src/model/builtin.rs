@@ -77,6 +77,7 @@ impl Builtin {
             hash: xxh3_128(self.name.as_bytes()),
             facts: facts(channels, scale),
             work: Some(0.0),
+            dial: None,
             code,
         };
         match (self.code, self.graph()) {
@@ -87,6 +88,7 @@ impl Builtin {
                     hash: graph.hash,
                     facts: facts.expect("the tests read every network inside the program"),
                     work: graph.facts.multiply_adds_per_pixel,
+                    dial: graph.facts.dial,
                     code: NetworkCode::Onnx(graph.bytes),
                 }
             }

@@ -7,13 +7,17 @@ pub mod onnx;
 pub mod overrides;
 pub mod probe;
 pub mod radius;
+pub mod strength;
 pub mod tensor;
 
 use std::sync::Arc;
 
 use serde::Deserialize;
 
+pub use strength::Dial;
 pub use tensor::{Element, Tensor};
+
+use crate::error::Result;
 
 /// Which components of a picture a network takes and gives, in which order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
@@ -115,6 +119,21 @@ pub struct Network {
     pub facts: NetworkFacts,
     /// Multiply-adds for each input pixel; `None` where the graph does not tell.
     pub work: Option<f64>,
+    /// How strongly it acts, if it can be told.
+    pub dial: Option<Dial>,
     /// What runs it.
     pub code: NetworkCode,
+}
+
+impl Network {
+    /// The same network told to act so strongly, which makes it another one.
+    pub fn with_strength(self, strength: f32) -> Result<Network> {
+        match (&self.code, &self.dial) {
+            (NetworkCode::Onnx(bytes), Some(_)) => {
+                let (bytes, hash) = onnx::with_strength(bytes, strength)?;
+                Ok(Network { hash, code: NetworkCode::Onnx(bytes), ..self })
+            }
+            _ => Err(strength::refused(&self.name)),
+        }
+    }
 }

@@ -44,6 +44,10 @@ pub struct Recall {
     grid: Cells,
     /// Tiles that are being computed, for frames behind them.
     under_way: Mutex<HashMap<Key, Arc<Made>>>,
+    /// Tiles that were asked for.
+    asked: AtomicU64,
+    /// Of these, tiles that were not computed.
+    found: AtomicU64,
     /// Pixels of tiles that were found and could not be read.
     lost_pixels: AtomicU64,
 }
@@ -53,6 +57,10 @@ pub struct Recall {
 pub struct Remembered {
     /// Bytes of the cache.
     pub capacity: u64,
+    /// Tiles that were asked for.
+    pub asked: u64,
+    /// Of these, tiles that were not computed: they were read, or were under way for an earlier frame.
+    pub found: u64,
     /// Tiles stored.
     pub stored: u64,
     /// Their bytes.
@@ -92,6 +100,8 @@ pub struct Shared {
 /// What the cache says of a frame.
 #[derive(Default)]
 pub struct Recalled {
+    /// How many tiles it was asked for.
+    pub n_asked: u64,
     /// Tiles that it has.
     pub found: Vec<Found>,
     /// Tiles that are under way.
@@ -129,6 +139,8 @@ impl Recall {
             planes: planes(picture, head.made_planes()).collect(),
             grid: Cells::new((picture.width, picture.height), (side, side)),
             under_way: Mutex::default(),
+            asked: AtomicU64::new(0),
+            found: AtomicU64::new(0),
             lost_pixels: AtomicU64::new(0),
         }
     }
@@ -151,8 +163,16 @@ impl Recall {
     /// What was done with the cache.
     pub fn remembered(&self) -> Remembered {
         let (stored, stored_bytes, bad) = self.cache.counts();
+        let [asked, found] = [&self.asked, &self.found].map(|count| count.load(Ordering::Relaxed));
         let (capacity, trouble) = (self.cache.capacity(), self.cache.trouble());
-        Remembered { capacity, stored, stored_bytes, bad, trouble }
+        Remembered { capacity, asked, found: found.saturating_sub(bad), stored, stored_bytes, bad, trouble }
+    }
+
+    /// Counts what a frame asked for, and what of it is used.
+    pub fn count(&self, recalled: &Recalled) {
+        let n_used = recalled.found.len() + recalled.shared.len();
+        self.asked.fetch_add(recalled.n_asked, Ordering::Relaxed);
+        self.found.fetch_add(n_used as u64, Ordering::Relaxed);
     }
 
     fn under_way(&self) -> MutexGuard<'_, HashMap<Key, Arc<Made>>> {
@@ -186,7 +206,8 @@ impl Recall {
         recalled: &mut Recalled,
         scratch: &mut Scratch,
     ) {
-        let key = self.key(picture, area, scratch);
+        recalled.n_asked += 1;
+        let key = self.key(Kind::Picture, picture, area, scratch);
         let mut under_way = self.under_way();
         let n_pixels = dirty.pixels_in(area) as u64;
         if let Some(made) = under_way.get(&key) {
@@ -201,8 +222,8 @@ impl Recall {
         dirty.unmark_area(area);
     }
 
-    /// The hash of all that decides a tile's output.
-    fn key(&self, picture: &Picture, area: Rect, scratch: &mut Scratch) -> Key {
+    /// The hash of all that decides what a network makes of a tile, of this kind.
+    pub(super) fn key(&self, kind: Kind, picture: &Picture, area: Rect, scratch: &mut Scratch) -> Key {
         let whole = self.picture.area();
         let window = self.scope.reach.map_or(whole, |reach| area.grown(reach).intersect(whole));
         let bytes = &mut scratch.bytes;
@@ -215,7 +236,7 @@ impl Recall {
             let part = part(picture, plane, window);
             (0..part.height()).for_each(|y| bytes.extend_from_slice(part.row_bytes(y)));
         }
-        self.cache.key(Kind::Picture, bytes)
+        self.cache.key(kind, bytes)
     }
 
     /// A tile is finished in this picture; frames that share it have it from now on, and later ones ask the cache.

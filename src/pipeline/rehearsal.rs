@@ -17,7 +17,7 @@ use crate::plan::windows::Windows;
 use crate::tile::Rect;
 
 /// Time after which a shape is not run again.
-const ENOUGH: Duration = Duration::from_millis(20);
+const ENOUGH: Duration = Duration::from_millis(5);
 
 /// Runs of a shape that are timed at most.
 const MAX_RUNS: usize = 5;

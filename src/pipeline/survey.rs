@@ -236,8 +236,12 @@ impl Survey {
             }
         }
         let (pixels, cost) = (self.count(&network), self.plan.cover.cost(&network));
-        if network == Choice::Whole {
+        let is_whole = network == Choice::Whole;
+        if is_whole {
             recalled.use_nothing();
+        }
+        recall.iter().for_each(|recall| recall.count(&recalled));
+        if is_whole {
             return Need { network, recalled, pixels, cost, ..Need::default() };
         }
         let outside = self.plain_areas(self.made_planes, true);

@@ -11,8 +11,8 @@ use super::track::{Activity, Track};
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::canvas::Patch;
 use crate::frame::{Picture, PictureBuf, Pool};
-use crate::head::image::{Answer, ImageHead, Scratch};
-use crate::infer::{self, Engine, EngineSettings};
+use crate::head::image::{Answer, ImageHead, Rows, Scratch};
+use crate::infer::{self, Engine, EngineSettings, NoRows, RowPort};
 use crate::model::{Network, NetworkFacts, Port, Tensor};
 use crate::tile::Rect;
 use crate::tile::grid::Tile;
@@ -105,7 +105,7 @@ impl Worker {
     fn warm_up(&mut self, shop: &Workshop) -> Result<()> {
         let Some(window) = shop.tiles.first().map(|tile| tile.window) else { return Ok(()) };
         if let Some(engine) = self.engine.rows().filter(|_| self.by_rows) {
-            return engine.run_rows((window.width, window.height), window.y, &mut |_, _| (), &mut |_, _| ());
+            return engine.run_rows((window.width, window.height), window.y, &mut NoRows);
         }
         let tensors = self.tensors(&shop.network.facts, window, 1);
         let Tensors { input, output, .. } = &mut self.tensors[tensors];
@@ -166,7 +166,7 @@ impl Worker {
         let mut out = shop.pool.picture(head.output_format(), width, height)?;
         for tile in &shop.tiles {
             if self.by_rows {
-                by_rows(self.engine.as_mut(), head, source, &mut out, tile)?;
+                by_rows(self.engine.as_mut(), head, source, &mut out, tile, &mut self.scratch)?;
                 track.lap(Activity::Network, frame);
                 continue;
             }
@@ -200,7 +200,7 @@ impl Worker {
         if self.by_rows {
             for (source, tile) in windows {
                 let mut out = part(head, tile.core)?;
-                by_rows(self.engine.as_mut(), head, source, &mut out, tile)?;
+                by_rows(self.engine.as_mut(), head, source, &mut out, tile, &mut self.scratch)?;
                 track.lap(Activity::Network, frame);
                 self.blend(shop, source, tile.core, &mut out)?;
                 patches.push(patch(head, tile.core, head.made_planes(), out));
@@ -292,13 +292,26 @@ fn by_rows(
     source: &Picture,
     out: &mut PictureBuf,
     tile: &Tile,
+    scratch: &mut Scratch,
 ) -> Result<()> {
-    let (Some(rows), Some(engine)) = (head.rows(source, out, tile.window, tile.core)?, engine.rows()) else {
+    let Some(engine) = engine.rows() else {
         return Err(Error::new(Kind::Internal, "the way without tensors has gone"));
     };
-    let mut read = |y: usize, channels: &mut [&mut [f32]]| rows.read(source, y, channels[0]);
-    let mut write = |y: usize, channels: &[&[f32]]| rows.write(out, y, channels[0]);
-    engine.run_rows(rows.size(), tile.window.y, &mut read, &mut write)
+    let mut way = Way(head.rows(source, out, tile.window, tile.core, scratch)?);
+    engine.run_rows(way.0.size(), tile.window.y, &mut way)
+}
+
+/// A window's rows for an engine.
+struct Way<'a>(Rows<'a>);
+
+impl RowPort for Way<'_> {
+    fn read(&mut self, y: usize, channels: &mut [&mut [f32]]) {
+        self.0.read(y, channels);
+    }
+
+    fn write(&mut self, y: usize, channels: &[&[f32]]) {
+        self.0.write(y, channels);
+    }
 }
 
 /// Memory for the output of an area of the input. Parts have many sizes, so no pool keeps them.

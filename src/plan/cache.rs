@@ -55,6 +55,11 @@ impl CachePlan {
             _ => CachePlan::Used { folder, size: config.cache_size, why },
         }
     }
+
+    /// Whether there is one.
+    pub fn is_used(&self) -> bool {
+        matches!(self, CachePlan::Used { .. })
+    }
 }
 
 /// What computing and reading cost, for people, and whether reading is clearly cheaper.

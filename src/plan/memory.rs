@@ -1,5 +1,5 @@
-//! What a run takes in memory, by estimate: the decoder's frames, the frames under way, the workers' windows, and what
-//! the encoder holds back.
+//! What a run takes in memory, by estimate: the decoder's frames, the frames under way, the workers' windows, what the
+//! encoders hold back, and the cache's index.
 
 use super::Threads;
 use super::encoding::EncodingPlan;
@@ -18,7 +18,10 @@ const BASE: u64 = 128 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
     decoder: u64,
+    /// That of the output, and that of the master copy.
     encoder: u64,
+    /// The index, which a long run reads all over; the kernel may take parts of it back.
+    cache: u64,
     /// One worker's.
     worker: u64,
     /// One frame under way, before and after the network.
@@ -33,7 +36,7 @@ impl Needs {
         windows: &Windows,
         output: (PixelFormat, (usize, usize)),
         threads: &Threads,
-        encoding: Option<&EncodingPlan>,
+        kept: Kept,
     ) -> Needs {
         let input = picture_bytes(source.format, (source.width, source.height));
         let encoded = picture_bytes(output.0, output.1);
@@ -42,7 +45,8 @@ impl Needs {
         Needs {
             // References, and one frame a thread.
             decoder: (6 + threads.decoder as u64) * input,
-            encoder: encoding.map_or(0, |encoding| frames_held(encoding) * encoded),
+            encoder: kept.frames() * encoded,
+            cache: kept.cache,
             worker: sizes.map(|size| of_window.of(size)).sum(),
             frame: input + encoded,
         }
@@ -50,7 +54,12 @@ impl Needs {
 
     /// All of it, with so many workers and frames under way.
     pub fn total(&self, workers: usize, window: usize) -> u64 {
-        BASE + self.decoder + self.encoder + workers as u64 * self.worker + window as u64 * self.frame
+        BASE + self.decoder + self.encoder + self.cache + workers as u64 * self.worker + window as u64 * self.frame
+    }
+
+    /// The same without a cache.
+    pub fn without_cache(self) -> Needs {
+        Needs { cache: 0, ..self }
     }
 
     /// Refuses a run that needs more than `budget`.
@@ -61,14 +70,15 @@ impl Needs {
         }
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         let message = format!(
-            "--memory allows {} MiB, about {} are needed (decoder {}, encoder {}, windows {}, frames {}); try a faster \
-             --preset, fewer --threads or a smaller --tile",
+            "--memory allows {} MiB, about {} are needed (decoder {}, encoder {}, windows {}, frames {}, cache {}); \
+             try a faster --preset, fewer --threads, a smaller --tile or --cache-size",
             budget >> 20,
             mib(total),
             mib(self.decoder),
             mib(self.encoder),
             mib(workers as u64 * self.worker),
-            mib(window as u64 * self.frame)
+            mib(window as u64 * self.frame),
+            mib(self.cache)
         );
         Err(Error::new(Kind::Usage, message))
     }
@@ -103,14 +113,40 @@ impl WindowBytes {
     }
 }
 
+/// What becomes of the output pictures.
+#[derive(Clone, Copy)]
+pub struct Kept<'a> {
+    /// How the video is encoded; `None` when it is not.
+    pub encoding: Option<&'a EncodingPlan>,
+    /// A master copy is encoded beside it.
+    pub has_master: bool,
+    /// Bytes of the cache's index; 0 without one.
+    pub cache: u64,
+}
+
+impl Kept<'_> {
+    /// Output pictures that all encoders hold.
+    fn frames(self) -> u64 {
+        self.encoding.map_or(0, frames_held) + if self.has_master { FRAMES_OF_INTRA_FFV1 } else { 0 }
+    }
+}
+
+/// The encoder of master copies, which keeps every sample.
+pub const MASTER_ENCODER: &str = "ffv1";
+
+/// What ffv1 holds where every frame stands alone, as in a master: 110 measured at 540p, 105 at 1080p and 4K, with one to
+/// four threads.
+const FRAMES_OF_INTRA_FFV1: u64 = 105;
+
 /// How many frames an encoder holds, lookahead, references and its own copies together. Measured at 8K: libx264 `fast`
 /// takes 5.3 GB and `ultrafast` 0.6 GB, ffv1 2.1 GB.
 fn frames_held(encoding: &EncodingPlan) -> u64 {
-    let preset = encoding.options.iter().find(|(key, _)| key == "preset").map(|(_, value)| value.as_str());
-    match (encoding.encoder.as_str(), preset) {
-        ("libx264", Some("ultrafast")) => 12,
-        ("libx264" | "libx265" | "libsvtav1", _) => 100,
-        ("ffv1", _) => 44,
+    let option = |name: &str| encoding.options.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    match encoding.encoder.as_str() {
+        "libx264" if option("preset") == Some("ultrafast") => 12,
+        "libx264" | "libx265" | "libsvtav1" => 100,
+        "ffv1" if option("g") == Some("1") => FRAMES_OF_INTRA_FFV1,
+        "ffv1" => 44,
         _ => 12,
     }
 }

@@ -10,6 +10,7 @@ pub mod hdr;
 pub mod memory;
 mod rules;
 pub mod segments;
+pub mod strength;
 pub mod windows;
 
 use std::fmt;
@@ -27,8 +28,9 @@ use crate::tile::roi::Roi;
 use cache::CachePlan;
 use container::StreamPlan;
 use encoding::EncodingPlan;
-use memory::{Needs, WindowBytes};
+use memory::{Kept, Needs, WindowBytes};
 use segments::Segments;
+use strength::Strength;
 use windows::Windows;
 
 /// What counts as known already, so that it is not computed again.
@@ -94,6 +96,8 @@ pub struct Plan {
     pub network: (String, u128),
     /// What is known of it.
     pub facts: NetworkFacts,
+    /// How strongly it acts, where it can be told.
+    pub strength: Option<Strength>,
     /// What runs it.
     pub engine: String,
     /// Size of the output in luma samples.
@@ -138,12 +142,16 @@ pub struct Facts<'a> {
     pub source: &'a SourceFacts,
     /// The network.
     pub network: &'a Network,
+    /// How strongly it acts, where it can be told.
+    pub strength: Option<Strength>,
     /// Between pictures and tensors.
     pub head: &'a ImageHead,
     /// What will run the network.
     pub engine: String,
     /// What that takes in memory.
     pub working: Working,
+    /// What the cache would take in memory, in bytes.
+    pub cache_memory: u64,
     /// Where it goes, for people.
     pub output: String,
     /// The region of interest.
@@ -168,16 +176,20 @@ impl Plan {
         let output_size = facts.head.output_size();
         let of_window = WindowBytes::new(network, facts.head, facts.working);
         let windows = Windows::new(config, facts.head, network, of_window, workers)?;
-        let needs = Needs::new(
-            source,
-            of_window,
-            &windows,
-            (facts.head.output_format(), output_size),
-            &threads,
-            facts.encoding.as_ref(),
-        );
+        let mut cache = CachePlan::new(config, facts.network, facts.head);
+        let kept = Kept {
+            encoding: facts.encoding.as_ref(),
+            has_master: config.master.is_some(),
+            cache: if cache.is_used() { facts.cache_memory } else { 0 },
+        };
+        let output = (facts.head.output_format(), output_size);
+        let mut needs = Needs::new(source, of_window, &windows, output, &threads, kept);
         let mut window = window(config, source, workers);
         if let Some(budget) = config.memory {
+            if needs.total(1, 1) > budget && config.cache.is_none() && cache.is_used() {
+                needs = needs.without_cache();
+                cache = CachePlan::Off("its index needs more than --memory leaves; see --cache-size".to_owned());
+            }
             while needs.total(workers, window) > budget && (workers > 1 || window > 1) {
                 if window > workers + 1 || workers == 1 { window -= 1 } else { workers -= 1 }
             }
@@ -188,6 +200,7 @@ impl Plan {
         if let Some(encoding) = &facts.encoding {
             warnings.extend(encoding.notes.clone());
         }
+        warnings.extend(facts.strength.as_ref().and_then(|strength| strength.warning(&facts.network.name)));
         if let Segments::Impossible(why) = &facts.segments {
             warnings.push(format!("made in one go, so that an interrupted run begins anew: {why}"));
         }
@@ -206,6 +219,7 @@ impl Plan {
             source: source.clone(),
             network: (facts.network.name.clone(), facts.network.hash),
             facts: network.clone(),
+            strength: facts.strength,
             engine: facts.engine,
             output_size,
             windows,
@@ -215,7 +229,7 @@ impl Plan {
                 SkipMode::Near => Skip::Near(config.skip_psnr),
             },
             roi: facts.roi,
-            cache: CachePlan::new(config, facts.network, facts.head),
+            cache,
             memory: needs.total(workers, window),
             cores: facts.hardware.cores,
             threads,
@@ -288,6 +302,9 @@ impl fmt::Display for Plan {
         let radius =
             self.facts.radius.map_or_else(|| "the whole picture".to_owned(), |radius| format!("radius {radius}"));
         writeln!(f, "network   {}: x{}, {radius}, run by {}", self.network.0, self.facts.scale, self.engine)?;
+        if let Some(strength) = &self.strength {
+            writeln!(f, "strength  {strength}")?;
+        }
         if let Some(tile) = self.windows.whole.first() {
             let (n, window) = (self.windows.whole.len(), tile.window);
             write!(f, "windows   {n} of {}x{} a frame", window.width, window.height)?;

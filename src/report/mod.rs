@@ -51,6 +51,8 @@ pub struct Report {
     pub device: String,
     /// What ran it.
     pub engine: String,
+    /// How strongly the network acted; `null` where it cannot be told.
+    pub strength: Option<f32>,
     /// The plan's hash, in hexadecimal digits.
     pub plan_hash: String,
     /// Width and height of the input in luma pixels.
@@ -131,6 +133,10 @@ pub struct Skip {
 pub struct Cache {
     /// Bytes that it can hold.
     pub capacity: u64,
+    /// Records that were asked for, one a tile with anything new in it.
+    pub asked_records: u64,
+    /// Of these, records that took the place of computing: read, or of a tile that an earlier frame was computed for.
+    pub found_records: u64,
     /// Records that were stored.
     pub stored_records: u64,
     /// Their bytes.

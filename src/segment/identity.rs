@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::packets::print_of;
-use crate::av::{Input, InputOptions};
+use crate::av::{self, Input, InputOptions};
 use crate::error::{Error, Result};
 
 /// Blocks of an input that are looked at, evenly spread from its first byte to its last.
@@ -81,6 +81,10 @@ pub fn program() -> String {
 /// mend libraries without changing it. Those that run networks count only where the network `is_run_by_one`; they may be
 /// open because they were tried.
 pub fn libraries(is_run_by_one: bool) -> String {
+    // Whether any picture will be deinterlaced shows only on the way.
+    if let Err(error) = av::open_filters() {
+        tracing::debug!("{error}");
+    }
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let mut paths: Vec<PathBuf> = maps
         .lines()

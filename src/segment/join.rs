@@ -36,7 +36,7 @@ pub fn join(job: FileJob, part: PartFile, folder: &Folder, mut manifest: Manifes
     lost.sort_unstable();
     lost.dedup();
     let warnings = lost_warnings(&job.encoding.encoder, &lost);
-    let mut mux = Mux::create(job, part, encoding.encoder())?;
+    let mut mux = Mux::create(job, part, encoding.encoder(), None)?;
     drop(encoding);
     for (number, done) in &manifest.segments {
         let mut reader = PacketReader::open(&folder.segment(*number))?;

@@ -3,10 +3,8 @@
 //! Pulling keeps memory flat however badly the input is interleaved: this demuxer never sees the video's packets, so
 //! it holds at most one packet that is still too early.
 
-use std::path::Path;
-
 use super::cut::{Cut, Times};
-use crate::av::{AudioTranscoder, Input, InputOptions, MediaKind, Output, Packet, SubtitleTranscoder};
+use crate::av::{AudioTranscoder, Input, MediaKind, Output, Packet, SubtitleTranscoder};
 use crate::error::{Context, Result};
 use crate::plan::container::{StreamPlan, Treatment};
 use crate::time::TimeBase;
@@ -44,17 +42,15 @@ enum Converter {
 }
 
 impl Copier {
-    /// Opens the input again and adds the streams that are kept to `output`, up to and beyond the processed video, for
-    /// which `add_video` is called at its place.
-    pub fn open(
-        path: &Path,
-        options: &InputOptions,
+    /// Adds the streams of `input`, of which nothing was read, that are kept to `output`, up to and beyond the processed
+    /// video, for which `add_video` is called at its place.
+    pub fn new(
+        mut input: Input,
         plans: &[StreamPlan],
         cut: Option<Cut>,
         output: &mut Output,
         add_video: &mut dyn FnMut(&mut Output) -> Result<()>,
     ) -> Result<Copier> {
-        let mut input = Input::open(path, options)?;
         let mut routes: Vec<Option<Route>> = Vec::new();
         for plan in plans.iter().filter(|plan| plan.is_kept()) {
             if plan.treatment == Treatment::Process {
@@ -102,6 +98,11 @@ impl Copier {
         let is_routed = |index: usize| routes.get(index).is_some_and(Option::is_some);
         input.keep_only(|index| is_routed(index) && !input_cover(plans, index));
         Ok(Copier { ended: !routes.iter().any(Option::is_some), input, routes, held: None, cut, warnings: Vec::new() })
+    }
+
+    /// The input, for another copier if nothing was pulled.
+    pub fn into_input(self) -> Input {
+        self.input
     }
 
     /// Writes what has no place in time: cover pictures.

@@ -4,10 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::encode::{Encoding, lost_warnings};
 use super::job::FileJob;
-use super::mux::{Mux, Sealed, rehearse};
+use super::mux::{Mux, Rehearsed, Sealed, rehearse};
 use super::part::PartFile;
 use super::{Finished, Sink};
-use crate::av::Encoder;
 use crate::error::Result;
 use crate::frame::Frame;
 
@@ -24,14 +23,14 @@ pub struct FfmpegSink {
 impl FfmpegSink {
     /// Opens all that the output needs.
     pub fn create(job: FileJob) -> Result<FfmpegSink> {
-        let encoder = rehearse(&job)?;
-        FfmpegSink::with_encoder(job, encoder)
+        let rehearsed = rehearse(&job, None)?;
+        FfmpegSink::rehearsed(job, rehearsed)
     }
 
-    /// Opens the `.part` and the other streams, and writes the header. The encoder is that of [`rehearse`].
-    pub fn with_encoder(job: FileJob, encoder: Encoder) -> Result<FfmpegSink> {
+    /// Opens the `.part` and writes the header, with what [`rehearse`] opened.
+    pub fn rehearsed(job: FileJob, Rehearsed { encoder, input }: Rehearsed) -> Result<FfmpegSink> {
         let part = PartFile::create(&job.output)?;
-        let mux = Mux::create(job, part, &encoder)?;
+        let mux = Mux::create(job, part, &encoder, input)?;
         Ok(FfmpegSink { encoding: Encoding::with_encoder(mux.job(), encoder), mux, n_frames: 0 })
     }
 

@@ -14,9 +14,7 @@ use super::part::{PartFile, sync_folder};
 use super::planar::to_planar;
 use super::{Finished, Sink, VideoFacts};
 use crate::error::{Context, Error, Kind, Result};
-use crate::frame::{
-    ChromaLocation, ColorMatrix, ColorRange, Frame, Picture, PixelFormat, PlaneView, Pool, Subsampling,
-};
+use crate::frame::{ChromaLocation, ColorRange, Frame, Picture, PixelFormat, PlaneView, Pool, Subsampling};
 use crate::meter::Metered;
 use crate::sequence::Sequence;
 
@@ -120,12 +118,13 @@ impl Converter {
         let (black, white) = range.luma_codes(format.bit_depth);
         let unit = (1u32 << (format.bit_depth - 8)) as f32;
         // H.273: chroma spans 224 steps in limited range, in full range all codes but one.
+        let (kr, kb) = facts.color.matrix_for(facts.height).weights();
         let chroma_span = if range == ColorRange::Limited { 224.0 * unit } else { white - black };
         Converter {
             luma: (black, 1.0 / (white - black)),
             chroma_scale: 1.0 / chroma_span,
             chroma_zero: 128.0 * unit,
-            weights: luma_weights(facts.color.matrix_for(facts.height)),
+            weights: (kr as f32, kb as f32),
             taps: format.subsampling().map(|subsampling| chroma_taps(facts, format, subsampling)),
         }
     }
@@ -181,17 +180,6 @@ fn read_row(plane: &PlaneView, y: usize, to: &mut [f32]) {
         to.iter_mut().zip(plane.row_bytes(y)).for_each(|(to, from)| *to = f32::from(*from));
     } else {
         to.iter_mut().zip(plane.row_u16(y)).for_each(|(to, from)| *to = f32::from(*from));
-    }
-}
-
-/// KR and KB (H.273, table 4).
-fn luma_weights(matrix: ColorMatrix) -> (f32, f32) {
-    match matrix {
-        ColorMatrix::Bt601 => (0.299, 0.114),
-        ColorMatrix::Bt709 => (0.2126, 0.0722),
-        ColorMatrix::Bt2020 => (0.2627, 0.0593),
-        ColorMatrix::Smpte240 => (0.212, 0.087),
-        ColorMatrix::Fcc => (0.30, 0.11),
     }
 }
 

@@ -12,7 +12,7 @@ use super::encode::encoder_settings;
 use super::job::FileJob;
 use super::part::PartFile;
 use super::verify::{self, Expectation, Verdict, Written};
-use crate::av::{Encoder, EncoderCodec, Output, OutputStream, Packet, Writer};
+use crate::av::{Encoder, EncoderCodec, Input, Output, OutputStream, Packet, Writer};
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::FieldOrder;
 use crate::plan::container::Treatment;
@@ -45,14 +45,14 @@ pub struct Sealed {
 }
 
 impl Mux {
-    /// Opens the other streams and writes the header into `part`. The video's header is that of `encoder`, which is
-    /// one of [`rehearse`] or like it.
-    pub fn create(job: FileJob, part: PartFile, encoder: &Encoder) -> Result<Mux> {
+    /// Adds the other streams and writes the header into `part`. The video's header is that of `encoder`, which is
+    /// one of [`rehearse`] or like it. `input` is that of the job, if it is open and nothing was read from it.
+    pub fn create(job: FileJob, part: PartFile, encoder: &Encoder, input: Option<Input>) -> Result<Mux> {
         let file = part.file().try_clone().map_err(|error| Error::io("open the output", error))?;
         let file = DiskFile { disk: part.disk(), file };
         let output = Output::new(&job.muxer, part.part_path(), Writer::over(file)?)?;
         let codec = EncoderCodec::find(&job.encoding.encoder)?;
-        let Started { mut output, mut copier, video } = Started::new(&job, encoder, output)?;
+        let Started { mut output, mut copier, video } = Started::new(&job, encoder, output, input)?;
         if let Some(copier) = &mut copier {
             copier.write_covers(&mut output)?;
         }
@@ -135,18 +135,19 @@ struct Started {
 
 impl Started {
     /// Adds the video and the other streams to `output` and writes its header.
-    fn new(job: &FileJob, encoder: &Encoder, mut output: Output) -> Result<Started> {
+    fn new(job: &FileJob, encoder: &Encoder, mut output: Output, input: Option<Input>) -> Result<Started> {
         let mut video = 0;
         let about = video_stream(job);
         let mut add_video = |output: &mut Output| {
             video = output.add_encoded(encoder, &about)?;
             Ok(())
         };
-        let copier = match &job.input {
-            Some(input) => {
-                let (options, streams) = (&job.input_options, &job.streams);
-                Some(Copier::open(input, options, streams, job.cut, &mut output, &mut add_video)?)
-            }
+        let input = match (input, &job.input) {
+            (None, Some(path)) => Some(Input::open(path, &job.input_options)?),
+            (input, _) => input,
+        };
+        let copier = match input {
+            Some(input) => Some(Copier::new(input, &job.streams, job.cut, &mut output, &mut add_video)?),
             None => {
                 add_video(&mut output)?;
                 None
@@ -160,8 +161,8 @@ impl Started {
 }
 
 /// Opens all that a run opens, with an output that goes nowhere: what the encoder or the container refuses is said
-/// before anything is made. What comes back is the encoder, for the run.
-pub fn rehearse(job: &FileJob) -> Result<Encoder> {
+/// before anything is made. What comes back is for the run.
+pub fn rehearse(job: &FileJob, input: Option<Input>) -> Result<Rehearsed> {
     let nowhere = || Output::new(&job.muxer, Path::new("nowhere"), Writer::nowhere()?);
     // Not what the system refuses.
     let refused = |error: Error| match error.kind() {
@@ -181,8 +182,16 @@ pub fn rehearse(job: &FileJob) -> Result<Encoder> {
         let hint = if others.is_empty() { String::new() } else { format!("--encoder {} or ", others.join(", ")) };
         Error::new(Kind::Usage, format!("{muxer} holds no {codec} ({made_by}); try {hint}an .mkv"))
     })?;
-    Started::new(job, &encoder, nowhere()?).map_err(refused)?;
-    Ok(encoder)
+    let started = Started::new(job, &encoder, nowhere()?, input).map_err(refused)?;
+    Ok(Rehearsed { encoder, input: started.copier.map(Copier::into_input) })
+}
+
+/// What a rehearsal opened. Recognising a container takes as long as computing a small frame, so it is done once.
+pub struct Rehearsed {
+    /// The encoder, which was given nothing.
+    pub encoder: Encoder,
+    /// The container of the other streams, of which nothing was read.
+    pub input: Option<Input>,
 }
 
 /// What the output says about the processed video.

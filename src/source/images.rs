@@ -14,7 +14,7 @@ use image::{DynamicImage, ImageDecoder, ImageError, Limits};
 
 use super::{Source, SourceFacts, check_size};
 use crate::error::{Context, Error, Kind, Result};
-use crate::frame::{ColorRange, ColorTags, FieldOrder, Frame, Picture, PictureBuf, PixelFormat, Pool};
+use crate::frame::{ColorMatrix, ColorRange, ColorTags, FieldOrder, Frame, Picture, PictureBuf, PixelFormat, Pool};
 use crate::meter::Metered;
 use crate::sequence::Sequence;
 use crate::tile::roi::Mask;
@@ -175,9 +175,10 @@ fn undecodable(path: &Path, error: ImageError) -> Error {
     }
 }
 
-/// BT.709 (H.273, matrix coefficients 1): KR = 0.2126, KB = 0.0722.
-const KR: f32 = 0.2126;
-const KB: f32 = 0.0722;
+/// Pictures carry no tags, so theirs is the matrix of most video.
+const WEIGHTS: (f64, f64) = ColorMatrix::Bt709.weights();
+const KR: f32 = WEIGHTS.0 as f32;
+const KB: f32 = WEIGHTS.1 as f32;
 const KG: f32 = 1.0 - KR - KB;
 
 /// Rows for Y', Cb and Cr: what R', G' and B' in 0..1 contribute in steps of limited range at 8 bits, and the code of

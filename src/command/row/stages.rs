@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::frame::{Picture, PictureBuf};
-use crate::head::image::{Answer, Scratch};
+use crate::head::image::{Answer, FromRows, FromScratch, Scratch, ToRows, ToScratch};
 use crate::infer::{self, Engine};
 use crate::model::{Port, Tensor};
 use crate::pipeline::worker::Workshop;
@@ -14,9 +14,11 @@ pub struct Stages<'a> {
     engine: Box<dyn Engine>,
     /// Input and output, where windows go through tensors.
     tensors: Option<[Tensor; 2]>,
-    /// Where they go row by row: a row of the network's picture.
+    /// Where they go row by row: a row of the network's picture, a channel after the other.
     row: Vec<f32>,
     scratch: Scratch,
+    to: ToScratch,
+    from: FromScratch,
 }
 
 impl<'a> Stages<'a> {
@@ -25,7 +27,8 @@ impl<'a> Stages<'a> {
         let mut stages = Stages::through_tensors(shop)?;
         if shop.head.has_rows() && stages.engine.rows().is_some() {
             stages.tensors = None;
-            stages.row = vec![0.5; stages.window().0 * shop.network.facts.scale];
+            let facts = &shop.network.facts;
+            stages.row = vec![0.5; stages.window().0 * facts.scale * facts.output.channels.count()];
         }
         Ok(stages)
     }
@@ -39,6 +42,8 @@ impl<'a> Stages<'a> {
             tensors: None,
             row: Vec::new(),
             scratch: Scratch::default(),
+            to: ToScratch::default(),
+            from: FromScratch::default(),
         };
         let (width, height) = stages.window();
         let batch = facts.fixed_batch.unwrap_or(1);
@@ -59,16 +64,16 @@ impl<'a> Stages<'a> {
         self.shop.pool.picture(self.shop.head.output_format(), width, height)
     }
 
-    /// From planes to what the network takes. Row by row `out` is only looked at for its shape.
+    /// From planes to what the network takes.
     pub fn gather(&mut self, source: &Picture, tile: &Tile) -> Result<()> {
         if let Some([input, _]) = &mut self.tensors {
             return self.shop.head.gather(source, tile.window, input, 0, &mut self.scratch);
         }
-        let out = self.picture()?;
-        if let Some(rows) = self.shop.head.rows(source, &out, tile.window, tile.core)? {
-            let (width, height) = rows.size();
-            (0..height).for_each(|y| rows.read(source, y, &mut self.row[..width]));
-        }
+        let mut rows = ToRows::new(self.shop.head, source, tile.window, &mut self.to)?;
+        let (width, height) = rows.size();
+        let n = self.shop.network.facts.input.channels.count();
+        let mut channels: Vec<_> = self.row[..n * width].chunks_exact_mut(width).collect();
+        (0..height).for_each(|y| rows.read(y, &mut channels));
         Ok(())
     }
 
@@ -79,9 +84,10 @@ impl<'a> Stages<'a> {
             (Some([input, output]), _) => self.engine.run(input, output),
             (None, Some(engine)) => {
                 let row = &self.row;
-                let mut read =
-                    |_: usize, channels: &mut [&mut [f32]]| channels[0].copy_from_slice(&row[..channels[0].len()]);
-                engine.run_rows(size, 0, &mut read, &mut |_, _| ())
+                let read = |_: usize, channels: &mut [&mut [f32]]| {
+                    channels.iter_mut().for_each(|channel| channel.copy_from_slice(&row[..channel.len()]));
+                };
+                engine.run_rows(size, 0, &mut (read, |_: usize, _: &[&[f32]]| ()))
             }
             (None, None) => Ok(()),
         }
@@ -94,11 +100,15 @@ impl<'a> Stages<'a> {
             let answer = Answer { source, input, output, item: 0, window: tile.window, core: tile.core };
             return head.scatter(answer, out, &mut self.scratch);
         }
-        if let Some(rows) = head.rows(source, out, tile.window, tile.core)? {
-            let scale = self.shop.network.facts.scale;
-            let (width, height) = rows.size();
-            (0..height * scale).for_each(|y| rows.write(out, y, &self.row[..width * scale]));
-        }
+        let width = tile.window.width * self.shop.network.facts.scale;
+        let channels: Vec<_> = self.row.chunks_exact(width).collect();
+        let mut rows = FromRows::new(head, source, out, tile.window, tile.core, &mut self.from)?;
+        // What came out stands for what went in, where that is looked at.
+        let before = match *channels.as_slice() {
+            [a, b, c] if head.scale() == 1 => Some([a, b, c]),
+            _ => None,
+        };
+        rows.needed().for_each(|y| rows.write(y, &channels, before));
         Ok(())
     }
 

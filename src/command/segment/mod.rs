@@ -27,6 +27,7 @@ use crate::segment::resumed::Past;
 use crate::segment::sink::{CompleteSink, SegmentSink};
 use crate::sink::Sink;
 use crate::sink::disk::{Disk, System};
+use crate::sink::mux::Rehearsed;
 use crate::sink::part::PartFile;
 
 /// The folder of segments beside an output.
@@ -145,7 +146,7 @@ pub fn begin_on(
         }
         return Ok(None);
     };
-    let Some(encoder) = prepared.encoder.take() else { return Ok(None) };
+    let Some(Rehearsed { encoder, .. }) = prepared.rehearsed.take() else { return Ok(None) };
     let job = prepare::job(config, prepared)?;
     // From here on no other run touches the folder.
     let part = PartFile::create_on(disk, path)?;

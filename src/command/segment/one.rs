@@ -15,6 +15,7 @@ use crate::segment::folder::Folder;
 use crate::segment::manifest::Manifest;
 use crate::segment::one::{Excerpt, ExcerptSink};
 use crate::sink::Sink;
+use crate::sink::mux::Rehearsed;
 
 /// Where schedulers tell a process its number, ours first.
 const NUMBERS: [&str; 4] = ["VPROC_SEGMENT", "SLURM_ARRAY_TASK_ID", "HQ_TASK_ID", "JOB_COMPLETION_INDEX"];
@@ -66,7 +67,7 @@ impl OneSegment {
         let mut prepared = prepare::prepare(&config)?;
         check_same(&config, &prepared, &manifest)?;
         prepare::rehearse(&config, &mut prepared)?;
-        let Some(encoder) = prepared.encoder.take() else {
+        let Some(Rehearsed { encoder, .. }) = prepared.rehearsed.take() else {
             return Err(Error::new(Kind::Internal, "a segment without an encoder"));
         };
         let past = super::past(&manifest);

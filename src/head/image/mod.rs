@@ -15,15 +15,17 @@ mod scatter;
 #[cfg(test)]
 mod tests;
 
+pub use gather::{ToRows, ToScratch};
+use rows::Kept;
 pub use rows::Rows;
-pub use scatter::Answer;
+pub use scatter::{Answer, FromRows, FromScratch};
 
 use crate::error::{Error, Kind, Result};
 use crate::frame::{ColorTags, Components, PixelFormat, Subsampling};
 use crate::model::{Channels, NetworkFacts, Port};
 use crate::simd::Kernels;
 use crate::simd::luma::Linear;
-use crate::simd::resize::{self, Axis, Filter, Lines, Resizer, Siting};
+use crate::simd::resize::{self, Axis, Filter, Resizer, Siting};
 use crate::simd::rgb::{FromRgb, ToRgb, YuvCoding};
 use crate::tile::Rect;
 
@@ -86,10 +88,10 @@ struct ChromaRoute {
 /// Working memory of a head, owned by the caller and used again for every window.
 #[derive(Default)]
 pub struct Scratch {
-    lines: Lines,
+    to: ToScratch,
+    from: FromScratch,
+    kept: Kept,
     resize: resize::Scratch,
-    /// Two rows on their way.
-    rows: [Vec<f32>; 2],
     /// A row of the source's chroma.
     base: [Vec<f32>; 2],
     /// Rows of tensors that cannot be used as they lie.

@@ -75,15 +75,25 @@ impl ImageHead {
     /// Luma or alpha.
     fn plain_full(&self, source: &Picture, plane: usize, area: Rect, paper: &mut Paper, scratch: &mut Scratch) {
         let columns = area.x..area.right();
-        let Some(resizer) = &self.luma else {
-            for y in area.y..area.bottom() {
-                paper.copy(plane, y, columns.clone(), source);
-            }
-            return;
-        };
         let (view, format) = (source.plane(plane), source.format());
         let fetch = |y, columns, [row]: [&mut [f32]; 1]| {
             self.kernels.to_values(Codes::of(&view, format, y, columns), Linear::IDENTITY, row);
+        };
+        let Some(resizer) = &self.luma else {
+            let [row, _] = &mut scratch.base;
+            row.resize(columns.len(), 0.0);
+            for y in area.y..area.bottom() {
+                if format.packing != Packing::SemiPlanarHigh {
+                    paper.copy(plane, y, columns.clone(), source);
+                    continue;
+                }
+                // Codes move from the high bits to the low ones.
+                fetch(y, columns.clone(), [row]);
+                paper.write(plane, y, columns.clone(), |codes| {
+                    self.kernels.to_codes(row, Linear::IDENTITY, format.max_code(), codes);
+                });
+            }
+            return;
         };
         resizer.rect(columns.clone(), area.y..area.bottom(), &mut scratch.resize, fetch, |_, y, sums| {
             paper.write(plane, y, columns.clone(), |codes| {

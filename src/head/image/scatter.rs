@@ -1,4 +1,4 @@
-//! From a tensor back to planes, and the planes a network does not make.
+//! From rows of what the network made, or a tensor of them, back to planes.
 
 use std::ops::Range;
 
@@ -6,9 +6,10 @@ use super::gather::read_chroma;
 use super::{ChromaRoute, ImageHead, RgbRoute, Route, Scratch, misuse};
 use crate::error::Result;
 use crate::frame::{Packing, Picture, PictureBuf};
-use crate::head::tensor_row::{self, RowIndex};
+use crate::head::tensor_row::{self, RowIndex, in_rgb_order};
 use crate::model::{Port, Tensor};
 use crate::simd::luma::{Addend, Codes, CodesMut, Linear};
+use crate::simd::resize::Lines;
 use crate::simd::rgb::{Change, Pixels, Whole};
 use crate::tile::Rect;
 
@@ -29,13 +30,41 @@ pub struct Answer<'a> {
     pub core: Rect,
 }
 
-/// A row of pixels on its way back.
-struct Row {
-    y: usize,
-    /// The columns there are, in output pixels.
-    columns: Range<usize>,
-    /// Those of them that are in the core, if the row is.
-    luma: Option<Range<usize>>,
+/// How what went into a network becomes comparable to what came out.
+#[derive(Clone, Copy)]
+pub(super) struct InputToOutput {
+    /// From the values of the input to those of the output, where they differ.
+    pub(super) line: Option<Linear>,
+}
+
+/// A window's way from rows of what the network made to planes.
+///
+/// Chroma comes row by row too: as soon as the last luma row that goes into one was written. Every row of the core goes
+/// into the chroma row that covers it, whatever the siting.
+pub struct FromRows<'a> {
+    head: &'a ImageHead,
+    source: &'a Picture,
+    paper: Paper<'a>,
+    /// In output pixels.
+    window: Rect,
+    /// In output pixels.
+    core: Rect,
+    /// Rows of the output picture that are made use of.
+    rows: Range<usize>,
+    /// Chroma rows that have not been written.
+    chroma_rows: Range<usize>,
+    chroma_columns: Range<usize>,
+    scratch: &'a mut FromScratch,
+}
+
+/// Working memory of [`FromRows`].
+#[derive(Default)]
+pub struct FromScratch {
+    lines: Lines,
+    /// A chroma row on its way.
+    row: Vec<f32>,
+    /// A row of the source's chroma.
+    base: [Vec<f32>; 2],
 }
 
 impl RgbRoute {
@@ -80,27 +109,29 @@ impl ImageHead {
     /// Writes the core of an answer into the planes of `out` that the network makes; no other sample is touched. `out`
     /// is an output picture or, of the size of the core's output, a part of one.
     pub fn scatter(&self, answer: Answer, out: &mut PictureBuf, scratch: &mut Scratch) -> Result<()> {
-        self.check_answer(&answer)?;
-        let core = answer.core.scaled(self.network.scale);
-        let window = answer.window.scaled(self.network.scale);
-        let max = out.format().max_code();
-        let out = &mut self.paper(out, core)?;
-        match &self.route {
-            Route::Luma { back, .. } => {
-                let columns = core.x - window.x..core.right() - window.x;
-                let port = &self.network.output;
-                for y in core.y..core.bottom() {
-                    let at = RowIndex { item: answer.item, y: y - window.y };
-                    let row = tensor_row::read_luma(answer.output, port, at, columns.clone(), &mut scratch.output);
-                    out.write(0, y, core.x..core.right(), |codes| self.kernels.to_codes(row, *back, max, codes));
-                }
-            }
-            Route::Rgb(route) => match &route.chroma {
-                Some(chroma) => self.scatter_rgb(route, chroma, &answer, core, out, scratch),
-                None => self.luma_rows(route, &answer, core, out, scratch),
-            },
+        let (input, output) = (&self.network.input, &self.network.output);
+        self.check_tensor(answer.output, output, answer.item, answer.window.scaled(self.network.scale))?;
+        let change = self.change();
+        if change.is_some() {
+            self.check_tensor(answer.input, input, answer.item, answer.window)?;
+        }
+        let Scratch { from, output: made, input: given, .. } = scratch;
+        let mut rows = FromRows::new(self, answer.source, out, answer.window, answer.core, from)?;
+        for y in rows.needed() {
+            let at = RowIndex { item: answer.item, y };
+            let before = change.map(|change| tensor_row::read(answer.input, input, at, change.line, given));
+            let network = tensor_row::read(answer.output, output, at, None, made);
+            rows.write(y, &network[..output.channels.count()], before);
         }
         Ok(())
+    }
+
+    /// Present where only what the network changed is written.
+    pub(super) fn change(&self) -> Option<InputToOutput> {
+        match &self.route {
+            Route::Rgb(route) if route.change_only => Some(InputToOutput { line: route.input_to_output }),
+            _ => None,
+        }
     }
 
     /// An output picture, or a part of one that holds just `area`, given in output samples.
@@ -125,132 +156,6 @@ impl ImageHead {
         Err(misuse(format!("an output picture of {got}, expected {width}x{height} {format}, or {area:?} of it")))
     }
 
-    /// Row of chroma by row of chroma. The luma rows that go into one are written on the way, so that the tensors'
-    /// rows are read once; every row of the core goes into the chroma row that covers it, whatever the siting.
-    fn scatter_rgb(
-        &self,
-        route: &RgbRoute,
-        chroma: &ChromaRoute,
-        answer: &Answer,
-        core: Rect,
-        out: &mut Paper,
-        scratch: &mut Scratch,
-    ) {
-        let Some(subsampling) = self.output_format().subsampling() else { return };
-        let columns = core.x >> subsampling.x..core.right().div_ceil(1 << subsampling.x);
-        let rows = core.y >> subsampling.y..core.bottom().div_ceil(1 << subsampling.y);
-        chroma.down.begin::<2>(&mut scratch.lines, columns.clone());
-        for y in rows {
-            let Scratch { lines, output, input, .. } = &mut *scratch;
-            chroma.down.advance(lines, y, |luma_y, columns, rows| {
-                let luma = (core.y..core.bottom()).contains(&luma_y).then_some(core.x..core.right());
-                let (network, before) = self.rgb_rows(route, answer, luma_y, columns.clone(), output, input);
-                let row = Row { y: luma_y, columns, luma };
-                match before {
-                    Some(before) => self.row_from_rgb(route, answer, row, Change(network, before), rows, out),
-                    None => self.row_from_rgb(route, answer, row, Whole(network), rows, out),
-                }
-            });
-            self.chroma_row(route, chroma, answer, y, columns.clone(), out, scratch);
-        }
-    }
-
-    /// The chroma of a row of pixels, and the luma of those in the core.
-    fn row_from_rgb(
-        &self,
-        route: &RgbRoute,
-        answer: &Answer,
-        row: Row,
-        pixels: impl Pixels,
-        [cb, cr]: [&mut [f32]; 2],
-        out: &mut Paper,
-    ) {
-        let Some(luma) = row.luma else { return self.kernels.to_chroma(&route.from_rgb, pixels, [cb, cr]) };
-        let inner = luma.start - row.columns.start..luma.end - row.columns.start;
-        for outer in [0..inner.start, inner.end..cb.len()] {
-            let rows = [&mut cb[outer.clone()], &mut cr[outer.clone()]];
-            self.kernels.to_chroma(&route.from_rgb, pixels.part(outer), rows);
-        }
-        let max = self.output_format().max_code();
-        let addend = route.addend(answer.source, row.y, luma.clone());
-        let chroma = [&mut cb[inner.clone()], &mut cr[inner.clone()]];
-        out.write(0, row.y, luma, |codes| {
-            self.kernels.to_luma_and_chroma(&route.from_rgb, pixels.part(inner), addend, max, codes, chroma);
-        });
-    }
-
-    /// Pictures without chroma.
-    fn luma_rows(&self, route: &RgbRoute, answer: &Answer, area: Rect, out: &mut Paper, scratch: &mut Scratch) {
-        let max = self.output_format().max_code();
-        let Scratch { output, input, .. } = scratch;
-        let columns = area.x..area.right();
-        for y in area.y..area.bottom() {
-            let addend = route.addend(answer.source, y, columns.clone());
-            let (network, before) = self.rgb_rows(route, answer, y, columns.clone(), output, input);
-            out.write(0, y, columns.clone(), |codes| match before {
-                Some(before) => {
-                    self.kernels.to_luma(&route.from_rgb, Change(network, before), addend, max, codes);
-                }
-                None => self.kernels.to_luma(&route.from_rgb, Whole(network), addend, max, codes),
-            });
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one call, the second half of `scatter_rgb`")]
-    fn chroma_row(
-        &self,
-        route: &RgbRoute,
-        chroma: &ChromaRoute,
-        answer: &Answer,
-        y: usize,
-        columns: Range<usize>,
-        out: &mut Paper,
-        scratch: &mut Scratch,
-    ) {
-        let Scratch { lines, rows: [row, _], base, .. } = scratch;
-        let (format, max) = (answer.source.format(), self.output_format().max_code());
-        let planar = format.packing == Packing::Planar;
-        if route.change_only && !planar {
-            let base = base.each_mut().map(|row| {
-                row.resize(columns.len(), 0.0);
-                row.as_mut_slice()
-            });
-            read_chroma(self.kernels, answer.source, y, columns.clone(), Linear::IDENTITY, base);
-        }
-        for (index, base) in base.iter().enumerate() {
-            let source = answer.source.plane(if planar { 1 + index } else { 1 });
-            let addend = match (route.change_only, planar) {
-                (false, _) => Addend::Constant(route.neutral),
-                (true, true) => Addend::Codes(Codes::of(&source, format, y, columns.clone())),
-                (true, false) => Addend::Values(base),
-            };
-            let sums = chroma.down.sums(lines, y, [index], columns.clone(), [&mut *row]);
-            out.write(1 + index, y, columns.clone(), |codes| self.kernels.sums_to_codes(sums, addend, max, codes));
-        }
-    }
-
-    /// What the network made of columns of row `y` of the output picture, and what it was made of if only the change
-    /// counts; red, green, blue, both in the output's values.
-    fn rgb_rows<'a>(
-        &self,
-        route: &RgbRoute,
-        answer: &Answer<'a>,
-        y: usize,
-        columns: Range<usize>,
-        output: &'a mut Vec<f32>,
-        input: &'a mut Vec<f32>,
-    ) -> ([&'a [f32]; 3], Option<[&'a [f32]; 3]>) {
-        let window = answer.window.scaled(self.network.scale);
-        let at = RowIndex { item: answer.item, y: y - window.y };
-        let columns = columns.start - window.x..columns.end - window.x;
-        let ports = (&self.network.input, &self.network.output);
-        let network = tensor_row::read_rgb(answer.output, ports.1, at, columns.clone(), None, output);
-        let before = route
-            .change_only
-            .then(|| tensor_row::read_rgb(answer.input, ports.0, at, columns, route.input_to_output, input));
-        (network, before)
-    }
-
     pub(super) fn check_picture(&self, picture: &Picture) -> Result<()> {
         let expected = &self.picture;
         if (picture.format(), picture.width(), picture.height()) == (expected.format, expected.width, expected.height) {
@@ -269,14 +174,8 @@ impl ImageHead {
         Err(misuse(format!("a tensor of {element:?} {shape:?}, expected item {item} of {window:?} for {port:?}")))
     }
 
-    fn check_answer(&self, answer: &Answer) -> Result<()> {
-        self.check_picture(answer.source)?;
-        let scale = self.network.scale;
-        let (window, core) = (answer.window.scaled(scale), answer.core.scaled(scale));
-        self.check_tensor(answer.output, &self.network.output, answer.item, window)?;
-        if matches!(&self.route, Route::Rgb(route) if route.change_only) {
-            self.check_tensor(answer.input, &self.network.input, answer.item, answer.window)?;
-        }
+    /// A core must lie in its window with what its chroma is made of.
+    fn check_core(&self, window: Rect, core: Rect) -> Result<()> {
         let (width, height) = self.output_size();
         let picture = Rect::new(0, 0, width, height);
         let reach = self.chroma_route().map_or(0, |chroma| chroma.down.reach());
@@ -292,5 +191,122 @@ impl ImageHead {
             return Ok(());
         }
         Err(misuse(format!("core {core:?} does not lie in window {window:?} with {reach} pixels around it, aligned")))
+    }
+}
+
+impl<'a> FromRows<'a> {
+    /// The way of a window, of which `core` is kept, both in input pixels, into `out`: an output picture or, of the size
+    /// of the core's output, a part of one.
+    pub fn new(
+        head: &'a ImageHead,
+        source: &'a Picture,
+        out: &'a mut PictureBuf,
+        window: Rect,
+        core: Rect,
+        scratch: &'a mut FromScratch,
+    ) -> Result<Self> {
+        head.check_picture(source)?;
+        let (window, core) = (window.scaled(head.network.scale), core.scaled(head.network.scale));
+        head.check_core(window, core)?;
+        let paper = head.paper(out, core)?;
+        let (mut rows, mut chroma_rows, mut chroma_columns) = (core.y..core.bottom(), 0..0, 0..0);
+        if let (Some(chroma), Some(subsampling)) = (head.chroma_route(), head.output_format().subsampling()) {
+            chroma_rows = core.y >> subsampling.y..core.bottom().div_ceil(1 << subsampling.y);
+            chroma_columns = core.x >> subsampling.x..core.right().div_ceil(1 << subsampling.x);
+            let (first, last) = (chroma.down.rows_of(chroma_rows.start), chroma.down.rows_of(chroma_rows.end - 1));
+            rows = rows.start.min(first.start)..rows.end.max(last.end);
+            chroma.down.begin::<2>(&mut scratch.lines, chroma_columns.clone());
+        }
+        Ok(FromRows { head, source, paper, window, core, rows, chroma_rows, chroma_columns, scratch })
+    }
+
+    /// The rows of the output's window that are made use of.
+    pub fn needed(&self) -> Range<usize> {
+        self.rows.start - self.window.y..self.rows.end - self.window.y
+    }
+
+    /// Takes row `y` of what the network made of the window, a slice a channel in its order, from top to bottom. Where
+    /// only the change counts `before` is what that was made of, in the output's values.
+    pub fn write(&mut self, y: usize, network: &[&[f32]], before: Option<[&[f32]; 3]>) {
+        let y = self.window.y + y;
+        if !self.rows.contains(&y) {
+            return;
+        }
+        let head = self.head;
+        match (&head.route, network) {
+            (Route::Luma { back, .. }, [row]) => {
+                let (columns, max) = (self.core.x..self.core.right(), head.output_format().max_code());
+                let row = &row[columns.start - self.window.x..columns.end - self.window.x];
+                self.paper.write(0, y, columns, |codes| head.kernels.to_codes(row, *back, max, codes));
+            }
+            (Route::Rgb(route), [a, b, c]) => {
+                let network = in_rgb_order(&head.network.output, [*a, *b, *c]);
+                match before.map(|before| in_rgb_order(&head.network.input, before)) {
+                    Some(before) => self.write_rgb(route, y, Change(network, before)),
+                    None => self.write_rgb(route, y, Whole(network)),
+                }
+            }
+            (_, network) => unreachable!("{} channels, unlike the network's", network.len()),
+        }
+    }
+
+    /// A row of the window's pixels.
+    fn write_rgb(&mut self, route: &RgbRoute, y: usize, pixels: impl Pixels) {
+        let FromRows { head, source, paper, window, core, .. } = self;
+        let left = window.x;
+        let from_window = |columns: &Range<usize>| columns.start - left..columns.end - left;
+        let (kernels, max, kept) = (head.kernels, head.output_format().max_code(), core.x..core.right());
+        let luma_is_kept = (core.y..core.bottom()).contains(&y);
+        let addend = || route.addend(source, y, kept.clone());
+        let Some(chroma) = &route.chroma else {
+            let pixels = pixels.part(from_window(&kept));
+            return paper.write(0, y, kept.clone(), |codes| {
+                kernels.to_luma(&route.from_rgb, pixels, addend(), max, codes);
+            });
+        };
+        chroma.down.put(&mut self.scratch.lines, y, |columns, [cb, cr]| {
+            let pixels = pixels.part(from_window(&columns));
+            if !luma_is_kept {
+                return kernels.to_chroma(&route.from_rgb, pixels, [cb, cr]);
+            }
+            let inner = kept.start - columns.start..kept.end - columns.start;
+            for outer in [0..inner.start, inner.end..cb.len()] {
+                let rows = [&mut cb[outer.clone()], &mut cr[outer.clone()]];
+                kernels.to_chroma(&route.from_rgb, pixels.part(outer), rows);
+            }
+            let chroma = [&mut cb[inner.clone()], &mut cr[inner.clone()]];
+            paper.write(0, y, kept.clone(), |codes| {
+                kernels.to_luma_and_chroma(&route.from_rgb, pixels.part(inner), addend(), max, codes, chroma);
+            });
+        });
+        while !self.chroma_rows.is_empty() && chroma.down.rows_of(self.chroma_rows.start).end <= y + 1 {
+            self.write_chroma(route, chroma, self.chroma_rows.start);
+            self.chroma_rows.start += 1;
+        }
+    }
+
+    /// A row of both chroma planes.
+    fn write_chroma(&mut self, route: &RgbRoute, chroma: &ChromaRoute, y: usize) {
+        let FromRows { head, source, paper, chroma_columns: columns, .. } = self;
+        let FromScratch { lines, row, base } = &mut *self.scratch;
+        let (kernels, format, max) = (head.kernels, source.format(), head.output_format().max_code());
+        let planar = format.packing == Packing::Planar;
+        if route.change_only && !planar {
+            let base = base.each_mut().map(|row| {
+                row.resize(columns.len(), 0.0);
+                row.as_mut_slice()
+            });
+            read_chroma(kernels, source, y, columns.clone(), Linear::IDENTITY, base);
+        }
+        for (index, base) in base.iter().enumerate() {
+            let plane = source.plane(if planar { 1 + index } else { 1 });
+            let addend = match (route.change_only, planar) {
+                (false, _) => Addend::Constant(route.neutral),
+                (true, true) => Addend::Codes(Codes::of(&plane, format, y, columns.clone())),
+                (true, false) => Addend::Values(base),
+            };
+            let sums = chroma.down.sums(lines, y, [index], columns.clone(), [&mut *row]);
+            paper.write(1 + index, y, columns.clone(), |codes| kernels.sums_to_codes(sums, addend, max, codes));
+        }
     }
 }

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use half::slice::HalfFloatSliceExt;
 
-use super::{Engine, EngineFacts, EngineSettings, Interrupt, Precision, RowEngine, Terminator, wrong_output};
+use super::{Engine, EngineFacts, EngineSettings, Interrupt, Precision, RowEngine, RowPort, Terminator, wrong_output};
 use crate::error::{Error, Kind, Result};
 use crate::frame::pool::AlignedBytes;
 use crate::model::{Element, Network, NetworkFacts, Tensor};
@@ -30,8 +30,6 @@ use kernel::tiles::Amx;
 use layout::{Layout, Reading, readings};
 use program::Program;
 use run::Run;
-
-pub use run::{Read, Write};
 
 /// Layouts that are kept: a plan's shapes.
 const MAX_LAYOUTS: usize = 4;
@@ -164,7 +162,7 @@ impl NativeEngine {
 }
 
 impl RowEngine for NativeEngine {
-    fn run_rows(&mut self, size: (usize, usize), top: usize, read: Read, write: Write) -> Result<()> {
+    fn run_rows(&mut self, size: (usize, usize), top: usize, port: &mut dyn RowPort) -> Result<()> {
         self.prepare(size)?;
         let (_, layout, memory) = &mut self.layouts[0];
         let mut run = Run {
@@ -177,9 +175,9 @@ impl RowEngine for NativeEngine {
             kernel: self.kernel,
             amx: self.amx,
             top,
-            read,
+            port,
         };
-        match run.all(write, &|| self.stopped.0.load(Ordering::Relaxed)) {
+        match run.all(&|| self.stopped.0.load(Ordering::Relaxed)) {
             true => Ok(()),
             false => Err(self.stop.reason().unwrap_or_else(|| Error::new(Kind::Internal, "stopped without a reason"))),
         }
@@ -202,27 +200,27 @@ impl Engine for NativeEngine {
             return Err(wrong_output(input, output, &shape));
         }
         for item in 0..batch {
-            let mut read = |y: usize, rows: &mut [&mut [f32]]| {
+            let read = |y: usize, rows: &mut [&mut [f32]]| {
                 for (channel, row) in rows.iter_mut().enumerate() {
                     read_row(input, ((item * channels + channel) * height + y) * width, row);
                 }
             };
-            let mut write = |y: usize, rows: &[&[f32]]| {
+            let write = |y: usize, rows: &[&[f32]]| {
                 for (channel, row) in rows.iter().enumerate() {
                     let start = ((item * rows.len() + channel) * shape[2] + y) * shape[3];
                     write_row(output, start, row);
                 }
             };
             let top = tops.get(item).copied().unwrap_or(0);
-            self.run_rows((width, height), top, &mut read, &mut write)?;
+            self.run_rows((width, height), top, &mut (read, write))?;
         }
         Ok(())
     }
 
     fn rows(&mut self) -> Option<&mut dyn RowEngine> {
-        // Other elements round on the way, which only tensors do.
-        let is_float = self.facts.input.element == Element::F32 && self.facts.output.element == Element::F32;
-        is_float.then_some(self as &mut dyn RowEngine)
+        let is_float = |element| matches!(element, Element::F32 | Element::F16);
+        (is_float(self.facts.input.element) && is_float(self.facts.output.element))
+            .then_some(self as &mut dyn RowEngine)
     }
 }
 

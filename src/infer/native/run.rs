@@ -7,11 +7,7 @@ use super::kernel::{self, ConvRow, Kernel, LANES};
 use super::layout::{Layout, Reading};
 use super::program::{Channel, Conv, Op, Program};
 use super::rowwise;
-
-/// Fills row `y` of the picture, a slice a channel.
-pub type Read<'a> = &'a mut dyn FnMut(usize, &mut [&mut [f32]]);
-/// Takes row `y` of the output, a slice a channel.
-pub type Write<'a> = &'a mut dyn FnMut(usize, &[&[f32]]);
+use crate::infer::RowPort;
 
 /// One picture on its way.
 pub struct Run<'a, 'b> {
@@ -33,13 +29,13 @@ pub struct Run<'a, 'b> {
     pub amx: Option<Amx>,
     /// The row at which the picture begins in what it is a window of.
     pub top: usize,
-    /// Where the picture comes from.
-    pub read: Read<'b>,
+    /// Where the picture comes from, and where the output goes.
+    pub port: &'b mut dyn RowPort,
 }
 
 impl Run<'_, '_> {
     /// Computes all rows, until `stopped` says so; whether it came to the end.
-    pub fn all(&mut self, write: Write, stopped: &dyn Fn() -> bool) -> bool {
+    pub fn all(&mut self, stopped: &dyn Fn() -> bool) -> bool {
         self.next.fill(0);
         let output = &self.program.output;
         let ring = &self.layout.rings[output[0].node];
@@ -52,9 +48,11 @@ impl Run<'_, '_> {
             }
             let row = |place: usize| &self.memory[place..place + ring.width];
             match output.as_slice() {
-                [one] => write(y, &[row(self.layout.place(*one, y))]),
-                [a, b, c] => write(y, &[a, b, c].map(|channel| row(self.layout.place(*channel, y)))),
-                _ => write(y, &output.iter().map(|channel| row(self.layout.place(*channel, y))).collect::<Vec<_>>()),
+                [one] => self.port.write(y, &[row(self.layout.place(*one, y))]),
+                [a, b, c] => self.port.write(y, &[a, b, c].map(|channel| row(self.layout.place(*channel, y)))),
+                _ => self
+                    .port
+                    .write(y, &output.iter().map(|channel| row(self.layout.place(*channel, y))).collect::<Vec<_>>()),
             }
         }
         true
@@ -85,7 +83,7 @@ impl Run<'_, '_> {
                 let (region, stride, left) = ring.region(y);
                 let channels = self.memory[region].chunks_exact_mut(stride);
                 let mut rows: Vec<&mut [f32]> = channels.map(|plane| &mut plane[left..left + ring.width]).collect();
-                (self.read)(y, &mut rows);
+                self.port.read(y, &mut rows);
             }
             Op::Conv(conv) => match (&conv.tiles, self.amx) {
                 (Some(weights), Some(amx)) => self.conv_by_tiles(at, conv, weights, amx, y),

@@ -6,7 +6,7 @@ mod speed;
 use std::path::Path;
 
 use super::*;
-use crate::infer::{EngineChoice, ort};
+use crate::infer::{EngineChoice, NoRows, ort};
 use crate::model::onnx;
 use crate::model::overrides::Overrides;
 use crate::model::{NetworkCode, builtin};
@@ -16,7 +16,7 @@ fn network_in(path: &Path) -> Option<Network> {
     let graph = onnx::load(path).ok()?;
     let facts = graph.facts.picture_facts(&Overrides::default()).ok()?;
     let name = path.file_name()?.to_string_lossy().into_owned();
-    Some(Network { name, hash: graph.hash, facts, work: None, code: NetworkCode::Onnx(graph.bytes) })
+    Some(Network { name, hash: graph.hash, facts, work: None, dial: None, code: NetworkCode::Onnx(graph.bytes) })
 }
 
 fn shared(name: &str) -> Option<Network> {
@@ -215,7 +215,7 @@ fn windows_rows_batches_and_levels_give_the_same_bits() {
 fn rows_of_the_bench_network_at_1080p_take_under_4_megabytes() {
     let Some(network) = shared("bench_luma_x2_random_weights.onnx") else { return };
     let mut engine = NativeEngine::new(&network, &EngineSettings::default()).unwrap();
-    engine.run_rows((1920, 16), 0, &mut |_, _| {}, &mut |_, _| {}).unwrap();
+    engine.run_rows((1920, 16), 0, &mut NoRows).unwrap();
     println!("{} bytes", engine.row_bytes());
     assert!(engine.row_bytes() < 4 << 20);
     // What is planned with is what is taken.
@@ -267,7 +267,7 @@ fn a_stopped_engine_stays_stopped_and_says_why() {
     let mut engine = NativeEngine::new(&network, &settings).unwrap();
     settings.stop.stop(Kind::Interrupted, "enough");
     for _ in 0..2 {
-        let error = engine.run_rows((8, 8), 0, &mut |_, _| {}, &mut |_, _| {}).unwrap_err();
+        let error = engine.run_rows((8, 8), 0, &mut NoRows).unwrap_err();
         assert_eq!((error.kind(), error.to_string().as_str()), (Kind::Interrupted, "enough"));
     }
 }

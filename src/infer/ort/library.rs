@@ -65,6 +65,35 @@ pub fn installed() -> Vec<PathBuf> {
     files
 }
 
+/// The files whose code computes for the engine `choice`, which ONNX Runtime has: its library, and what of OpenVINO lies
+/// beside it.
+pub fn files(choice: EngineChoice) -> Result<Vec<PathBuf>> {
+    let plain = |path: PathBuf| path.canonicalize().unwrap_or(path);
+    let library = plain(library(choice)?.path.clone());
+    let mut files = Vec::new();
+    if let (EngineChoice::OpenVino, Some(folder)) = (choice, library.parent()) {
+        let fail = |error| Error::io(format!("read {}", folder.display()), error);
+        for entry in std::fs::read_dir(folder).map_err(fail)? {
+            let name = entry.map_err(fail)?.file_name();
+            if OPENVINO.iter().any(|beginning| name.to_string_lossy().starts_with(beginning)) {
+                files.push(plain(folder.join(name)));
+            }
+        }
+    }
+    files.push(library);
+    files.sort();
+    files.dedup();
+    Ok(files)
+}
+
+/// Beginnings of the names of the files that OpenVINO computes with on the CPU.
+const OPENVINO: [&str; 4] = [
+    "libonnxruntime_providers_openvino.",
+    "libopenvino.so",
+    "libopenvino_intel_cpu_plugin.",
+    "libopenvino_onnx_frontend.",
+];
+
 /// Where the library may lie.
 struct Places {
     /// `ORT_DYLIB_PATH`, when it is set.

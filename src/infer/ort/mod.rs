@@ -24,7 +24,7 @@ use super::{Engine, EngineChoice, EngineSettings, Interrupt, Precision, Terminat
 use crate::error::{Error, Kind, Result};
 use crate::model::{Element, Network, NetworkCode, Port, Tensor};
 
-pub use library::{LibraryFacts, installed, library};
+pub use library::{LibraryFacts, files, installed, library};
 
 /// A session of ONNX Runtime with what each run needs.
 pub struct OrtEngine {

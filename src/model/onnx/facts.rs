@@ -8,13 +8,14 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::model::overrides::Overrides;
-use crate::model::{Channels, Element, Layout, NetworkFacts, Port};
+use crate::model::{Channels, Dial, Element, Layout, NetworkFacts, Port};
 
 use super::Model;
 pub use super::ports::PortFacts;
 use super::ports::{self, Dim};
 use super::proto::{NodeProto, data_type, short};
 use super::seen::{Picture, Seen, candidates, channel_axis, picture, row_axis};
+use super::strength;
 
 /// Bytes of activations an input pixel.
 const MAX_BYTES_PER_PIXEL: f64 = (1u64 << 20) as f64;
@@ -52,6 +53,8 @@ pub struct GraphFacts {
     /// Elements of weights: initialisers and Constant nodes of floats and bytes; scalars and integers that only steer
     /// shapes do not count.
     pub parameters: u64,
+    /// How strongly the network acts, if it can be told.
+    pub dial: Option<Dial>,
     /// Operators with how often they occur, the most frequent first.
     pub operators: Vec<(String, usize)>,
     /// Multiply-adds of convolutions and matrix products, and what pooling looks at, for each input pixel.
@@ -96,11 +99,12 @@ impl GraphFacts {
     /// Concludes what can be concluded.
     pub fn new(model: &Model) -> GraphFacts {
         let graph = model.proto.graph.as_ref().expect("a judged model has a graph");
-        let metadata = model
+        let metadata: Vec<_> = model
             .proto
             .metadata_props
             .iter()
-            .map(|entry| (entry.key.clone().unwrap_or_default(), entry.value.clone().unwrap_or_default()));
+            .map(|entry| (entry.key.clone().unwrap_or_default(), entry.value.clone().unwrap_or_default()))
+            .collect();
         let tensors = graph.node.iter().filter(|node| node.op() == "Constant").filter_map(|node| node.tensor("value"));
         let mut facts = GraphFacts {
             inputs: ports::inputs(graph),
@@ -108,7 +112,8 @@ impl GraphFacts {
             producer: model.proto.producer_name.clone().unwrap_or_default(),
             ir_version: model.proto.ir_version.unwrap_or(0),
             opset: model.opset,
-            metadata: metadata.collect(),
+            dial: strength::value(graph).map(|own| Dial::new(own, &metadata)),
+            metadata,
             parameters: graph
                 .initializer
                 .iter()
@@ -132,6 +137,9 @@ impl GraphFacts {
             wants_scale: false,
         };
         facts.say("parameters", facts.parameters, "elements of the weights in the file");
+        if let Some(own) = facts.dial.as_ref().map(|dial| dial.own) {
+            facts.say("strength", own, "an input with a value of its own; --strength gives another");
+        }
         if let Err(refusal) = facts.conclude(model) {
             facts.refusal.get_or_insert(refusal);
         }

@@ -13,6 +13,7 @@ mod ports;
 pub mod proto;
 mod scan;
 mod seen;
+mod strength;
 
 use std::io::Read;
 use std::path::Path;
@@ -64,6 +65,18 @@ pub fn load(path: &Path) -> Result<LoadedGraph> {
 pub fn from_bytes(bytes: Arc<[u8]>) -> Result<LoadedGraph> {
     let model = parse(Arc::clone(&bytes))?;
     Ok(LoadedGraph { facts: GraphFacts::new(&model), hash: xxh3_128(&bytes), bytes })
+}
+
+/// The graph in `bytes` with this value for its strength and no other, and its hash.
+pub fn with_strength(bytes: &Arc<[u8]>, value: f32) -> Result<(Arc<[u8]>, u128)> {
+    let mut model = parse(Arc::clone(bytes))?;
+    let graph = model.proto.graph.as_mut().expect("a judged model has a graph");
+    if !strength::fix(graph, value) {
+        return Err(Error::new(Kind::Internal, "a network that takes no strength was told one"));
+    }
+    let bytes = model.to_bytes();
+    let hash = xxh3_128(&bytes);
+    Ok((bytes, hash))
 }
 
 fn load_inner(path: &Path) -> Result<LoadedGraph> {

@@ -18,8 +18,9 @@ use std::ops::Range;
 use super::Kernels;
 use crate::frame::{Packing, PixelFormat, PlaneMut, PlaneView};
 
-/// A straight line: `(value - from) * gain + to`.
+/// A straight line: `(value - from) * gain + to`. Laid out as in `kernels/vproc.cuh`.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C)]
 pub struct Linear {
     /// What becomes `to`.
     pub from: f32,
@@ -37,6 +38,11 @@ impl Linear {
     pub fn between(from: (f32, f32), to: (f32, f32)) -> Self {
         let gain = (f64::from(to.1) - f64::from(to.0)) / (f64::from(from.1) - f64::from(from.0));
         Linear { from: from.0, gain: gain as f32, to: to.0 }
+    }
+
+    /// Puts values through the line.
+    pub fn apply(self, values: &mut [f32]) {
+        values.iter_mut().for_each(|value| *value = (*value - self.from) * self.gain + self.to);
     }
 }
 

@@ -20,7 +20,7 @@ use std::ops::Range;
 pub use lines::Lines;
 pub use sums::Sums;
 pub(super) use sums::{RowSum, Sum, Taken};
-use taps::Taps;
+pub(crate) use taps::Taps;
 pub use taps::{Axis, Filter, Siting};
 
 use super::Kernels;
@@ -33,8 +33,8 @@ const MAX_ROW_PHASES: usize = 8;
 /// The taps of both axes.
 pub struct Resizer {
     kernels: Kernels,
-    horizontal: Taps,
-    vertical: Taps,
+    pub(crate) horizontal: Taps,
+    pub(crate) vertical: Taps,
 }
 
 impl Resizer {
@@ -48,8 +48,14 @@ impl Resizer {
         self.horizontal.reach().max(self.vertical.reach())
     }
 
-    /// The source rows that output row `y` needs.
-    fn source_rows(&self, y: usize) -> impl Fn(usize) -> usize {
+    /// The source rows that output row `y` is made of.
+    pub fn rows_of(&self, y: usize) -> Range<usize> {
+        let row = self.source_row(y);
+        row(0)..row(self.vertical.n_taps - 1) + 1
+    }
+
+    /// The source rows that output row `y` needs, by tap.
+    fn source_row(&self, y: usize) -> impl Fn(usize) -> usize {
         let taps = &self.vertical;
         let first = taps.first[y % taps.n_phases] + (y / taps.n_phases * taps.stride) as isize;
         let last = taps.src_len - 1;
@@ -84,22 +90,26 @@ impl Resizer {
         mut fetch: impl FnMut(usize, Range<usize>, [&mut [f32]; P]),
     ) {
         let n_slots = self.vertical.n_taps;
-        let source_row = self.source_rows(y);
-        for row in (0..n_slots).map(source_row) {
-            let slot = row % n_slots;
-            if lines.tags[slot] == Some(row) {
-                continue;
+        for row in (0..n_slots).map(self.source_row(y)) {
+            if lines.tags[row % n_slots] != Some(row) {
+                self.put(lines, row, |columns, planes| fetch(row, columns, planes));
             }
-            lines.tags[slot] = Some(row);
-            let inner = lines.pad..lines.pad + lines.needed.len();
-            fetch(row, lines.needed.clone(), lines.raw_rows(inner.clone()));
-            for plane in 0..P {
-                let (raw, work, out) = lines.parts(slot, plane);
-                let (first, last) = (raw[inner.start], raw[inner.end - 1]);
-                raw[..inner.start].fill(first);
-                raw[inner.end..].fill(last);
-                self.row(raw, work, out);
-            }
+        }
+    }
+
+    /// Takes source row `row`, the samples of whose columns `fill` writes, in the place of the oldest. Whoever puts rows
+    /// one after the other may ask for an output row when it has put the last of [`Resizer::rows_of`].
+    pub fn put<const P: usize>(&self, lines: &mut Lines, row: usize, fill: impl FnOnce(Range<usize>, [&mut [f32]; P])) {
+        let slot = row % self.vertical.n_taps;
+        lines.tags[slot] = Some(row);
+        let inner = lines.pad..lines.pad + lines.needed.len();
+        fill(lines.needed.clone(), lines.raw_rows(inner.clone()));
+        for plane in 0..P {
+            let (raw, work, out) = lines.parts(slot, plane);
+            let (first, last) = (raw[inner.start], raw[inner.end - 1]);
+            raw[..inner.start].fill(first);
+            raw[inner.end..].fill(last);
+            self.row(raw, work, out);
         }
     }
 
@@ -151,7 +161,7 @@ impl Resizer {
     fn ring_rows<'a>(&self, lines: &'a Lines, y: usize, columns: Range<usize>) -> impl Fn(usize, usize) -> &'a [f32] {
         let n_slots = self.vertical.n_taps;
         let start = columns.start - lines.periods.start * self.horizontal.n_phases;
-        let source_row = self.source_rows(y);
+        let source_row = self.source_row(y);
         move |plane, k| &lines.ring_row(source_row(k) % n_slots, plane)[start..start + columns.len()]
     }
 

@@ -106,13 +106,13 @@ impl Axis {
 }
 
 /// The taps of one axis: output `n_phases * i + p` sums `n_taps` inputs from `stride * i + first[p]`.
-pub(super) struct Taps {
-    pub(super) src_len: usize,
-    pub(super) n_phases: usize,
-    pub(super) stride: usize,
-    pub(super) n_taps: usize,
-    pub(super) first: Vec<isize>,
-    pub(super) coefs: Vec<f32>,
+pub(crate) struct Taps {
+    pub(crate) src_len: usize,
+    pub(crate) n_phases: usize,
+    pub(crate) stride: usize,
+    pub(crate) n_taps: usize,
+    pub(crate) first: Vec<isize>,
+    pub(crate) coefs: Vec<f32>,
     /// How many taps of a phase are not filled up with zeros: left-sited chroma has every other column ready made.
     n_used: Vec<usize>,
 }
@@ -140,7 +140,7 @@ impl Taps {
     }
 
     /// The taps' weights for phase `p`.
-    pub(super) fn phase(&self, p: usize) -> &[f32] {
+    pub(crate) fn phase(&self, p: usize) -> &[f32] {
         &self.coefs[p * self.n_taps..][..self.n_used[p]]
     }
 

@@ -29,17 +29,6 @@ pub struct YuvCoding {
 }
 
 impl YuvCoding {
-    /// Kr and Kb of H.273, table 4.
-    fn weights(self) -> (f64, f64) {
-        match self.matrix {
-            ColorMatrix::Bt601 => (0.299, 0.114),
-            ColorMatrix::Bt709 => (0.2126, 0.0722),
-            ColorMatrix::Bt2020 => (0.2627, 0.0593),
-            ColorMatrix::Smpte240 => (0.212, 0.087),
-            ColorMatrix::Fcc => (0.30, 0.11),
-        }
-    }
-
     /// The code of no chroma.
     pub fn neutral(self) -> f32 {
         (1u32 << (self.bit_depth - 1)) as f32
@@ -60,8 +49,9 @@ impl YuvCoding {
     }
 }
 
-/// Codes to RGB.
+/// Codes to RGB. Laid out as in `kernels/gather.cu`.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub struct ToRgb {
     code_black: f32,
     gain: f32,
@@ -75,7 +65,7 @@ pub struct ToRgb {
 impl ToRgb {
     /// To a network whose input has these values for black and white.
     pub fn new(coding: YuvCoding, black: f32, white: f32) -> Self {
-        let (kr, kb) = coding.weights();
+        let (kr, kb) = coding.matrix.weights();
         let kg = 1.0 - kr - kb;
         let range = f64::from(white) - f64::from(black);
         let chroma = range / coding.chroma_excursion();
@@ -91,8 +81,9 @@ impl ToRgb {
     }
 }
 
-/// RGB to codes.
+/// RGB to codes. Laid out as in `kernels/scatter.cu`.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub struct FromRgb {
     /// Parts of red, green and blue in Y, in units of the network.
     weights: [f32; 3],
@@ -107,7 +98,7 @@ pub struct FromRgb {
 impl FromRgb {
     /// From a network whose output has these values for black and white.
     pub fn new(coding: YuvCoding, black: f32, white: f32) -> Self {
-        let (kr, kb) = coding.weights();
+        let (kr, kb) = coding.matrix.weights();
         let range = f64::from(white) - f64::from(black);
         let luma_gain = coding.luma_excursion() / range;
         let chroma = coding.chroma_excursion() / range;

@@ -1,6 +1,8 @@
 //! What holds for the head as a whole: helpers here, a question a file.
 
+mod kernels;
 mod reference;
+mod rows;
 mod speed;
 mod windows;
 mod zscale;
@@ -213,6 +215,18 @@ fn an_identity_network_changes_no_sample_of_any_format() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn planes_that_pass_the_network_by_keep_every_code() {
+    for name in FORMATS {
+        let picture = picture(PixelFormat::from_name(name).unwrap(), 161, 121, 5);
+        let head = head(&network(Channels::Rgb, Layout::Nchw, Element::F32, 1), &picture, ColorTags::NONE);
+        let mut out = Pool::new().picture(head.output_format(), 161, 121).unwrap();
+        let all = Rect::new(0, 0, 161, 121);
+        head.plain(&picture, 0b1111, all, &mut out, &mut Scratch::default()).unwrap();
+        assert!(samples(&out.freeze()) == planar_codes(&picture), "{name}");
     }
 }
 

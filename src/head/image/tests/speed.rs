@@ -25,10 +25,10 @@ fn speed() {
         for (width, height) in SIZES {
             let picture = picture(PixelFormat::from_name(name).unwrap(), width, height, 1);
             let network = network(channels, Layout::Nchw, element, scale);
-            let [gather, scatter, rest] = best_times(&network, &picture);
+            let [gather, scatter, rest, rows] = best_times(&network, &picture);
             println!(
                 "{name} {channels:?} x{scale} {element:?} {width}x{height}: \
-                 gather {gather:.2}, scatter {scatter:.2}, rest {rest:.2} ms/Mpx"
+                 gather {gather:.2}, scatter {scatter:.2}, rest {rest:.2}, both by rows {rows:.2} ms/Mpx"
             );
         }
     }
@@ -40,8 +40,9 @@ fn cpu_milliseconds() -> f64 {
     time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
 }
 
-/// The shortest times of gathering, scattering and finishing a whole picture, a megapixel.
-fn best_times(network: &NetworkFacts, picture: &Picture) -> [f64; 3] {
+/// The shortest times of gathering, scattering and finishing a whole picture, and of reading and writing its rows, a
+/// megapixel: of the input for gathering, else of the output.
+fn best_times(network: &NetworkFacts, picture: &Picture) -> [f64; 4] {
     let (width, height) = (picture.width(), picture.height());
     let head = head(network, picture, ColorTags::NONE);
     let window = Rect::new(0, 0, width, height);
@@ -49,7 +50,9 @@ fn best_times(network: &NetworkFacts, picture: &Picture) -> [f64; 3] {
     let output = tensor(&network.output, width * network.scale, height * network.scale);
     let mut scratch = Scratch::default();
     let mut out = Pool::new().picture(head.output_format(), head.output_size().0, head.output_size().1).unwrap();
-    let mut best = [f64::MAX; 3];
+    let mut best = [f64::MAX; 4];
+    let n = network.input.channels.count();
+    let mut row = vec![0.5; n * width * network.scale];
     for _ in 0..(1 << 22) / (width * height) + 5 {
         let start = cpu_milliseconds();
         head.gather(picture, window, &mut input, 0, &mut scratch).unwrap();
@@ -58,12 +61,19 @@ fn best_times(network: &NetworkFacts, picture: &Picture) -> [f64; 3] {
         head.scatter(answer, &mut out, &mut scratch).unwrap();
         let scattered = cpu_milliseconds();
         head.finish_planes(picture, &mut out, &mut scratch).unwrap();
-        let spans = [gathered - start, scattered - gathered, cpu_milliseconds() - scattered];
+        let finished = cpu_milliseconds();
+        let mut rows = head.rows(picture, &mut out, window, window, &mut scratch).unwrap();
+        for y in 0..height {
+            rows.read(y, &mut row.chunks_exact_mut(width).take(n).collect::<Vec<_>>());
+            let answer: Vec<_> = row.chunks_exact(width * network.scale).collect();
+            (0..network.scale).for_each(|below| rows.write(y * network.scale + below, &answer));
+        }
+        let spans = [gathered - start, scattered - gathered, finished - scattered, cpu_milliseconds() - finished];
         for (best, span) in best.iter_mut().zip(spans) {
             *best = best.min(span);
         }
     }
     let src = (width * height) as f64 / 1e6;
     let dst = src * (network.scale * network.scale) as f64;
-    [best[0] / src, best[1] / dst, best[2] / dst]
+    [best[0] / src, best[1] / dst, best[2] / dst, best[3] / dst]
 }

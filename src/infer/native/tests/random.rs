@@ -331,6 +331,7 @@ fn random_graphs_agree_with_onnx_runtime() {
             hash: graph.hash,
             facts,
             work: None,
+            dial: None,
             code: NetworkCode::Onnx(graph.bytes),
         };
         let settings = EngineSettings::default();

@@ -1,0 +1,157 @@
+//! The quantiser of HEVC, whose decoder does not tell: read from the headers of the slices that stand alone.
+//!
+//! Sections and names of syntax elements are those of ITU-T H.265 (08/2021). Whatever is not understood gives nothing.
+
+mod bits;
+mod sets;
+
+use bits::Bits;
+use sets::{Picture, Sequence};
+
+use crate::av::Qp;
+
+/// How much lower H.264's quantiser is that leaves as much to correct, found with x265 and x264, whose own scales of
+/// quality differ about as much (`training/README.md`).
+const BELOW: Qp = 4.0;
+
+/// Types of NAL units (7.4.2.2): pictures that stand alone, and parameter sets.
+const BLA_W_LP: u8 = 16;
+const IDR_W_RADL: u8 = 19;
+const IDR_N_LP: u8 = 20;
+const RESERVED_IRAP: u8 = 23;
+const SPS: u8 = 33;
+const PPS: u8 = 34;
+
+/// The type of a slice that is predicted from its own picture only (7.4.7.1).
+const I: u32 = 2;
+
+/// Reads the parameter sets as they come.
+#[derive(Default)]
+pub struct Headers {
+    sequences: Vec<(u32, Sequence)>,
+    pictures: Vec<(u32, Picture)>,
+    /// Bytes of the length before each unit; 0 where start codes part them.
+    length_size: usize,
+}
+
+impl Headers {
+    /// From the codec's header: `hvcC` (ISO/IEC 14496-15, 8.3.3.1), or units with start codes.
+    pub fn new(extradata: &[u8]) -> Headers {
+        let mut headers = Headers::default();
+        if extradata.first() != Some(&1) {
+            headers.packet(extradata);
+            return headers;
+        }
+        headers.length_size = extradata.get(21).map_or(4, |byte| usize::from(byte & 3) + 1);
+        let mut rest = extradata.get(23..).unwrap_or_default();
+        for _ in 0..extradata.get(22).copied().unwrap_or(0) {
+            let Some((array, after)) = rest.split_at_checked(3) else { break };
+            rest = after;
+            for _ in 0..u16::from_be_bytes([array[1], array[2]]) {
+                let Some((length, after)) = rest.split_at_checked(2) else { break };
+                let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
+                let Some((unit, after)) = after.split_at_checked(length) else { break };
+                headers.unit(unit);
+                rest = after;
+            }
+        }
+        headers
+    }
+
+    /// The quantiser of a packet's picture in H.264's scale, if it stands alone.
+    pub fn packet(&mut self, data: &[u8]) -> Option<Qp> {
+        let mut found = None;
+        let mut rest = data;
+        while !rest.is_empty() {
+            let unit;
+            (unit, rest) = if self.length_size > 0 { measured(rest, self.length_size)? } else { started(rest) };
+            found = found.or(self.unit(unit));
+        }
+        found
+    }
+
+    fn unit(&mut self, unit: &[u8]) -> Option<Qp> {
+        let kind = (unit.first()? >> 1) & 0x3f;
+        let mut bits = Bits::new(unit.get(2..)?);
+        match kind {
+            SPS => put(&mut self.sequences, Sequence::read(&mut bits)?),
+            PPS => put(&mut self.pictures, Picture::read(&mut bits)?),
+            BLA_W_LP..=RESERVED_IRAP => return self.slice(kind, &mut bits),
+            _ => {}
+        }
+        None
+    }
+
+    /// `slice_segment_header` (7.3.6.1) of a picture's first slice, as far as its quantiser.
+    fn slice(&self, kind: u8, bits: &mut Bits) -> Option<Qp> {
+        let is_first = bits.flag()?;
+        bits.flag()?; // no_output_of_prior_pics_flag
+        let picture = &self.pictures.iter().find(|(id, _)| Some(*id) == bits.peek_ue())?.1;
+        bits.ue()?;
+        let sequence = &self.sequences.iter().find(|(id, _)| *id == picture.sequence)?.1;
+        bits.skip(picture.n_extra_bits)?;
+        if !is_first || bits.ue()? != I {
+            return None;
+        }
+        if picture.has_output_flag {
+            bits.flag()?;
+        }
+        if sequence.has_separate_planes {
+            bits.skip(2)?; // colour_plane_id
+        }
+        if !matches!(kind, IDR_W_RADL | IDR_N_LP) {
+            sequence.skip_references(bits)?;
+        }
+        if sequence.has_offset_filter {
+            bits.flag()?; // slice_sao_luma_flag
+            if sequence.has_chroma && !sequence.has_separate_planes {
+                bits.flag()?; // slice_sao_chroma_flag
+            }
+        }
+        let qp = picture.qp + bits.se()?;
+        (-48..=51).contains(&qp).then(|| Qp::from(qp) - BELOW)
+    }
+}
+
+/// Replaces the set of this number.
+fn put<T>(sets: &mut Vec<(u32, T)>, (id, set): (u32, T)) {
+    sets.retain(|(known, _)| *known != id);
+    sets.push((id, set));
+}
+
+/// The next unit with its length before it, and what follows.
+fn measured(data: &[u8], length_size: usize) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = data.split_at_checked(length_size)?;
+    let length = length.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+    rest.split_at_checked(length)
+}
+
+/// What lies before the next start code, and what follows it.
+fn started(data: &[u8]) -> (&[u8], &[u8]) {
+    match data.windows(3).position(|bytes| bytes == [0, 0, 1]) {
+        Some(at) => (&data[..at], &data[at + 3..]),
+        None => (data, &[]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_comes_is_survived() {
+        let mut state = 1u32;
+        let mut random = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        for case in 0..20_000 {
+            let mut bytes: Vec<u8> = (0..case % 97).map(|_| random()).collect();
+            if case % 2 == 0 {
+                bytes.splice(0..0, [0, 0, 1, [SPS, PPS, IDR_N_LP, BLA_W_LP][case / 2 % 4] << 1, 1]);
+            }
+            let mut headers = Headers::new(&bytes);
+            headers.packet(&bytes);
+        }
+    }
+}
