@@ -21,7 +21,7 @@ pub enum Kind {
     Network,
     /// A library that is opened at run time is missing or refuses to work.
     Library,
-    /// The operating system refused to read or write.
+    /// The operating system refused to read, to write, or to give memory.
     Io,
     /// No space is left where the output goes.
     DiskFull,

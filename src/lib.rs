@@ -1,6 +1,6 @@
 //! vproc runs a neural network over every frame of a video and writes the video back with everything else untouched.
 //!
-//! The rooms, from the ground up: `error`, `time` and `meter`; `frame`; `av` (FFmpeg), `model` (networks), `simd` (kernels) and `gpu` (CUDA devices);
+//! The rooms, from the ground up: `error`, `fatal`, `time` and `meter`; `frame`; `av` (FFmpeg), `model` (networks), `simd` (kernels) and `gpu` (CUDA devices);
 //! `source`, `sink`, `infer` (engines), `head` (pictures to tensors and back), `cache` (what was computed before), `quality` (how alike pictures are),
 //! `plan`; `pipeline` (the chain) and `report`; `command` and `cli`. Imports run down only.
 
@@ -10,6 +10,7 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod error;
+pub mod fatal;
 pub mod frame;
 pub mod gpu;
 pub mod head;

@@ -12,7 +12,11 @@ use vproc::command::Row;
 use vproc::error::{Error, Kind, Result};
 use vproc::sandbox::{self, Grants};
 use vproc::simd::cpu::Level;
-use vproc::{av, command, interrupt};
+use vproc::{av, command, fatal, interrupt};
+
+/// Where memory is refused, the program says so as it says everything else.
+#[global_allocator]
+static MEMORY: fatal::Checked = fatal::Checked;
 
 /// Whether a thread has panicked, and its line has been said.
 static PANICKED: AtomicBool = AtomicBool::new(false);

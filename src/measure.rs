@@ -9,6 +9,7 @@ pub mod packets;
 pub mod quantiser;
 pub mod tuned;
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use crate::av::{self, Chapter, EncoderCodec, Input, InputOptions, OutputStream, Stream, Writer};
@@ -289,8 +290,18 @@ pub fn rest(config: &RunConfig, opened: &Opened, container: Container, muxer: &s
     let Some(path) = &opened.container else { return Ok(Rest::default()) };
     let input = Input::open(path, &input_options(config))?;
     let chapters = input.chapters();
-    let holds = |stream: &Stream| holds(muxer, stream);
+    let failed = RefCell::new(None);
+    let holds = |stream: &Stream| match try_copy(muxer, stream) {
+        Err(error) if error.kind() == Kind::Io => {
+            failed.replace(Some(error));
+            false
+        }
+        tried => tried.is_ok(),
+    };
     let mut streams = plan_streams(input.streams(), opened.video, !chapters.is_empty(), container, &holds);
+    if let Some(error) = failed.take() {
+        return Err(error);
+    }
     if let Some(video) = streams.iter_mut().find(|plan| plan.treatment == Treatment::Process) {
         hdr::complete(&mut video.about.side_data, &opened.source.facts().side_data);
     }
@@ -302,20 +313,17 @@ pub fn rest(config: &RunConfig, opened: &Opened, container: Container, muxer: &s
     })
 }
 
-/// Whether a container takes a stream as it is, found by trying it on a container that is written to nowhere.
-fn holds(muxer: &str, stream: &Stream) -> bool {
+/// Tries whether a container takes a stream as it is, on one that is written to nowhere.
+fn try_copy(muxer: &str, stream: &Stream) -> Result<()> {
     let about = OutputStream {
         disposition: stream.disposition,
         time_base: Some(stream.time_base),
         metadata: stream.metadata.clone(),
         ..OutputStream::default()
     };
-    let attempt = || -> Result<()> {
-        let mut output = av::Output::new(muxer, Path::new("nowhere"), Writer::nowhere()?)?;
-        output.add_copy(stream, &about)?;
-        output.write_header(&[])
-    };
-    attempt().is_ok()
+    let mut output = av::Output::new(muxer, Path::new("nowhere"), Writer::nowhere()?)?;
+    output.add_copy(stream, &about)?;
+    output.write_header(&[])
 }
 
 /// A chapter after the cut; `None` if nothing of it is left.

@@ -415,16 +415,26 @@ fn programs_hear_which_file_it_is() {
     assert_eq!((&last["file"], &last["progress"]), (&Value::from("in/a.y4m"), &Value::from("end")), "{said}");
 }
 
+/// The full form takes the clips as a whole (two minutes on two cores), and is killed in the middle before.
 #[test]
 fn the_shared_clips_are_done_or_named() {
     let clips = clips();
     let Some(named) = clips.first().and_then(|clip| clip.parent()) else { return };
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
-    let mut command = batch(root, "-o out --frames 4 --name {stem}.mkv --jobs 2");
-    let first = run(command.arg(named), LIMIT);
-    assert!(first.is_sane() && first.code == Some(3), "{first:?}");
+    let mut command = vproc(root);
+    command.args(["batch", "-m", "identity", "--encoder", "libx264", "--preset", "ultrafast", "--progress", "none"]);
+    command.args(["-o", "out", "--name", "{stem}.mkv", "--jobs", "2"]).arg(named);
     let out = root.join("out");
+    if is_slow() {
+        let killed = run(&mut command, Duration::from_secs(10));
+        let begun = entries(&out).len();
+        assert!(killed.timed_out && begun < clips.len(), "{begun} of {} files in ten seconds", clips.len());
+    } else {
+        command.args(["--frames", "4"]);
+    }
+    let first = run(&mut command, LIMIT);
+    assert!(first.is_sane() && first.code == Some(3), "{first:?}");
     for (name, entry) in entries(&out) {
         let expected = match name.as_str() {
             "broken_no_moov.mkv" | "empty.mkv" => "failed",
@@ -432,12 +442,13 @@ fn the_shared_clips_are_done_or_named() {
             _ => "done",
         };
         // The damage of the damaged clip may lie behind the frames that are taken.
-        let may_be_done = name == "corrupted.mkv" && entry["status"] == "done";
+        let may_be_done = name == "corrupted.mkv" && entry["status"] == "done" && !is_slow();
         assert!(entry["status"] == expected || may_be_done, "{name}: {entry}");
+        assert!(expected == "failed" || entry["verified"] == true, "{name}: {entry}");
     }
     assert_eq!(entries(&out).len(), clips.len());
     let before = state(&out);
     let second = run(&mut command, LIMIT);
     assert_eq!((second.code, state(&out)), (Some(3), before), "{second:?}");
-    println!("a second call over {} clips took {:?}", clips.len(), second.took);
+    println!("{} clips took {:.1?}, a second call {:.3?}", clips.len(), first.took, second.took);
 }

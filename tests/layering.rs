@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The floors from the ground up. A room may import any room on a lower floor.
 const FLOORS: &[&[&str]] = &[
-    &["error", "time", "interrupt", "sequence", "meter"],
+    &["error", "fatal", "time", "interrupt", "sequence", "meter"],
     &["frame", "tile"],
     &["config"],
     &["av", "model", "simd", "gpu", "quality"],
@@ -44,7 +44,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("image", &["source", "sink", "report"]),
     ("base64", &["report"]),
     ("landlock", &["sandbox"]),
-    ("signal_hook", &["interrupt"]),
+    ("signal_hook", &["interrupt", "fatal"]),
     ("half", &["model", "head", "simd", "infer"]),
 ];
 
@@ -52,6 +52,7 @@ const HOMES: &[(&str, &[&str])] = &[
 const UNSAFE: &[&str] = &[
     "av/",
     "cache/map.rs",
+    "fatal.rs",
     "frame/pool.rs",
     "gpu/enabled.rs",
     "head/image/tests/kernels",

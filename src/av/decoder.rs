@@ -89,6 +89,7 @@ impl Decoder {
             0.. => Decoded::Frame(frame),
             super::AGAIN => Decoded::Hungry,
             ffi::AVERROR_EOF => Decoded::End,
+            super::NO_MEMORY => return Err(super::error(Kind::Io, "decode a frame", super::NO_MEMORY)),
             code => Decoded::Damaged(super::error(Kind::Decode, "cannot be decoded", code)),
         })
     }

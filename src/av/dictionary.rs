@@ -5,6 +5,8 @@ use std::ptr;
 
 use ffmpeg_next::ffi;
 
+use crate::fatal;
+
 /// An `AVDictionary` that frees itself.
 pub struct Dictionary(*mut ffi::AVDictionary);
 
@@ -33,7 +35,11 @@ impl Dictionary {
         let cut = |text: &str| CString::new(text.split('\0').next().unwrap_or_default()).unwrap_or_default();
         let (key, value) = (cut(key), cut(value));
         // SAFETY: both strings are terminated and copied by av_dict_set.
-        unsafe { ffi::av_dict_set(&mut self.0, key.as_ptr(), value.as_ptr(), flags) };
+        let code = unsafe { ffi::av_dict_set(&mut self.0, key.as_ptr(), value.as_ptr(), flags) };
+        if code < 0 {
+            // Nothing else makes it fail. An option that is missing without a word would be worse than an end.
+            fatal::end(format_args!("out of memory for an option of FFmpeg's"));
+        }
     }
 
     /// All pairs, in order.

@@ -193,6 +193,9 @@ impl Encoder {
         // SAFETY: the context was made for this codec; what it does not know stays in the dictionary.
         let (code, complaints) =
             log::listen(|| unsafe { ffi::avcodec_open2(self.context, codec.0, options.as_mut_ptr()) });
+        if code == super::NO_MEMORY {
+            return Err(super::error(Kind::Io, format!("start {name}"), code));
+        }
         let refused = complaints.iter().find(|line| {
             let line = line.to_ascii_lowercase();
             [
@@ -212,6 +215,10 @@ impl Encoder {
                 Kind::Usage,
                 format!("{name} refuses an option: {}; see `ffmpeg -h encoder={name}`", line.to_lowercase()),
             ));
+        }
+        if code == ffi::AVERROR_EXTERNAL && complaints.is_empty() {
+            // What it refuses it complains of; what it is refused itself, memory and threads, it does not.
+            return Err(super::error(Kind::Encode, format!("{name} does not start"), code));
         }
         if code < 0 {
             let why = complaints

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::ptr;
 
 use ffmpeg_next::ffi;
+use rustix::io::Errno;
 
 use super::dictionary::{Dictionary, pairs_of};
 use super::io::Reader;
@@ -123,6 +124,9 @@ impl Input {
             if complaints.iter().any(|line| line.contains("max_streams")) {
                 let message = format!("the file has more than {MAX_STREAMS} streams; take out those that matter");
                 return Err(Error::new(Kind::Input, message));
+            }
+            if code == super::NO_MEMORY {
+                return Err(super::error(Kind::Io, "open the container", code));
             }
             let what = "not a video that FFmpeg can open";
             let hint = "try `ffprobe` on it, or another copy of the file";
@@ -336,8 +340,13 @@ impl Drop for Input {
 /// Opens a file for reading; a folder or a missing file is told in words.
 fn open_file(path: &Path) -> Result<File> {
     let file = File::open(path).map_err(|error| {
+        // Another try gives a descriptor or memory, but no file that is not there.
+        let is_short = matches!(
+            error.raw_os_error().map(Errno::from_raw_os_error),
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM)
+        );
         let error = Error::io("open", error);
-        Error::new(Kind::Input, error.to_string())
+        if is_short { error } else { Error::new(Kind::Input, error.to_string()) }
     })?;
     match file.metadata() {
         Ok(metadata) if metadata.is_dir() => {

@@ -7,6 +7,8 @@ use std::cell::RefCell;
 
 use ffmpeg_next::ffi;
 
+use crate::fatal;
+
 thread_local! {
     /// Messages of this thread while someone listens.
     static HEARD: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
@@ -49,7 +51,13 @@ unsafe extern "C" fn callback(
         ffi::av_log_format_line2(context, level, format, arguments, line.as_mut_ptr(), line.len() as i32, &mut prefix);
         std::ffi::CStr::from_ptr(line.as_ptr())
     };
-    let text = text.to_string_lossy().trim_end().to_owned();
+    let text = text.to_string_lossy();
+    let text = text.trim_end();
+    if level <= ffi::AV_LOG_PANIC {
+        // An assertion of its own has failed, and it calls abort as soon as this returns.
+        fatal::end(format_args!("internal error in FFmpeg, as may come of too little memory: {text}"));
+    }
+    let text = text.to_owned();
     tracing::debug!(target: "ffmpeg", "{text}");
     HEARD.with_borrow_mut(|heard| {
         if let Some(lines) = heard.as_mut().filter(|lines| lines.len() < 100) {

@@ -78,10 +78,14 @@ fn describe(code: c_int) -> String {
     text.to_string_lossy().to_lowercase()
 }
 
-/// An error of `kind` made of an FFmpeg error code.
+/// An error of `kind` made of an FFmpeg error code; where memory was refused, nobody else is to blame.
 fn error(kind: Kind, what: impl std::fmt::Display, code: c_int) -> Error {
+    let kind = if code == NO_MEMORY { Kind::Io } else { kind };
     Error::new(kind, format!("{what}: {}", describe(code)))
 }
+
+/// The negative errno that FFmpeg returns when it is refused memory.
+const NO_MEMORY: c_int = -12;
 
 /// The negative errno that FFmpeg returns when it wants more input or output first.
 const AGAIN: c_int = -11;

@@ -64,6 +64,9 @@ impl Output {
         // SAFETY: allocates a context for a format found by name; the url is copied.
         let code =
             unsafe { ffi::avformat_alloc_output_context2(&mut context, ptr::null(), name.as_ptr(), url.as_ptr()) };
+        if code == super::NO_MEMORY {
+            return Err(super::error(Kind::Io, "make a container", code));
+        }
         if code < 0 || context.is_null() {
             return Err(Error::new(Kind::Usage, format!("this FFmpeg cannot write the container '{format}'")));
         }
@@ -271,11 +274,10 @@ impl Output {
         let (code, complaints) =
             super::log::listen(|| unsafe { ffi::avformat_write_header(self.context, dictionary.as_mut_ptr()) });
         if code < 0 {
+            let kind = if code == super::NO_MEMORY { Kind::Io } else { Kind::Encode };
             let why = reason(complaints.last(), code);
-            return Err(self.failure(
-                "start the output",
-                Error::new(Kind::Encode, format!("the container refuses the streams: {why}")),
-            ));
+            let refused = Error::new(kind, format!("the container refuses the streams: {why}"));
+            return Err(self.failure("start the output", refused));
         }
         self.header_written = true;
         Ok(())

@@ -22,16 +22,17 @@ pub fn join(job: FileJob, part: PartFile, folder: &Folder, mut manifest: Manifes
     check_room(&part, &manifest)?;
     let encoding = Encoding::open(&job)?;
     let (time_base, header) = (encoding.time_base(), xxh3_64(&encoding.encoder().header()?));
-    let mut lost = Vec::new();
+    let (mut lost, mut others) = (Vec::new(), Vec::new());
     let mut delay = 0;
     for (number, done) in &manifest.segments {
         let reader = PacketReader::open(&folder.segment(*number))?;
         if reader.header != header {
-            return Err(unusable(folder, *number, "was encoded with another codec header; -y starts anew"));
+            others.push(*number);
         }
         delay = delay.max(dts::delay(&times(&reader.table)));
         lost.extend(done.lost_side_data.iter().copied());
     }
+    refuse_others(folder, &others, manifest.segments.len())?;
     lost.sort_unstable();
     lost.dedup();
     let warnings = lost_warnings(&job.encoding.encoder, &lost);
@@ -79,6 +80,23 @@ fn check_room(part: &PartFile, manifest: &Manifest) -> Result<()> {
         mib(free)
     );
     Err(Error::new(Kind::DiskFull, message))
+}
+
+/// Refuses to join if there are segments with another codec header than the encoder gives now, of so many in all; they
+/// are removed, for the next run to make them, unless it is the encoder now that is the odd one.
+fn refuse_others(folder: &Folder, others: &[u64], n_segments: usize) -> Result<()> {
+    let Some(first) = others.first() else { return Ok(()) };
+    if others.len() < n_segments {
+        for number in others {
+            let path = folder.segment(*number);
+            folder.disk.remove(&path).map_err(|error| Error::io(format!("remove {}", path.display()), error))?;
+        }
+    }
+    let why = format!(
+        "was encoded with another codec header; run the same command again, which mends it, or remove {} to start anew",
+        folder.path().display()
+    );
+    Err(unusable(folder, *first, &why))
 }
 
 fn unusable(folder: &Folder, number: u64, why: &str) -> Error {

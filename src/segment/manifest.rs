@@ -12,7 +12,7 @@ use crate::config::Tuning;
 use crate::source::{Damage, Source};
 
 /// The version of this form.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What a segmented run is of, and how far it is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -54,6 +54,8 @@ pub struct Done {
     pub times: u64,
     /// Kinds of side data that its frames had and the encoder has not taken along.
     pub lost_side_data: Vec<i32>,
+    /// The hash of its last frames as they were decoded; `None` for a short segment, or where something was damaged.
+    pub mark: Option<u64>,
 }
 
 /// What a source says at its end.
@@ -141,7 +143,7 @@ impl Manifest {
 impl Done {
     /// A finished segment with this file.
     pub fn new(frames: u64, print: Print, times: u64, lost_side_data: Vec<i32>) -> Done {
-        Done { frames, bytes: print.bytes, hash: format!("{:032x}", print.hash), times, lost_side_data }
+        Done { frames, bytes: print.bytes, hash: format!("{:032x}", print.hash), times, lost_side_data, mark: None }
     }
 
     /// Whether this is its file.

@@ -10,6 +10,7 @@ pub mod folder;
 pub mod identity;
 pub mod join;
 pub mod manifest;
+pub mod mark;
 pub mod one;
 pub mod packets;
 pub mod resumed;

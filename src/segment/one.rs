@@ -1,9 +1,9 @@
 //! One segment alone, with its source and its sink: what a process makes that shares a run with others.
 
-use std::sync::{Arc, OnceLock};
-
 use super::folder::Folder;
-use super::manifest::SourceEnd;
+use super::manifest::{Done, SourceEnd};
+use super::mark::{self, Marker};
+use super::resumed::Past;
 use super::sink::Segment;
 use crate::av::Encoder;
 use crate::error::Result;
@@ -13,21 +13,22 @@ use crate::sink::job::FileJob;
 use crate::sink::{Finished, Sink};
 use crate::source::{Damage, Source, SourceFacts};
 
-/// The frames of one segment. All before them are decoded too, so that nothing depends on how well the input can be
-/// sought; and the one after them, which tells whether the source ends here.
+/// The frames of one segment. All before them are decoded too, but where they are finished and it can be proven that
+/// nothing differs; and the one after them, which tells whether the source ends here.
 pub struct Excerpt {
     source: Box<dyn Source>,
-    segment_frames: u64,
+    past: Past,
     number: u64,
+    marker: Marker,
     n_frames: u64,
-    /// What the source says at its end, if that is where the segment ends, or before it.
-    end: Arc<OnceLock<SourceEnd>>,
+    has_begun: bool,
 }
 
 impl Excerpt {
-    /// The frames of segment `number` of `source`; `end` is filled where the source ends.
-    pub fn new(source: Box<dyn Source>, segment_frames: u64, number: u64, end: Arc<OnceLock<SourceEnd>>) -> Excerpt {
-        Excerpt { source, segment_frames, number, n_frames: 0, end }
+    /// The frames of segment `number` of `source`; the end in `past` is filled where the source ends.
+    pub fn new(source: Box<dyn Source>, past: Past, number: u64) -> Excerpt {
+        let marker = Marker::new(past.segment_frames, past.marks.clone());
+        Excerpt { source, past, number, marker, n_frames: 0, has_begun: false }
     }
 }
 
@@ -37,18 +38,26 @@ impl Source for Excerpt {
     }
 
     fn next_frame(&mut self) -> Result<Option<Frame>> {
+        let segment_frames = self.past.segment_frames;
+        if !self.has_begun {
+            self.has_begun = true;
+            self.n_frames = mark::leap(self.source.as_mut(), segment_frames, &self.past.done, self.number)?;
+        }
         // Passing over may take minutes in which nobody else looks.
         while interrupt::requested().is_none() {
             let Some(frame) = self.source.next_frame()? else {
                 let end = SourceEnd::of(self.source.as_ref(), self.n_frames);
                 // It was empty a moment ago, and nobody else fills it.
-                let _ = self.end.set(end);
+                let _ = self.past.end.set(end);
                 return Ok(None);
             };
             self.n_frames += 1;
-            match (frame.index / self.segment_frames).cmp(&self.number) {
+            match (frame.index / segment_frames).cmp(&self.number) {
                 std::cmp::Ordering::Less => {}
-                std::cmp::Ordering::Equal => return Ok(Some(frame)),
+                std::cmp::Ordering::Equal => {
+                    self.marker.see(&frame, self.source.as_ref());
+                    return Ok(Some(frame));
+                }
                 std::cmp::Ordering::Greater => return Ok(None),
             }
         }
@@ -74,21 +83,14 @@ pub struct ExcerptSink {
     /// Open, for the segment.
     encoder: Option<Encoder>,
     segment: Option<Segment>,
-    end: Arc<OnceLock<SourceEnd>>,
+    past: Past,
 }
 
 impl ExcerptSink {
-    /// For segment `number` of `run` in a folder that others work in too. `encoder` is one that is open; `end` is filled
-    /// by the source.
-    pub fn new(
-        job: FileJob,
-        folder: Folder,
-        run: String,
-        number: u64,
-        encoder: Encoder,
-        end: Arc<OnceLock<SourceEnd>>,
-    ) -> ExcerptSink {
-        ExcerptSink { job, folder, run, number, encoder: Some(encoder), segment: None, end }
+    /// For segment `number` of `run` in a folder that others work in too. `encoder` is one that is open; the source puts
+    /// into `past` what it says at its end.
+    pub fn new(job: FileJob, folder: Folder, run: String, number: u64, encoder: Encoder, past: Past) -> ExcerptSink {
+        ExcerptSink { job, folder, run, number, encoder: Some(encoder), segment: None, past }
     }
 }
 
@@ -109,10 +111,10 @@ impl Sink for ExcerptSink {
         let mut n_frames = 0;
         if let Some(segment) = self.segment {
             n_frames = segment.frames;
-            let done = segment.end()?;
+            let done = Done { mark: self.past.marks.take(self.number), ..segment.end()? };
             self.folder.note(&self.run, self.number, &done)?;
         }
-        if let Some(end) = self.end.get() {
+        if let Some(end) = self.past.end.get() {
             self.folder.note_end(&self.run, end)?;
         }
         Ok(Finished { n_frames, ..Finished::default() })

@@ -1,13 +1,15 @@
 //! A source without the frames of finished segments.
 //!
-//! Every frame is decoded, from the beginning of the input, so that nothing depends on how well it can be sought;
-//! frames that are there already go no further. That they are the same ones is checked by their times: a damaged input
-//! may be decoded differently.
+//! Where it can be proven that nothing differs, the source begins behind the segments that are finished from the first
+//! on; else every frame is decoded from the beginning of the input, so that nothing depends on how well it can be sought,
+//! and frames that are there already go no further. That they are the same ones is checked by their times: a damaged
+//! input may be decoded differently.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use super::manifest::{Done, SourceEnd};
+use super::mark::{self, Marker, Marks};
 use super::packets::TimesHash;
 use crate::error::{Error, Kind, Result};
 use crate::frame::Frame;
@@ -23,6 +25,8 @@ pub struct Past {
     pub done: BTreeMap<u64, Done>,
     /// What the source says at its end. Where an earlier run has put it here, nothing is decoded.
     pub end: Arc<OnceLock<SourceEnd>>,
+    /// What is remembered of the segments that are made now.
+    pub marks: Marks,
 }
 
 impl Past {
@@ -38,7 +42,9 @@ pub struct Resumed {
     past: Past,
     /// The finished segment that is being passed over, if one is.
     passing: Option<Passing>,
+    marker: Marker,
     n_frames: u64,
+    has_begun: bool,
 }
 
 /// How much of a finished segment has been passed over.
@@ -51,7 +57,17 @@ struct Passing {
 impl Resumed {
     /// The frames of `source` but for those of finished segments.
     pub fn new(source: Box<dyn Source>, past: Past) -> Resumed {
-        Resumed { source, past, passing: None, n_frames: 0 }
+        let marker = Marker::new(past.segment_frames, past.marks.clone());
+        Resumed { source, past, passing: None, marker, n_frames: 0, has_begun: false }
+    }
+
+    /// Begins behind the finished segments, if that can be done.
+    fn begin(&mut self) -> Result<()> {
+        self.has_begun = true;
+        let done = &self.past.done;
+        let n = (0..).take_while(|number| done.contains_key(number)).count() as u64;
+        self.n_frames = mark::leap(self.source.as_mut(), self.past.segment_frames, done, n)?;
+        Ok(())
     }
 
     /// The finished segment that is passed over is at its end: it must have been the one that was encoded.
@@ -86,6 +102,9 @@ impl Source for Resumed {
         if self.past.end.get().is_some() {
             return Ok(None);
         }
+        if !self.has_begun {
+            self.begin()?;
+        }
         // Passing over may take minutes in which nobody else looks.
         while interrupt::requested().is_none() {
             let Some(frame) = self.source.next_frame()? else {
@@ -101,6 +120,7 @@ impl Source for Resumed {
                 self.arrive()?;
             }
             if !self.past.done.contains_key(&number) {
+                self.marker.see(&frame, self.source.as_ref());
                 return Ok(Some(frame));
             }
             self.pass(number, frame.pts);

@@ -4,14 +4,14 @@
 //! manifest, in this order. What an end of the process at any moment leaves behind is either a listed segment or none.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::folder::Folder;
 use super::join;
-use super::manifest::{Done, Manifest, SourceEnd};
+use super::manifest::{Done, Manifest};
 use super::packets::{PacketWriter, TimesHash};
+use super::resumed::Past;
 use crate::av::Encoder;
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::Frame;
@@ -32,7 +32,7 @@ pub struct SegmentSink {
     /// Open, for the first segment.
     encoder: Option<Encoder>,
     current: Option<Segment>,
-    end: Arc<OnceLock<SourceEnd>>,
+    past: Past,
 }
 
 /// A segment being encoded.
@@ -47,18 +47,18 @@ pub(super) struct Segment {
 }
 
 impl SegmentSink {
-    /// Goes on with what `manifest`, which is saved in `folder`, lists. `encoder` is one that is open; `end` is filled
-    /// by the source.
+    /// Goes on with what `manifest`, which is saved in `folder`, lists. `encoder` is one that is open; the source puts into
+    /// `past` what it says at its end.
     pub fn new(
         job: FileJob,
         part: PartFile,
         folder: Folder,
         manifest: Manifest,
         encoder: Encoder,
-        end: Arc<OnceLock<SourceEnd>>,
+        past: Past,
     ) -> SegmentSink {
         let run = manifest.run();
-        SegmentSink { job, part, folder, manifest, run, encoder: Some(encoder), current: None, end }
+        SegmentSink { job, part, folder, manifest, run, encoder: Some(encoder), current: None, past }
     }
 
     /// Encodes a frame into the segment it belongs to, which is begun with its first.
@@ -83,6 +83,7 @@ impl SegmentSink {
         let Some(segment) = self.current.take() else { return Ok(()) };
         let number = segment.number;
         let done = segment.end().context(|| format!("segment {number}"))?;
+        let done = Done { mark: self.past.marks.take(number), ..done };
         self.folder.note(&self.run, number, &done)?;
         self.manifest.segments.insert(number, done);
         Ok(())
@@ -90,8 +91,11 @@ impl SegmentSink {
 
     /// The source has ended: all segments must be there, whole.
     fn complete(&mut self) -> Result<()> {
-        let end =
-            self.end.get().ok_or_else(|| Error::new(Kind::Internal, "the source did not say that it has ended"))?;
+        let end = self
+            .past
+            .end
+            .get()
+            .ok_or_else(|| Error::new(Kind::Internal, "the source did not say that it has ended"))?;
         if self.manifest.end.is_none() {
             self.manifest.end = Some(end.clone());
             self.folder.save(&self.manifest)?;

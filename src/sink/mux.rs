@@ -112,7 +112,12 @@ impl Sealed {
 
     /// Verifies the output, calls `before_naming` with what it is, and gives it its name.
     pub fn conclude(mut self, before_naming: impl FnOnce(&PartFile) -> Result<()>) -> Result<Finished> {
-        let verdict = self.verify(self.part.part_path()).context(|| "verifying the output")?;
+        let verdict = self.verify(self.part.part_path()).map_err(|error| match error.kind() {
+            // The input was read well before; what cannot be read now is what was written.
+            Kind::Input => Error::new(Kind::Verify, error.to_string()),
+            _ => error,
+        });
+        let verdict = verdict.context(|| "verifying the output")?;
         self.warnings.extend(verdict.warnings);
         before_naming(&self.part)?;
         self.part.commit()?;
@@ -159,12 +164,19 @@ impl Started {
 /// before anything is made. What comes back is for the run.
 pub fn rehearse(job: &FileJob, input: Option<Input>) -> Result<Rehearsed> {
     let nowhere = || Output::new(&job.muxer, Path::new("nowhere"), Writer::nowhere()?);
-    let refused = |error: Error| Error::new(Kind::Usage, error.to_string());
+    // Not what the system refuses.
+    let refused = |error: Error| match error.kind() {
+        Kind::Encode => Error::new(Kind::Usage, error.to_string()),
+        _ => error,
+    };
     let codec = EncoderCodec::find(&job.encoding.encoder)?;
     let mut alone = nowhere()?;
     let encoder = Encoder::open(codec, &encoder_settings(job, alone.wants_global_header()))?;
     alone.add_encoded(&encoder, &video_stream(job))?;
-    alone.write_header(&[]).map_err(|_| {
+    alone.write_header(&[]).map_err(|error| {
+        if error.kind() == Kind::Io {
+            return error;
+        }
         let (muxer, codec, made_by) = (&job.muxer, codec.codec_name(), &job.encoding.encoder);
         let others = job.container.encoders();
         let hint = if others.is_empty() { String::new() } else { format!("--encoder {} or ", others.join(", ")) };

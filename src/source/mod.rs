@@ -5,6 +5,7 @@
 
 pub mod ffmpeg;
 pub mod images;
+pub mod overlap;
 pub mod pattern;
 pub mod timeline;
 pub mod trim;
@@ -52,6 +53,36 @@ pub struct Damage {
     pub lines: Vec<String>,
 }
 
+/// Where a source is asked to go on, and what is known of the frames before.
+#[derive(Clone, Copy)]
+pub struct Leap<'a> {
+    /// The index of the first frame that is wanted, above 0.
+    pub to: u64,
+    /// The pts from which frames are counted, and which is taken from theirs; `None`: from the first, and from none.
+    pub start: Option<i64>,
+    /// Whether these are the pts of the frames before.
+    pub is_known: &'a dyn Fn(&[i64]) -> bool,
+    /// How many of the last of them `overlap` is of.
+    pub n_overlap: u64,
+    /// Their hash, [`overlap::Overlap`].
+    pub overlap: u64,
+}
+
+/// What came of a [`Leap`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leapt {
+    /// The next frame is the one that was wanted.
+    There,
+    /// Nothing has changed; why.
+    Not(String),
+}
+
+impl Leapt {
+    fn not(why: impl Into<String>) -> Result<Leapt> {
+        Ok(Leapt::Not(why.into()))
+    }
+}
+
 /// Where frames come from.
 pub trait Source: Send {
     /// What is known beforehand.
@@ -59,6 +90,12 @@ pub trait Source: Send {
 
     /// The next frame; `None` at the end.
     fn next_frame(&mut self) -> Result<Option<Frame>>;
+
+    /// Goes on in the middle without the frames before, if it can be proven that those that follow are the same. Before
+    /// the first frame is taken.
+    fn leap(&mut self, _leap: &Leap) -> Result<Leapt> {
+        Leapt::not("this kind of source gives all its frames")
+    }
 
     /// What was broken; complete once `next_frame` has given `None`.
     fn damage(&self) -> Damage {

@@ -34,6 +34,11 @@ impl Timeline {
         Timeline { clock, step, last: None, n_missing: 0, n_repaired: 0 }
     }
 
+    /// Where its time stamps come from.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
     /// The pts of the next frame, given what the decoder says.
     pub fn next(&mut self, pts: Option<i64>) -> i64 {
         let after = |last: i64, by: i64| last.saturating_add(by);

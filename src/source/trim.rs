@@ -1,6 +1,6 @@
 //! A part of another source's time.
 
-use super::{Damage, Source, SourceFacts};
+use super::{Damage, Leap, Leapt, Source, SourceFacts};
 use crate::error::Result;
 use crate::frame::Frame;
 
@@ -44,6 +44,14 @@ impl Source for Trim {
         }
         self.ended = true;
         Ok(None)
+    }
+
+    fn leap(&mut self, leap: &Leap) -> Result<Leapt> {
+        let leapt = self.source.leap(&Leap { start: self.start, ..*leap })?;
+        if leapt == Leapt::There {
+            self.n_frames = leap.to;
+        }
+        Ok(leapt)
     }
 
     fn damage(&self) -> Damage {

@@ -6,7 +6,7 @@ mod join;
 mod one;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
@@ -21,7 +21,8 @@ use crate::infer;
 use crate::plan::segments::Segments;
 use crate::segment::folder::Folder;
 use crate::segment::identity;
-use crate::segment::manifest::{FileIdentity, Manifest, SourceEnd};
+use crate::segment::manifest::{FileIdentity, Manifest};
+use crate::segment::mark::Marks;
 use crate::segment::resumed::Past;
 use crate::segment::sink::{CompleteSink, SegmentSink};
 use crate::sink::Sink;
@@ -166,9 +167,9 @@ pub fn begin_on(
         }
     };
     if manifest.end.is_some() && is_complete(config) {
-        let (end, past) = past(&manifest);
+        let past = past(&manifest);
         // Nothing else has it yet.
-        let _ = end.set(manifest.end.clone().unwrap_or_default());
+        let _ = past.end.set(manifest.end.clone().unwrap_or_default());
         folder.clear()?;
         part.discard()?;
         return Ok(Some((Box::new(CompleteSink), past)));
@@ -176,16 +177,17 @@ pub fn begin_on(
     for number in folder.check(&mut manifest) {
         tracing::warn!("segment {number} is not what it was and is made again");
     }
-    let (end, past) = past(&manifest);
+    let past = past(&manifest);
     let n_done = past.n_frames();
     if let Some(known) = manifest.end.clone().filter(|known| known.n_frames == n_done) {
         // It was made a moment ago, and nobody else knows it.
-        let _ = end.set(known);
+        let _ = past.end.set(known);
     }
     if n_done > 0 {
         tracing::warn!("going on with an interrupted run: {n_done} frames are there");
     }
-    Ok(Some((Box::new(SegmentSink::new(job, part, folder, manifest, encoder, end)), past)))
+    let sink = SegmentSink::new(job, part, folder, manifest, encoder, past.clone());
+    Ok(Some((Box::new(sink), past)))
 }
 
 /// Makes the manifest of a run and nothing else; where it lies.
@@ -204,11 +206,10 @@ pub fn make_manifest(config: &RunConfig, prepared: &mut Prepared) -> Result<Path
     }
 }
 
-/// What earlier runs have done, and the place for what the source says at its end.
-fn past(manifest: &Manifest) -> (Arc<OnceLock<SourceEnd>>, Past) {
-    let end = Arc::new(OnceLock::new());
+/// What earlier runs have done, and the places for what the source says.
+fn past(manifest: &Manifest) -> Past {
     let (segment_frames, done) = (manifest.segment_frames, manifest.segments.clone());
-    (Arc::clone(&end), Past { segment_frames, done, end })
+    Past { segment_frames, done, end: Arc::default(), marks: Marks::default() }
 }
 
 /// The manifest of a run like this one; `None`: there is none, or a person allows to start anew.

@@ -1,8 +1,6 @@
 //! `vproc segment`: makes one segment of a run, wherever it is started. What is there already is not made again, so a
 //! scheduler may start it as often as it likes, and twice at once.
 
-use std::sync::{Arc, OnceLock};
-
 use super::{adopt, asked, check_same, is_joined};
 use crate::command::chain::{How, run_chain};
 use crate::command::{prepare, print, print_json, run_grants};
@@ -72,11 +70,11 @@ impl OneSegment {
         let Some(Rehearsed { encoder, .. }) = prepared.rehearsed.take() else {
             return Err(Error::new(Kind::Internal, "a segment without an encoder"));
         };
-        let end = Arc::new(OnceLock::new());
+        let past = super::past(&manifest);
         let job = prepare::job(&config, &prepared)?;
         let mut sink: Box<dyn Sink> =
-            Box::new(ExcerptSink::new(job, folder, manifest.run(), number, encoder, Arc::clone(&end)));
-        let source = Excerpt::new(prepared.opened.source, manifest.segment_frames, number, Arc::clone(&end));
+            Box::new(ExcerptSink::new(job, folder, manifest.run(), number, encoder, past.clone()));
+        let source = Excerpt::new(prepared.opened.source, past.clone(), number);
         prepared.opened = Opened { source: Box::new(source), ..prepared.opened };
         let mut progress = Progress::new(asked.progress, asked.quiet, Some(manifest.segment_frames));
         let (result, mut outcome) = run_chain(&mut prepared, How::default(), sink.as_mut(), &mut progress)?;
@@ -87,7 +85,7 @@ impl OneSegment {
             return Err(Error::new(Kind::Interrupted, format!("segment {number} is not finished")));
         }
         let finished = pipeline::finish(sink, &mut outcome).context(|| format!("segment {number}"))?;
-        match (finished.n_frames, end.get()) {
+        match (finished.n_frames, past.end.get()) {
             (0, Some(end)) => {
                 tracing::warn!("there is no segment {number}: the input ends after {} frames", end.n_frames);
             }

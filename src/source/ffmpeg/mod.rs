@@ -4,11 +4,14 @@
 //! size differs from the first, goes through swscale once. What cannot be decoded is counted and passed over; the
 //! decoder is drained at the end. Which streams besides the video are kept is not decided here.
 
+mod index;
+mod leap;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 use super::timeline::{Clock, Timeline};
-use super::{Damage, Source, SourceFacts};
+use super::{Damage, Leap, Leapt, Source, SourceFacts};
 use crate::av::{
     AvFrame, Converter, Decoded, Decoder, Deinterlacer, Input, InputOptions, MediaKind, Stream, native_format,
 };
@@ -222,6 +225,8 @@ impl FfmpegSource {
                         self.unseen.insert(pts);
                     }
                 }
+                // No memory was to be had, which says nothing about the packet.
+                Err(error) if error.kind() == Kind::Io => return Err(error),
                 Err(error) if is_shown => {
                     let at = self.seconds(pts.or(packet.dts()));
                     self.note_damage(1, format!("the packet at {at} {error}"))?;
@@ -234,6 +239,9 @@ impl FfmpegSource {
             self.state = State::Done;
             // It drains either way; what it complains of is a packet it had before.
             if let Err(error) = self.decoder.send(None) {
+                if error.kind() == Kind::Io {
+                    return Err(error);
+                }
                 self.note_damage(1, format!("a packet {error}"))?;
             }
         }
@@ -394,6 +402,10 @@ impl Source for FfmpegSource {
                 Ok(None)
             }
         }
+    }
+
+    fn leap(&mut self, leap: &Leap) -> Result<Leapt> {
+        self.try_leap(leap)
     }
 
     fn damage(&self) -> Damage {

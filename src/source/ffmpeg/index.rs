@@ -1,0 +1,99 @@
+//! What a container holds of a video, packet by packet, and whether a demuxer that was sent to the middle gives the
+//! same from there on.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::av::{Input, Packet};
+use crate::error::{Kind, Result};
+
+/// Packets that are read beyond the last frame that matters: more than any codec puts into another order.
+const REORDERED: usize = 64;
+
+/// A packet as it is known again. Its dts is left out: some demuxers derive it from the packets before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Listed {
+    /// When its picture is shown, in the stream's ticks.
+    pub pts: i64,
+    hash: u64,
+    is_key: bool,
+    is_shown: bool,
+}
+
+impl Listed {
+    /// `None` for one that is damaged or has no time.
+    fn of(packet: &Packet) -> Option<Listed> {
+        let is_shown = !packet.is_discarded() && !packet.data().is_empty();
+        let pts = packet.pts().filter(|_| !packet.is_corrupt())?;
+        Some(Listed { pts, hash: xxh3_64(packet.data()), is_key: packet.is_key(), is_shown })
+    }
+}
+
+/// The packets of a video from its first on.
+pub struct PacketIndex {
+    packets: Vec<Listed>,
+    /// The pts of those that are shown, rising: of frame k if each gives a frame.
+    pub shown: Vec<i64>,
+}
+
+impl PacketIndex {
+    /// Reads the packets of `stream`, which is the only one that `input` gives, as far as needed for the times of `n`
+    /// frames that are shown at `start` or later; `None` where one is damaged, or has no time or that of another.
+    pub fn read(input: &mut Input, stream: usize, start: i64, n: u64) -> Result<Option<PacketIndex>> {
+        let (mut packets, mut shown, mut n_counted) = (Vec::new(), Vec::new(), 0);
+        let enough = usize::try_from(n).unwrap_or(usize::MAX).saturating_add(REORDERED);
+        while n_counted < enough {
+            let Some(packet) = next(input, stream)? else { break };
+            let Some(listed) = packet.as_ref().and_then(Listed::of) else { return Ok(None) };
+            packets.push(listed);
+            if listed.is_shown {
+                shown.push(listed.pts);
+                n_counted += usize::from(listed.pts >= start);
+            }
+        }
+        shown.sort_unstable();
+        let is_rising = shown.windows(2).all(|pair| pair[0] < pair[1]);
+        Ok(is_rising.then_some(PacketIndex { packets, shown }))
+    }
+
+    /// The key frame before the last one that is shown at `pts` or earlier, so that a whole group of pictures lies
+    /// between; `None` where that is the beginning.
+    pub fn key_before(&self, pts: i64) -> Option<usize> {
+        let is_before = |listed: &Listed| listed.is_key && listed.is_shown && listed.pts <= pts;
+        let mut keys = self.packets.iter().enumerate().filter(|(_, listed)| is_before(listed)).map(|(place, _)| place);
+        keys.nth_back(1).filter(|place| *place > 0)
+    }
+
+    /// The packet at this place, from 0.
+    pub fn at(&self, place: usize) -> Listed {
+        self.packets[place]
+    }
+
+    /// Where the packets begin that `input` gives now, if that is with a key frame at `place` or before, and they are
+    /// the listed ones from there on.
+    pub fn begins(&self, input: &mut Input, stream: usize, place: usize) -> Result<Option<usize>> {
+        let read = |input: &mut Input| -> Result<Option<Listed>> {
+            Ok(next(input, stream)?.flatten().as_ref().and_then(Listed::of))
+        };
+        let first = read(input)?;
+        let found = self.packets[..=place].iter().rposition(|listed| listed.is_key && Some(*listed) == first);
+        let Some(begin) = found else { return Ok(None) };
+        for listed in &self.packets[begin + 1..] {
+            if read(input)? != Some(*listed) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(begin))
+    }
+}
+
+/// The next packet of `stream`; `Some(None)` where the container is damaged.
+fn next(input: &mut Input, stream: usize) -> Result<Option<Option<Packet>>> {
+    loop {
+        match input.next_packet() {
+            Ok(Some(packet)) if packet.stream_index() != stream => {}
+            Ok(packet) => return Ok(packet.map(Some)),
+            Err(error) if error.kind() == Kind::Io => return Err(error),
+            Err(_) => return Ok(Some(None)),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Runs and segments that begin in the middle of a film: they decode from a key frame on where it can be proven that
+//! nothing differs, and from the beginning where not; the bytes are those of one run either way.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::program::{Ran, ffmpeg, has, is_slow, report, run, vproc};
+
+const LIMIT: Duration = Duration::from_secs(300);
+
+const RUN: &str = "-m identity --encoder ffv1 --segment-frames 20 --progress none --threads 2";
+
+/// 10 segments of a film are finished before it goes on.
+const DONE: u64 = 10;
+
+fn ran(folder: &Path, line: &str) -> Ran {
+    let ran = run(vproc(folder).env("VPROC_LOG", "vproc=info,warn").args(line.split_whitespace()), LIMIT);
+    assert_eq!(ran.code, Some(0), "{line}: {ran:?}");
+    ran
+}
+
+/// A film of 250 frames.
+fn film(path: &Path, codec: &str) {
+    let source = ["-f", "lavfi", "-i", "testsrc2=s=160x90:r=25:d=10", "-pix_fmt", "yuv420p"];
+    let codec: Vec<&str> = codec.split_whitespace().collect();
+    ffmpeg(&[&source[..], &codec, &[path.to_str().unwrap()]].concat());
+}
+
+/// Makes the first segments of `input` one by one, another process makes one more, and a run goes on from there; what
+/// these two said. The output is that of one run.
+fn in_pieces(root: &Path, input: &str, more: &str) -> [String; 2] {
+    let (output, whole) = (format!("{input}.out.mkv"), format!("{input}.whole.mkv"));
+    let line = format!("{input} -o {output} {RUN} {more}");
+    ran(root, &format!("{line} --manifest-only"));
+    for number in 0..DONE {
+        ran(root, &format!("segment {output}.vproc {number}"));
+    }
+    let one = ran(root, &format!("segment {output}.vproc {DONE}")).stderr;
+    let rest = ran(root, &line).stderr;
+    assert!(
+        rest.contains(&format!("going on with an interrupted run: {} frames are there", (DONE + 1) * 20)),
+        "{rest}"
+    );
+    ran(root, &format!("{input} -o {whole} {RUN} {more}"));
+    assert!(fs::read(root.join(&output)).unwrap() == fs::read(root.join(&whole)).unwrap(), "{input} differs");
+    // Also from one that was never cut and decoded at all.
+    ran(root, &format!("{input} -o {input}.one.mkv {RUN} {more} --no-resume"));
+    let same = run(vproc(root).args(["compare", &output, &format!("{input}.one.mkv")]), LIMIT);
+    assert_eq!(same.code, Some(0), "{input}: {same:?}");
+    [one, rest]
+}
+
+#[test]
+fn where_it_is_proven_that_nothing_differs_it_goes_to_a_key_frame() {
+    if !has("ffmpeg") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for (input, codec) in [
+        ("closed.mp4", "-c:v libx264 -g 25 -bf 3"),
+        ("closed.mkv", "-c:v libx264 -g 25 -bf 3"),
+        ("no_b.mkv", "-c:v libx264 -g 10 -bf 0 -tune zerolatency"),
+        ("open_gop.mkv", "-c:v libx264 -g 25 -bf 3 -x264-params open-gop=1:b-pyramid=normal:keyint=25:scenecut=0"),
+        ("open_gop.mp4", "-c:v libx264 -g 25 -bf 3 -x264-params open-gop=1:keyint=25:scenecut=0"),
+        ("open_gop_hevc.mp4", "-c:v libx265 -x265-params log-level=none:open-gop=1:keyint=25:bframes=4"),
+        ("vp9.webm", "-c:v libvpx-vp9 -g 25 -deadline realtime -cpu-used 8"),
+    ] {
+        film(&root.join(input), codec);
+        let [one, rest] = in_pieces(root, input, "");
+        assert!(one.contains("going on at frame 200 without decoding"), "{input}: {one}");
+        assert!(rest.contains("going on at frame 220 without decoding"), "{input}: {rest}");
+    }
+    // A part of a film, whose frames are counted and timed anew.
+    let [one, rest] = in_pieces(root, "closed.mp4", "--start 0.2 --end 9.8 -y");
+    assert!(one.contains("going on at frame 200") && rest.contains("going on at frame 220"), "{one} {rest}");
+    // Reuse in time begins at a cut with nothing, whatever was decoded before.
+    let [one, _] = in_pieces(root, "closed.mkv", "--skip near --skip-psnr 30 -y");
+    assert!(one.contains("going on at frame 200"), "{one}");
+}
+
+#[test]
+fn where_seeking_loses_frames_it_decodes_from_the_beginning() {
+    if !has("ffmpeg") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for (input, codec, why) in [
+        ("open_gop.ts", "-c:v libx264 -g 25 -bf 3 -x264-params open-gop=1:keyint=25", "keeps no index"),
+        ("refresh.ts", "-c:v libx264 -x264-params intra-refresh=1:keyint=30", "keeps no index"),
+        ("mpeg2.ts", "-c:v mpeg2video -g 12 -bf 2", "keeps no index"),
+        ("b_frames.avi", "-c:v libx264 -bf 2 -g 25", "keeps no index"),
+        ("mpeg4.avi", "-c:v mpeg4 -bf 2 -g 25", "keeps no index"),
+        ("refresh.mkv", "-c:v libx264 -x264-params intra-refresh=1:keyint=30:bframes=0", ""),
+        ("refresh.mp4", "-c:v libx264 -x264-params intra-refresh=1:keyint=30:bframes=0", ""),
+        ("one_key.mkv", "-c:v libx264 -g 1000 -x264-params scenecut=0", "no key frame lies well before"),
+        ("raw.h264", "-c:v libx264 -g 25", "keeps no index"),
+    ] {
+        film(&root.join(input), codec);
+        for (said, frame) in in_pieces(root, input, "").iter().zip([200, 220]) {
+            let expected = format!("decoding from the beginning, not from frame {frame}: ");
+            let reason = said.lines().find_map(|line| Some(line.split_once(&expected)?.1));
+            assert!(reason.is_some_and(|reason| reason.contains(why)), "{input}: {said}");
+            println!("{input}: {}", reason.unwrap_or_default());
+        }
+    }
+}
+
+#[test]
+fn damage_before_the_place_is_not_leapt_over() {
+    if !has("ffmpeg") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    film(&root.join("in.mkv"), "-c:v libx264 -g 25 -bf 3");
+    let mut bytes = fs::read(root.join("in.mkv")).unwrap();
+    let at = bytes.len() / 5;
+    bytes[at..at + 400].fill(0x5a);
+    fs::write(root.join("in.mkv"), bytes).unwrap();
+    let damaged = |line: &str| {
+        let ran = run(vproc(root).env("VPROC_LOG", "vproc=info,warn").args(line.split_whitespace()), LIMIT);
+        assert!(matches!(ran.code, Some(0 | 3)), "{line}: {ran:?}");
+        ran
+    };
+    let line = format!("in.mkv -o out.mkv {RUN} --report out.json");
+    damaged(&format!("{line} --manifest-only"));
+    for number in 0..DONE {
+        damaged(&format!("segment out.mkv.vproc {number}"));
+    }
+    let rest = damaged(&line);
+    assert!(rest.code == Some(3) && rest.stderr.contains("decoding from the beginning, not from frame"), "{rest:?}");
+    assert_eq!(damaged(&format!("in.mkv -o whole.mkv {RUN} --report whole.json")).code, Some(3));
+    assert!(fs::read(root.join("out.mkv")).unwrap() == fs::read(root.join("whole.mkv")).unwrap());
+    let counted = |name: &str| report(&root.join(name))["frames_damaged"].clone();
+    assert_eq!(counted("out.json"), counted("whole.json"));
+}
+
+/// The full form takes a film of ten minutes; what is saved is printed, since how long a machine takes proves nothing.
+#[test]
+fn near_the_end_of_a_long_film_it_need_not_decode_what_lies_before() {
+    if !has("ffmpeg") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let (seconds, size) = if is_slow() { (600, "640x360") } else { (24, "160x90") };
+    let source = format!("testsrc2=s={size}:r=25:d={seconds}");
+    let codec = ["-pix_fmt", "yuv420p", "-c:v", "libx264", "-preset", "ultrafast", "-g", "50"];
+    let path = root.join("in.mp4");
+    let arguments = [&["-f", "lavfi", "-i", &source][..], &codec, &[path.to_str().unwrap()]].concat();
+    ffmpeg(&arguments);
+    let n_segments = seconds * 25 / 100;
+    let run = "-m identity --encoder libx264 --preset ultrafast --threads 2 --segment-frames 100 --progress none";
+    ran(root, &format!("in.mp4 -o whole.mkv {run}"));
+    ran(root, &format!("in.mp4 -o out.mkv {run} --manifest-only"));
+    for number in 0..n_segments - 1 {
+        ran(root, &format!("segment out.mkv.vproc {number}"));
+    }
+    let note = root.join(format!("out.mkv.vproc/{:06}.json", n_segments - 2));
+    let text = fs::read_to_string(&note).unwrap();
+    let last = format!("segment out.mkv.vproc {}", n_segments - 1);
+    let sought = ran(root, &last);
+    // Without what is remembered of the frames before it, the same segment once more.
+    let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    value["value"]["mark"] = serde_json::Value::Null;
+    fs::write(&note, value.to_string()).unwrap();
+    let made = root.join(format!("out.mkv.vproc/{:06}.seg", n_segments - 1));
+    let bytes = fs::read(&made).unwrap();
+    fs::remove_file(&made).unwrap();
+    let decoded = ran(root, &last);
+    assert!(sought.stderr.contains("without decoding") && decoded.stderr.contains("nothing is known of the last"));
+    assert!(fs::read(&made).unwrap() == bytes);
+    println!("the last segment of {seconds} s took {:.1?}, and {:.1?} from the beginning", sought.took, decoded.took);
+    ran(root, "join out.mkv.vproc");
+    assert!(fs::read(root.join("out.mkv")).unwrap() == fs::read(root.join("whole.mkv")).unwrap());
+}
