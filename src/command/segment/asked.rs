@@ -39,7 +39,9 @@ pub fn config_of(manifest: &Manifest, output: &Path) -> Result<RunConfig> {
     let mut config = RunConfig::default();
     for (name, values) in asked {
         let values: Vec<OsString> = values.iter().map(OsString::from).collect();
-        config.set(name, &values, &Origin::CommandLine).context(|| "the manifest")?;
+        // Not the command line of this process: what a network does not take was passed over by the run as well, or it
+        // would have been refused before it made a manifest.
+        config.set(name, &values, &Origin::Environment).context(|| "the manifest")?;
     }
     config.set("output", &[output.into()], &Origin::CommandLine)?;
     match config.output {
