@@ -123,14 +123,21 @@ fn restrict(grants: &Grants) -> Result<RulesetCreated, RulesetError> {
     for path in grants.write.iter().map(PathBuf::as_path).chain([Path::new("/dev/null")]) {
         ruleset = allow(ruleset, path, write)?;
     }
-    for path in nvidia_devices().into_iter().filter(|_| grants.gpu) {
+    let devices = if grants.gpu { nvidia_devices() } else { Vec::new() };
+    for path in devices {
         ruleset = allow(ruleset, &path, write | AccessFs::IoctlDev)?;
     }
     Ok(ruleset)
 }
 
+/// The file that NVIDIA's driver is spoken to through first.
+const NVIDIA: &str = "/dev/nvidiactl";
+
 /// The files that NVIDIA's driver is spoken to through.
 fn nvidia_devices() -> Vec<PathBuf> {
+    if !Path::new(NVIDIA).exists() {
+        return Vec::new();
+    }
     let files = std::fs::read_dir("/dev").into_iter().flatten().flatten();
     let is_of_nvidia =
         |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("nvidia"));

@@ -38,7 +38,7 @@ pub fn pixel_hash(prepared: &Prepared) -> Result<u128> {
     // Two builds of a library may bear the same version, and be of the same size.
     let libraries = match (&network.code, engine.choice) {
         (NetworkCode::Onnx(_), EngineChoice::Ort | EngineChoice::OpenVino) => {
-            hashes(&infer::ort::files(engine.choice)?)?
+            hashes(&infer::ort::files(engine.choice, engine.devices.is_some())?)?
         }
         _ => Vec::new(),
     };

@@ -24,7 +24,7 @@ const BLOCK: u64 = 64 << 10;
 const DECIDING: [&str; 6] = ["libav", "libsw", "libx264", "libx265", "libSvtAv1", "libdav1d"];
 
 /// The same of those that run a network.
-const ENGINES: [&str; 2] = ["libonnxruntime", "libopenvino"];
+const ENGINES: [&str; 4] = ["libonnxruntime", "libopenvino", "libcublas", "libcudnn"];
 
 /// What a file is known by: bytes, time of change, and sampled content.
 pub fn file(path: &Path) -> Result<String> {

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use crate::config::{OF_THE_RUN, Origin, Output, RunConfig};
+use crate::config::{KEYS, OF_THE_RUN, Origin, Output, RunConfig, Scope};
 use crate::error::{Context, Error, Kind, Result};
 use crate::segment::manifest::Manifest;
 
@@ -39,9 +39,11 @@ pub fn config_of(manifest: &Manifest, output: &Path) -> Result<RunConfig> {
     let mut config = RunConfig::default();
     for (name, values) in asked {
         let values: Vec<OsString> = values.iter().map(OsString::from).collect();
-        // Not the command line of this process: what a network does not take was passed over by the run as well, or it
-        // would have been refused before it made a manifest.
-        config.set(name, &values, &Origin::Environment).context(|| "the manifest")?;
+        // Where it can be, not the command line of this process: what a network does not take was passed over by the run
+        // as well, or it would have been refused before it made a manifest.
+        let is_of_command_line = KEYS.iter().any(|key| key.name == name && key.scope == Scope::CommandLine);
+        let origin = if is_of_command_line { Origin::CommandLine } else { Origin::Environment };
+        config.set(name, &values, &origin).context(|| "the manifest")?;
     }
     config.set("output", &[output.into()], &Origin::CommandLine)?;
     match config.output {

@@ -115,9 +115,9 @@ pub fn installed() -> Vec<PathBuf> {
     files
 }
 
-/// The files whose code computes for the engine `choice`, which ONNX Runtime has: its library, and what of OpenVINO lies
-/// beside it.
-pub fn files(choice: EngineChoice) -> Result<Vec<PathBuf>> {
+/// The files whose code computes for the engine `choice`, which ONNX Runtime has: its library, and beside it what of
+/// OpenVINO there is and, `on_gpu`, of CUDA.
+pub fn files(choice: EngineChoice, on_gpu: bool) -> Result<Vec<PathBuf>> {
     let plain = |path: PathBuf| path.canonicalize().unwrap_or(path);
     let library = plain(library(choice)?.path.clone());
     let mut files = Vec::new();
@@ -129,6 +129,9 @@ pub fn files(choice: EngineChoice) -> Result<Vec<PathBuf>> {
                 files.push(plain(folder.join(name)));
             }
         }
+    }
+    if on_gpu {
+        files.push(plain(library.with_file_name(CUDA_PROVIDER)));
     }
     files.push(library);
     files.sort();
