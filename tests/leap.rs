@@ -9,7 +9,9 @@ use crate::program::{Ran, ffmpeg, has, is_slow, report, run, vproc};
 
 const LIMIT: Duration = Duration::from_secs(300);
 
-const RUN: &str = "-m identity --encoder ffv1 --segment-frames 20 --progress none --threads 2";
+const RUN: &str = "-m identity --encoder ffv1 --progress none --threads 2";
+
+const SEGMENTS: &str = "--segment-frames 20";
 
 /// 10 segments of a film are finished before it goes on.
 const DONE: u64 = 10;
@@ -31,7 +33,7 @@ fn film(path: &Path, codec: &str) {
 /// these two said. The output is that of one run.
 fn in_pieces(root: &Path, input: &str, more: &str) -> [String; 2] {
     let (output, whole) = (format!("{input}.out.mkv"), format!("{input}.whole.mkv"));
-    let line = format!("{input} -o {output} {RUN} {more}");
+    let line = format!("{input} -o {output} {RUN} {SEGMENTS} {more}");
     ran(root, &format!("{line} --manifest-only"));
     for number in 0..DONE {
         ran(root, &format!("segment {output}.vproc {number}"));
@@ -42,13 +44,17 @@ fn in_pieces(root: &Path, input: &str, more: &str) -> [String; 2] {
         rest.contains(&format!("going on with an interrupted run: {} frames are there", (DONE + 1) * 20)),
         "{rest}"
     );
-    ran(root, &format!("{input} -o {whole} {RUN} {more}"));
+    ran(root, &format!("{input} -o {whole} {RUN} {SEGMENTS} {more}"));
     assert!(fs::read(root.join(&output)).unwrap() == fs::read(root.join(&whole)).unwrap(), "{input} differs");
-    // Also from one that was never cut and decoded at all.
-    ran(root, &format!("{input} -o {input}.one.mkv {RUN} {more} --no-resume"));
-    let same = run(vproc(root).args(["compare", &output, &format!("{input}.one.mkv")]), LIMIT);
-    assert_eq!(same.code, Some(0), "{input}: {same:?}");
     [one, rest]
+}
+
+/// The output made in pieces has the frames of a run that was never cut.
+fn is_as_never_cut(root: &Path, input: &str, more: &str) {
+    ran(root, &format!("{input} -o {input}.one.mkv {RUN} {more} --no-resume"));
+    let same = run(vproc(root).args(["compare", &format!("{input}.out.mkv"), &format!("{input}.one.mkv")]), LIMIT);
+    let told = String::from_utf8_lossy(&same.stdout);
+    assert_eq!(same.code, Some(0), "{input}: {told}");
 }
 
 #[test]
@@ -71,10 +77,12 @@ fn where_it_is_proven_that_nothing_differs_it_goes_to_a_key_frame() {
         let [one, rest] = in_pieces(root, input, "");
         assert!(one.contains("going on at frame 200 without decoding"), "{input}: {one}");
         assert!(rest.contains("going on at frame 220 without decoding"), "{input}: {rest}");
+        is_as_never_cut(root, input, "");
     }
     // A part of a film, whose frames are counted and timed anew.
     let [one, rest] = in_pieces(root, "closed.mp4", "--start 0.2 --end 9.8 -y");
     assert!(one.contains("going on at frame 200") && rest.contains("going on at frame 220"), "{one} {rest}");
+    is_as_never_cut(root, "closed.mp4", "--start 0.2 --end 9.8 -y");
     // Reuse in time begins at a cut with nothing, whatever was decoded before.
     let [one, _] = in_pieces(root, "closed.mkv", "--skip near --skip-psnr 30 -y");
     assert!(one.contains("going on at frame 200"), "{one}");
@@ -105,9 +113,27 @@ fn where_seeking_loses_frames_it_decodes_from_the_beginning() {
             assert!(reason.is_some_and(|reason| reason.contains(why)), "{input}: {said}");
             println!("{input}: {}", reason.unwrap_or_default());
         }
+        is_as_never_cut(root, input, "");
     }
 }
 
+/// A film with damage at a fifth of its bytes.
+fn damaged_film(path: &Path, codec: &str) {
+    film(path, codec);
+    let mut bytes = fs::read(path).unwrap();
+    let at = bytes.len() / 5;
+    bytes[at..at + 400].fill(0x5a);
+    fs::write(path, bytes).unwrap();
+}
+
+/// Runs a line on a damaged film.
+fn damaged(folder: &Path, line: &str) -> Ran {
+    let ran = run(vproc(folder).env("VPROC_LOG", "vproc=info,warn").args(line.split_whitespace()), LIMIT);
+    assert!(matches!(ran.code, Some(0 | 3)), "{line}: {ran:?}");
+    ran
+}
+
+/// In MPEG-2, since what FFmpeg guesses in place of damaged H.264 depends on how far its other threads have come.
 #[test]
 fn damage_before_the_place_is_not_leapt_over() {
     if !has("ffmpeg") {
@@ -115,27 +141,43 @@ fn damage_before_the_place_is_not_leapt_over() {
     }
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
-    film(&root.join("in.mkv"), "-c:v libx264 -g 25 -bf 3");
-    let mut bytes = fs::read(root.join("in.mkv")).unwrap();
-    let at = bytes.len() / 5;
-    bytes[at..at + 400].fill(0x5a);
-    fs::write(root.join("in.mkv"), bytes).unwrap();
-    let damaged = |line: &str| {
-        let ran = run(vproc(root).env("VPROC_LOG", "vproc=info,warn").args(line.split_whitespace()), LIMIT);
-        assert!(matches!(ran.code, Some(0 | 3)), "{line}: {ran:?}");
-        ran
-    };
-    let line = format!("in.mkv -o out.mkv {RUN} --report out.json");
-    damaged(&format!("{line} --manifest-only"));
+    damaged_film(&root.join("in.mkv"), "-c:v mpeg2video -g 12 -bf 2");
+    let line = format!("in.mkv -o out.mkv {RUN} {SEGMENTS} --report out.json");
+    damaged(root, &format!("{line} --manifest-only"));
     for number in 0..DONE {
-        damaged(&format!("segment out.mkv.vproc {number}"));
+        damaged(root, &format!("segment out.mkv.vproc {number}"));
     }
-    let rest = damaged(&line);
+    let rest = damaged(root, &line);
     assert!(rest.code == Some(3) && rest.stderr.contains("decoding from the beginning, not from frame"), "{rest:?}");
-    assert_eq!(damaged(&format!("in.mkv -o whole.mkv {RUN} --report whole.json")).code, Some(3));
+    let whole = damaged(root, &format!("in.mkv -o whole.mkv {RUN} {SEGMENTS} --report whole.json"));
+    assert_eq!(whole.code, Some(3));
     assert!(fs::read(root.join("out.mkv")).unwrap() == fs::read(root.join("whole.mkv")).unwrap());
     let counted = |name: &str| report(&root.join(name))["frames_damaged"].clone();
     assert_eq!(counted("out.json"), counted("whole.json"));
+}
+
+/// FFmpeg's decoders flag a frame with guessed parts too late where another of their threads works on it.
+#[test]
+fn damage_is_noticed_with_any_number_of_threads() {
+    if !has("ffmpeg") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for codec in ["-c:v libx264 -g 25 -bf 3", "-c:v libx264 -g 25 -bf 0", "-c:v mpeg4 -g 25 -bf 2"] {
+        damaged_film(&root.join("in.mkv"), codec);
+        let counted = |threads: usize| {
+            let line = format!("in.mkv -o null: -m identity --progress none --threads {threads} --report out.json");
+            let ran = damaged(root, &line);
+            let n_damaged = report(&root.join("out.json"))["frames_damaged"].clone();
+            assert!(ran.code == Some(3) && n_damaged != 0, "{codec}, {threads} threads: {ran:?}");
+            n_damaged
+        };
+        let one = counted(1);
+        for threads in [2, 3, 8] {
+            assert_eq!(counted(threads), one, "{codec}, {threads} threads");
+        }
+    }
 }
 
 /// The full form takes a film of ten minutes; what is saved is printed, since how long a machine takes proves nothing.

@@ -1,5 +1,7 @@
 //! Decoding video.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use ffmpeg_next::ffi;
 
 use super::packet::Packet;
@@ -24,7 +26,16 @@ pub enum Decoded {
 }
 
 /// A video decoder.
-pub struct Decoder(*mut ffi::AVCodecContext);
+pub struct Decoder {
+    context: *mut ffi::AVCodecContext,
+    /// Pictures with guessed parts, as told by the log: with frame threads the frames' own flags may be set only after
+    /// the frame was given out. The context's `opaque`, which its threads' contexts copy, points here.
+    concealed: Box<AtomicU64>,
+    /// Frames that were flagged.
+    flagged: u64,
+    /// Damaged frames that [`Decoder::take_damaged`] has told.
+    told: u64,
+}
 
 // SAFETY: the context belongs to this value alone; its own threads are FFmpeg's affair.
 unsafe impl Send for Decoder {}
@@ -53,7 +64,8 @@ impl Decoder {
             if context.is_null() {
                 return Err(Error::new(Kind::Io, "out of memory for a decoder"));
             }
-            let decoder = Decoder(context);
+            let mut decoder = Decoder { context, concealed: Box::default(), flagged: 0, told: 0 };
+            (*context).opaque = (&raw mut *decoder.concealed).cast();
             let code = ffi::avcodec_parameters_to_context(context, stream.parameters.as_ptr());
             if code < 0 {
                 return Err(super::error(Kind::Input, "the decoder refuses the stream's parameters", code));
@@ -74,7 +86,7 @@ impl Decoder {
     pub fn send(&mut self, packet: Option<&Packet>) -> Result<bool> {
         let pointer = packet.map_or(std::ptr::null(), |packet| packet.as_ptr().cast_const());
         // SAFETY: the context is open; the packet is valid or null.
-        match unsafe { ffi::avcodec_send_packet(self.0, pointer) } {
+        match unsafe { ffi::avcodec_send_packet(self.context, pointer) } {
             0.. | ffi::AVERROR_EOF => Ok(true),
             super::AGAIN => Ok(false),
             code => Err(super::error(Kind::Decode, "cannot be decoded", code)),
@@ -85,8 +97,11 @@ impl Decoder {
     pub fn receive(&mut self) -> Result<Decoded> {
         let frame = AvFrame::new()?;
         // SAFETY: the context is open and the frame empty.
-        Ok(match unsafe { ffi::avcodec_receive_frame(self.0, frame.as_ptr()) } {
-            0.. => Decoded::Frame(frame),
+        Ok(match unsafe { ffi::avcodec_receive_frame(self.context, frame.as_ptr()) } {
+            0.. => {
+                self.flagged += u64::from(frame.is_damaged());
+                Decoded::Frame(frame)
+            }
             super::AGAIN => Decoded::Hungry,
             ffi::AVERROR_EOF => Decoded::End,
             super::NO_MEMORY => return Err(super::error(Kind::Io, "decode a frame", super::NO_MEMORY)),
@@ -94,22 +109,50 @@ impl Decoder {
         })
     }
 
+    /// How many frames came out damaged since this was asked last. Those of the last frame given are counted, those of
+    /// the next few may be.
+    pub fn take_damaged(&mut self) -> u64 {
+        let n_damaged = self.flagged.max(self.concealed.load(Ordering::Relaxed));
+        n_damaged - std::mem::replace(&mut self.told, n_damaged)
+    }
+
     /// Forgets what it was given, for packets from another place.
     pub fn forget(&mut self) {
         // SAFETY: the context is open.
-        unsafe { ffi::avcodec_flush_buffers(self.0) }
+        unsafe { ffi::avcodec_flush_buffers(self.context) }
     }
 
     /// Frames that the decoder holds back to put them into order.
     pub fn reorder_depth(&self) -> usize {
         // SAFETY: the context is open.
-        usize::try_from(unsafe { (*self.0).has_b_frames }).unwrap_or(0)
+        usize::try_from(unsafe { (*self.context).has_b_frames }).unwrap_or(0)
+    }
+}
+
+/// Counts a picture with guessed parts where a decoder of ours says on FFmpeg's log that it made one.
+///
+/// # Safety
+///
+/// `context` and `format` are those that FFmpeg calls its log with.
+#[cfg(target_arch = "x86_64")]
+pub(super) unsafe fn count_concealed(context: *mut std::ffi::c_void, format: *const std::ffi::c_char) {
+    // SAFETY: the format is a string, and a context is null or begins with its class; a codec's class stands in codec
+    // contexts only, whose `opaque` is null or was set by `Decoder`, which lives longer than its context.
+    unsafe {
+        if context.is_null() || !std::ffi::CStr::from_ptr(format).to_bytes().starts_with(b"concealing ") {
+            return;
+        }
+        if *context.cast::<*const ffi::AVClass>() == ffi::avcodec_get_class()
+            && let Some(concealed) = (*context.cast::<ffi::AVCodecContext>()).opaque.cast::<AtomicU64>().as_ref()
+        {
+            concealed.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for Decoder {
     fn drop(&mut self) {
         // SAFETY: owned by this value.
-        unsafe { ffi::avcodec_free_context(&mut self.0) }
+        unsafe { ffi::avcodec_free_context(&mut self.context) }
     }
 }

@@ -1,12 +1,14 @@
 //! FFmpeg's messages: to the log at debug level, and kept for a moment where only a message tells what went wrong.
 //!
 //! libx264 and libx265 do not refuse an unknown parameter, they complain and go on; catching the complaint is the only
-//! way to refuse it by name.
+//! way to refuse it by name. Decoders that guess parts of a picture tell it reliably in a message only.
 
 use std::cell::RefCell;
 
 use ffmpeg_next::ffi;
 
+#[cfg(target_arch = "x86_64")]
+use super::decoder;
 use crate::fatal;
 
 thread_local! {
@@ -41,6 +43,8 @@ unsafe extern "C" fn callback(
     format: *const std::ffi::c_char,
     arguments: *mut ffi::__va_list_tag,
 ) {
+    // SAFETY: both are from FFmpeg's own call.
+    unsafe { decoder::count_concealed(context, format) };
     if level > ffi::AV_LOG_WARNING {
         return;
     }

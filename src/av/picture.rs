@@ -104,7 +104,7 @@ impl AvFrame {
     }
 
     /// The decoder had to guess parts of the picture.
-    pub fn is_damaged(&self) -> bool {
+    pub(super) fn is_damaged(&self) -> bool {
         self.get().decode_error_flags != 0 || self.get().flags & ffi::AV_FRAME_FLAG_CORRUPT != 0
     }
 

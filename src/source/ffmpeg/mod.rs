@@ -177,14 +177,14 @@ impl FfmpegSource {
                     if let Some(pts) = frame.pts() {
                         self.unseen.remove(&pts);
                     }
-                    if frame.is_damaged() {
-                        let at = self.seconds(frame.pts());
-                        self.note_damage(1, format!("a frame at {at} came out damaged"))?;
-                    }
+                    self.note_damaged_frames(frame.pts())?;
                     return Ok(Some(frame));
                 }
                 Decoded::Damaged(error) => self.note_damage(1, format!("a packet {error}"))?,
-                Decoded::End => return Ok(None),
+                Decoded::End => {
+                    self.note_damaged_frames(None)?;
+                    return Ok(None);
+                }
                 Decoded::Hungry => self.feed()?,
             }
         }
@@ -246,6 +246,17 @@ impl FfmpegSource {
             }
         }
         Ok(())
+    }
+
+    /// Asks the decoder for damaged frames, of which the one at `pts` may be the first.
+    fn note_damaged_frames(&mut self, pts: Option<i64>) -> Result<()> {
+        let n_frames = self.decoder.take_damaged();
+        if n_frames == 0 {
+            return Ok(());
+        }
+        let at = pts.map_or_else(|| "the end".to_owned(), |_| self.seconds(pts));
+        let frames = if n_frames == 1 { "a frame".to_owned() } else { format!("{n_frames} frames") };
+        self.note_damage(n_frames, format!("{frames} at about {at} came out damaged"))
     }
 
     fn note_damage(&mut self, n_frames: u64, line: String) -> Result<()> {
