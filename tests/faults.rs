@@ -1,5 +1,8 @@
 //! Every durable act of a run in segments fails once, is the last one before the process dies, or the last one before
 //! the power goes; the next run gives the bytes of one that was never disturbed.
+//!
+//! The full form, with `VPROC_SLOW_TESTS=1` and a folder for temporary files in memory, on two cores: 171 acts of two
+//! containers, of which 2907 states after a fault took 433 s and 5699 different states after a power loss 757 s.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, File};
