@@ -1,5 +1,5 @@
 //! Runs and segments that begin in the middle of a film: they decode from a key frame on where it can be proven that
-//! nothing differs, and from the beginning where not; the bytes are those of one run either way.
+//! nothing differs, and from the beginning where not; the bytes are those of one run either way. So do parts of films.
 
 use std::fs;
 use std::path::Path;
@@ -114,6 +114,64 @@ fn where_seeking_loses_frames_it_decodes_from_the_beginning() {
             println!("{input}: {}", reason.unwrap_or_default());
         }
         is_as_never_cut(root, input, "");
+    }
+}
+
+/// What FFmpeg says of each frame of a film, shown at `start` seconds or later: a hash.
+fn hashes_from(path: &Path, start: f64) -> Vec<String> {
+    let select = format!("select=gte(t\\,{start})");
+    let arguments =
+        ["-v", "error", "-i", path.to_str().unwrap(), "-map", "0:v:0", "-vf", &select, "-fps_mode", "passthrough"];
+    let told = std::process::Command::new("ffmpeg").args(arguments).args(["-f", "framemd5", "-"]).output().unwrap();
+    hashes(&String::from_utf8(told.stdout).unwrap())
+}
+
+/// The last column of a list of hashes.
+fn hashes(list: &str) -> Vec<String> {
+    let lines = list.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    lines.map(|line| line.rsplit([',', ' ']).next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_part_far_into_a_film_begins_at_a_frame_that_needs_none_before() {
+    if !has("ffmpeg") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for (input, codec, seeks) in [
+        ("closed.mp4", "-c:v libx264 -g 25 -bf 3", true),
+        ("pyramid.mkv", "-c:v libx264 -g 25 -x264-params b-pyramid=normal:bframes=6:ref=5", true),
+        ("annex_b.mkv", "-c:v libx264 -g 25 -bsf:v h264_mp4toannexb", true),
+        ("negative.mp4", "-c:v libx264 -g 25 -bf 3 -output_ts_offset -0.5 -avoid_negative_ts disabled", true),
+        ("vfr.mkv", "-vf setpts='if(lt(N,100),N,100+3*(N-100))/25/TB' -fps_mode vfr -c:v libx264 -g 25", true),
+        ("ten_bits.mp4", "-pix_fmt yuv420p10le -c:v libx265 -x265-params log-level=none:keyint=25", true),
+        ("open_gop_hevc.mp4", "-c:v libx265 -x265-params log-level=none:open-gop=1:keyint=25:bframes=4", true),
+        ("vp9.webm", "-c:v libvpx-vp9 -g 25 -auto-alt-ref 1 -lag-in-frames 10 -cpu-used 8 -row-mt 1", true),
+        ("vp8.webm", "-c:v libvpx -g 25 -deadline realtime -cpu-used 8", true),
+        ("av1.mp4", "-c:v libsvtav1 -g 25 -preset 12", true),
+        ("av1.mkv", "-c:v libaom-av1 -g 25 -cpu-used 8 -usage realtime", true),
+        ("prores.mov", "-c:v prores_ks -profile:v 0", true),
+        ("ffv1.mkv", "-c:v ffv1 -level 3 -g 12", true),
+        ("interlaced.mkv", "-vf scale=160:96,setfield=tff -c:v libx264 -flags +ilme+ildct -g 25", false),
+        ("open_gop.mkv", "-c:v libx264 -x264-params open-gop=1:keyint=25:scenecut=0", false),
+        ("refresh.mkv", "-c:v libx264 -x264-params intra-refresh=1:keyint=30:bframes=0", false),
+        ("mpeg4.mp4", "-c:v mpeg4 -g 25 -bf 2", false),
+        ("closed.ts", "-c:v libx264 -g 25 -bf 3", false),
+    ] {
+        let path = root.join(input);
+        film(&path, codec);
+        for start in [1.4, 5.0, 5.03, 7.77] {
+            let deinterlace = if input == "interlaced.mkv" { "off" } else { "auto" };
+            let line = format!("{input} -o md5:out.txt -y -m identity --start {start} --deinterlace {deinterlace}");
+            let told = ran(root, &format!("{line} --progress none --threads 2 --no-cache")).stderr;
+            let began = told.contains("at a frame that needs none before");
+            let ours = hashes(&fs::read_to_string(root.join("out.txt")).unwrap());
+            assert!(!ours.is_empty() && ours == hashes_from(&path, start), "{input} from {start}: {told}");
+            if start > 3.0 {
+                assert_eq!(began, seeks || deinterlace == "off", "{input} from {start}: {told}");
+            }
+        }
     }
 }
 

@@ -21,6 +21,7 @@ mod quantiser;
 mod stream;
 mod tags;
 mod transcode;
+mod units;
 
 use std::ffi::{CStr, c_int};
 use std::sync::Once;
@@ -43,6 +44,7 @@ pub use picture::AvFrame;
 pub use quantiser::Qp;
 pub use stream::{MediaKind, Stream, StreamSideData};
 pub use transcode::{AudioTranscoder, SubtitleTranscoder};
+pub use units::{NalUnits, obus};
 
 /// Makes FFmpeg ready, once.
 fn prepare() {

@@ -146,6 +146,11 @@ impl Stream {
         self.properties() & kinds == ffi::AV_CODEC_PROP_LOSSLESS
     }
 
+    /// No picture needs another: its codec knows no other way.
+    pub fn is_intra_only(&self) -> bool {
+        self.properties() & ffi::AV_CODEC_PROP_INTRA_ONLY != 0
+    }
+
     /// Subtitles made of text rather than pictures.
     pub fn is_text_subtitle(&self) -> bool {
         self.properties() & ffi::AV_CODEC_PROP_TEXT_SUB != 0

@@ -97,6 +97,11 @@ pub trait Source: Send {
         Leapt::not("this kind of source gives all its frames")
     }
 
+    /// The same for the first frame that is shown at `to`, in ticks, or later, where nobody has seen those before.
+    fn skip(&mut self, _to: i64) -> Result<Leapt> {
+        Leapt::not("this kind of source gives all its frames")
+    }
+
     /// What was broken; complete once `next_frame` has given `None`.
     fn damage(&self) -> Damage {
         Damage::default()

@@ -13,6 +13,7 @@ pub struct Trim {
     /// In the source's ticks; `None`: to the end.
     end: Option<i64>,
     n_frames: u64,
+    has_begun: bool,
     ended: bool,
 }
 
@@ -20,7 +21,19 @@ impl Trim {
     /// The frames of `source` from `start` up to, not including, `end`, both in its ticks.
     pub fn new(source: Box<dyn Source>, start: Option<i64>, end: Option<i64>, n_frames: Option<u64>) -> Self {
         let facts = SourceFacts { n_frames, ..source.facts().clone() };
-        Trim { source, facts, start, end, n_frames: 0, ended: false }
+        Trim { source, facts, start, end, n_frames: 0, has_begun: false, ended: false }
+    }
+
+    /// Begins shortly before the span, if that can be done.
+    fn begin(&mut self) -> Result<()> {
+        self.has_begun = true;
+        if let Some(start) = self.start {
+            match self.source.skip(start)? {
+                Leapt::There => tracing::info!("beginning shortly before --start, at a frame that needs none before"),
+                Leapt::Not(why) => tracing::info!("decoding from the beginning up to --start: {why}"),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -30,6 +43,9 @@ impl Source for Trim {
     }
 
     fn next_frame(&mut self) -> Result<Option<Frame>> {
+        if !self.has_begun {
+            self.begin()?;
+        }
         while !self.ended {
             let Some(frame) = self.source.next_frame()? else { break };
             if self.end.is_some_and(|end| frame.pts >= end) {
@@ -49,7 +65,7 @@ impl Source for Trim {
     fn leap(&mut self, leap: &Leap) -> Result<Leapt> {
         let leapt = self.source.leap(&Leap { start: self.start, ..*leap })?;
         if leapt == Leapt::There {
-            self.n_frames = leap.to;
+            (self.n_frames, self.has_begun) = (leap.to, true);
         }
         Ok(leapt)
     }

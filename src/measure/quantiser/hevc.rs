@@ -8,7 +8,7 @@ mod sets;
 use bits::Bits;
 use sets::{Picture, Sequence};
 
-use crate::av::Qp;
+use crate::av::{NalUnits, Qp};
 
 /// How much lower H.264's quantiser is that leaves as much to correct, found with x265 and x264, whose own scales of
 /// quality differ about as much (`training/README.md`).
@@ -30,19 +30,17 @@ const I: u32 = 2;
 pub struct Headers {
     sequences: Vec<(u32, Sequence)>,
     pictures: Vec<(u32, Picture)>,
-    /// Bytes of the length before each unit; 0 where start codes part them.
-    length_size: usize,
+    units: NalUnits,
 }
 
 impl Headers {
     /// From the codec's header: `hvcC` (ISO/IEC 14496-15, 8.3.3.1), or units with start codes.
     pub fn new(extradata: &[u8]) -> Headers {
-        let mut headers = Headers::default();
+        let mut headers = Headers { units: NalUnits::of_hevc(extradata), ..Headers::default() };
         if extradata.first() != Some(&1) {
             headers.packet(extradata);
             return headers;
         }
-        headers.length_size = extradata.get(21).map_or(4, |byte| usize::from(byte & 3) + 1);
         let mut rest = extradata.get(23..).unwrap_or_default();
         for _ in 0..extradata.get(22).copied().unwrap_or(0) {
             let Some((array, after)) = rest.split_at_checked(3) else { break };
@@ -60,14 +58,7 @@ impl Headers {
 
     /// The quantiser of a packet's picture in H.264's scale, if it stands alone.
     pub fn packet(&mut self, data: &[u8]) -> Option<Qp> {
-        let mut found = None;
-        let mut rest = data;
-        while !rest.is_empty() {
-            let unit;
-            (unit, rest) = if self.length_size > 0 { measured(rest, self.length_size)? } else { started(rest) };
-            found = found.or(self.unit(unit));
-        }
-        found
+        self.units.of(data).fold(None, |found, unit| found.or(self.unit(unit)))
     }
 
     fn unit(&mut self, unit: &[u8]) -> Option<Qp> {
@@ -117,21 +108,6 @@ impl Headers {
 fn put<T>(sets: &mut Vec<(u32, T)>, (id, set): (u32, T)) {
     sets.retain(|(known, _)| *known != id);
     sets.push((id, set));
-}
-
-/// The next unit with its length before it, and what follows.
-fn measured(data: &[u8], length_size: usize) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = data.split_at_checked(length_size)?;
-    let length = length.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
-    rest.split_at_checked(length)
-}
-
-/// What lies before the next start code, and what follows it.
-fn started(data: &[u8]) -> (&[u8], &[u8]) {
-    match data.windows(3).position(|bytes| bytes == [0, 0, 1]) {
-        Some(at) => (&data[..at], &data[at + 3..]),
-        None => (data, &[]),
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,10 @@
 //! anywhere. So three things are proven for each leap, and without a proof everything is decoded from the beginning:
 //! the packets list exactly the times that the frames before had when they were decoded; from a key frame on, a whole
 //! group of pictures and more before the first frame that is wanted, the demuxer gives the listed packets; and all frames
-//! from that key frame on come, undamaged, the last of them with the very samples that they had.
+//! from that key frame on come, undamaged, the last of them with the very samples that they had. Where nothing was decoded
+//! before, the codec's own word that a key frame begins anew stands for the samples.
+
+use std::ops::Range;
 
 use super::index::PacketIndex;
 use super::{FfmpegSource, State, Timeline};
@@ -17,21 +20,18 @@ use crate::source::{Leap, Leapt, Source};
 /// Names of containers that keep an index, so that a place in them can be gone to.
 const INDEXED: [&str; 2] = ["mp4", "matroska"];
 
+/// Why a container's packets are no list of its frames.
+const NO_INDEX: &str = "packets are damaged or have no times of their own";
+
 impl FfmpegSource {
     /// Goes on at the frame that `leap` names, or stays where it is.
     pub(super) fn try_leap(&mut self, leap: &Leap) -> Result<Leapt> {
-        if self.n_frames > 0 {
-            return Leapt::not("frames were given already");
-        }
-        if !self.input.format_name().split(',').any(|name| INDEXED.contains(&name)) || !self.path.is_file() {
-            return Leapt::not("the container keeps no index");
-        }
-        if self.options.deinterlace == Deinterlace::Bwdif {
-            return Leapt::not("deinterlacing looks at the frames before");
+        if let Some(why) = self.why_not() {
+            return Leapt::not(why);
         }
         let start = leap.start.unwrap_or(i64::MIN);
         let Some(index) = PacketIndex::read(&mut self.reopened()?, self.stream, start, leap.to)? else {
-            return Leapt::not("packets are damaged or have no times of their own");
+            return Leapt::not(NO_INDEX);
         };
         let before = index.shown.partition_point(|pts| *pts < start);
         let to = usize::try_from(leap.to).unwrap_or(usize::MAX).saturating_add(before);
@@ -46,17 +46,54 @@ impl FfmpegSource {
         let Some(place) = index.key_before(index.shown[overlap]) else {
             return Leapt::not("no key frame lies well before it");
         };
+        self.go(&index, place, overlap..to, Some(leap.overlap))
+    }
+
+    /// Goes on at the first frame that is shown at `pts` or later, or stays where it is. Nothing is known of frames
+    /// before, so it goes where the codec says that they do not matter.
+    pub(super) fn try_skip(&mut self, pts: i64) -> Result<Leapt> {
+        if let Some(why) = self.why_not() {
+            return Leapt::not(why);
+        }
+        let Some(index) = PacketIndex::read(&mut self.reopened()?, self.stream, pts, 0)? else {
+            return Leapt::not(NO_INDEX);
+        };
+        let Some(place) = index.access_before(pts) else {
+            return Leapt::not("no frame from which on nothing matters that lies before is there");
+        };
+        let to = index.shown.partition_point(|shown| *shown < pts);
+        self.go(&index, place, to..to, None)
+    }
+
+    /// What stands against going anywhere.
+    fn why_not(&self) -> Option<&'static str> {
+        if self.n_frames > 0 {
+            return Some("frames were given already");
+        }
+        if !self.input.format_name().split(',').any(|name| INDEXED.contains(&name)) || !self.path.is_file() {
+            return Some("the container keeps no index");
+        }
+        (self.options.deinterlace == Deinterlace::Bwdif).then_some("deinterlacing looks at the frames before")
+    }
+
+    /// Decodes from the key frame at `place` or before it, up to the end of `overlap`, whose frames must have this hash;
+    /// `None`: from a place where nothing before matters.
+    fn go(&mut self, index: &PacketIndex, place: usize, overlap: Range<usize>, expected: Option<u64>) -> Result<Leapt> {
         let key = index.at(place).pts;
         let mut probe = self.reopened()?;
-        let Some(begin) = probe.seek(self.stream, key).is_ok().then(|| index.begins(&mut probe, self.stream, place))
-        else {
+        let Some(begin) = probe.seek(self.stream, key).is_ok().then(|| index.begins(&mut probe, place)) else {
             return Leapt::not("the container cannot be sought");
         };
-        let Some(begin) = begin? else { return Leapt::not("other packets come after seeking") };
+        let begin = begin?.filter(|begin| expected.is_some() || index.at(*begin).is_access);
+        let Some(begin) = begin else { return Leapt::not("other packets come after seeking") };
         let mut other = FfmpegSource::open(&self.path, self.options.clone())?;
         other.input = self.reopened()?;
         other.input.seek(self.stream, key)?;
-        match other.prove(&index, begin, overlap..to, leap.overlap) {
+        match other.prove(index, begin, overlap, expected) {
+            // A deinterlacer looks at the frames before, and only a hash tells that they were the same.
+            Ok(Leapt::There) if expected.is_none() && other.deinterlacer.is_some() => {
+                Leapt::not("interlaced frames lie before it")
+            }
             Ok(Leapt::There) => {
                 *self = other;
                 Ok(Leapt::There)
@@ -74,13 +111,13 @@ impl FfmpegSource {
     }
 
     /// Decodes from the packet at `begin`, which the demuxer gives next, up to the end of `overlap`, whose frames must
-    /// have this hash.
+    /// have this hash, if one is expected.
     fn prove(
         &mut self,
         index: &PacketIndex,
         begin: usize,
-        overlap: std::ops::Range<usize>,
-        expected: u64,
+        overlap: Range<usize>,
+        expected: Option<u64>,
     ) -> Result<Leapt> {
         let key = index.at(begin).pts;
         let Some(stream) = self.input.stream(self.stream) else { return Leapt::not("the stream is gone") };
@@ -108,7 +145,7 @@ impl FfmpegSource {
         if self.damage.n_frames > 0 || !self.warnings().is_empty() {
             return Leapt::not("frames are damaged after seeking");
         }
-        if hash.value() != expected {
+        if expected.is_some_and(|expected| hash.value() != expected) {
             return Leapt::not("frames come out otherwise after seeking");
         }
         self.unseen = self.unseen.split_off(&key);

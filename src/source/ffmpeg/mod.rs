@@ -4,6 +4,8 @@
 //! size differs from the first, goes through swscale once. What cannot be decoded is counted and passed over; the
 //! decoder is drained at the end. Which streams besides the video are kept is not decided here.
 
+mod access;
+mod damage;
 mod index;
 mod leap;
 
@@ -12,16 +14,11 @@ use std::path::{Path, PathBuf};
 
 use super::timeline::{Clock, Timeline};
 use super::{Damage, Leap, Leapt, Source, SourceFacts};
-use crate::av::{
-    AvFrame, Converter, Decoded, Decoder, Deinterlacer, Input, InputOptions, MediaKind, Stream, native_format,
-};
+use crate::av::{AvFrame, Converter, Decoded, Decoder, Deinterlacer, Input, InputOptions, MediaKind, native_format};
 use crate::config::Deinterlace;
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::{ColorTags, FieldOrder, Frame, PixelFormat};
 use crate::time::{Ratio, TimeBase};
-
-/// Lines of damage that are kept; more are only counted.
-const MAX_LINES: usize = 8;
 
 /// Broken reads in a row after which the rest of a container is given up.
 const MAX_BROKEN_READS: usize = 64;
@@ -248,34 +245,6 @@ impl FfmpegSource {
         Ok(())
     }
 
-    /// Asks the decoder for damaged frames, of which the one at `pts` may be the first.
-    fn note_damaged_frames(&mut self, pts: Option<i64>) -> Result<()> {
-        let n_frames = self.decoder.take_damaged();
-        if n_frames == 0 {
-            return Ok(());
-        }
-        let at = pts.map_or_else(|| "the end".to_owned(), |_| self.seconds(pts));
-        let frames = if n_frames == 1 { "a frame".to_owned() } else { format!("{n_frames} frames") };
-        self.note_damage(n_frames, format!("{frames} at about {at} came out damaged"))
-    }
-
-    fn note_damage(&mut self, n_frames: u64, line: String) -> Result<()> {
-        self.damage.n_frames += n_frames;
-        if self.damage.lines.len() < MAX_LINES {
-            tracing::info!("{}: {line}", self.path.display());
-            self.damage.lines.push(line.clone());
-        }
-        if self.options.strict {
-            return Err(Error::new(Kind::Decode, format!("{line}; without --strict the rest would be processed")));
-        }
-        Ok(())
-    }
-
-    fn seconds(&self, pts: Option<i64>) -> String {
-        let base = self.input.stream(self.stream).map_or(TimeBase::MICROS, |stream| stream.time_base);
-        pts.map_or_else(|| "an unknown time".to_owned(), |pts| format!("{:.3} s", base.seconds(pts)))
-    }
-
     /// The next frame in the first one's format and size, deinterlaced if wanted.
     fn progressive(&mut self) -> Result<Option<AvFrame>> {
         loop {
@@ -372,31 +341,6 @@ impl FfmpegSource {
             ));
         }
     }
-
-    /// What only the end shows: packets without a picture, and an index that lists more than the file holds.
-    fn look_back(&mut self) -> Result<()> {
-        let is_field_coded = self.n_packets > self.n_frames + self.n_frames / 2;
-        let shows_all = self.input.stream(self.stream).is_some_and(Stream::shows_every_packet);
-        if shows_all && !is_field_coded {
-            let known = usize::try_from(self.damage.n_frames).unwrap_or(usize::MAX);
-            let lost = self.unseen.len().saturating_sub(known);
-            if lost > 0 {
-                let at = self.seconds(self.unseen.first().copied());
-                self.note_damage(lost as u64, format!("{lost} packets gave no picture, the first at {at}"))?;
-            }
-        }
-        self.unseen.clear();
-        if self.input.format_name().contains("mp4") {
-            let listed = self.input.index_entries(self.stream) as u64;
-            if listed > self.n_packets {
-                let lost = listed - self.n_packets;
-                let line =
-                    format!("the file ends early: its index lists {listed} packets, {} are there", self.n_packets);
-                self.note_damage(lost, line)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Source for FfmpegSource {
@@ -417,6 +361,10 @@ impl Source for FfmpegSource {
 
     fn leap(&mut self, leap: &Leap) -> Result<Leapt> {
         self.try_leap(leap)
+    }
+
+    fn skip(&mut self, to: i64) -> Result<Leapt> {
+        self.try_skip(to)
     }
 
     fn damage(&self) -> Damage {
