@@ -7,13 +7,15 @@ pub mod machine;
 pub mod network;
 pub mod packets;
 pub mod quantiser;
+mod times;
 pub mod tuned;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
+use self::times::Times;
 use crate::av::{self, Chapter, EncoderCodec, Input, InputOptions, OutputStream, Stream, Writer};
-use crate::config::{Position, Region, RunConfig};
+use crate::config::{Region, RunConfig};
 use crate::error::{Context, Error, Kind, Result};
 use crate::meter;
 use crate::model::overrides::Overrides;
@@ -25,12 +27,12 @@ use crate::plan::hdr;
 use crate::plan::strength::Coding;
 use crate::sequence;
 use crate::sink::cut::Cut;
+use crate::source::Source;
 use crate::source::ffmpeg::{FfmpegOptions, FfmpegSource};
 use crate::source::images::{self, ImagesSource};
 use crate::source::pattern::{PatternSource, PatternSpec};
 use crate::source::trim::Trim;
 use crate::source::y4m::Y4mSource;
-use crate::source::{Source, SourceFacts};
 use crate::tile::roi::{self, Roi};
 use crate::time::{Ratio, TimeBase};
 
@@ -63,8 +65,8 @@ pub fn open_source(config: &RunConfig, decoder_threads: usize) -> Result<Opened>
     }
     let facts = opened.source.facts().clone();
     let times = match opened.container.as_deref().filter(|_| opened.has_input_pts) {
-        Some(path) => Times::read(path, &input_options(config), opened.video)?,
-        None => Times { origin: 0, pts: None, time_base: facts.time_base },
+        Some(path) => Times::read(path, &input_options(config), config, opened.video)?,
+        None => Times::counted(facts.time_base),
     };
     let (start, end, n_frames) = times.span(config, &facts)?;
     // Rounded down, so that a frame shown at the very moment lies behind it in ticks finer than microseconds too.
@@ -123,88 +125,6 @@ fn is_y4m(path: &Path) -> bool {
     }
     let mut magic = [0; 9];
     std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"YUV4MPEG2"
-}
-
-/// When frames are shown, as far as a cut needs it.
-struct Times {
-    /// The beginning of the file, in ticks: times are counted from here.
-    origin: i64,
-    /// All pts, rising, where the container has them.
-    pts: Option<Vec<i64>>,
-    time_base: TimeBase,
-}
-
-impl Times {
-    /// A pass over the container's packets.
-    fn read(path: &Path, options: &InputOptions, video: usize) -> Result<Times> {
-        let mut input = Input::open(path, options)?;
-        let time_base = input.stream(video).map_or(TimeBase::MICROS, |stream| stream.time_base);
-        let starts = input
-            .streams()
-            .iter()
-            .filter_map(|stream| stream.start.map(|start| stream.time_base.rescale(start, time_base)));
-        let origin = starts.min().unwrap_or(0);
-        input.keep_only(|index| index == video);
-        let mut pts = Vec::new();
-        while let Ok(Some(packet)) = input.next_packet() {
-            if packet.stream_index() == video && !packet.is_discarded() {
-                pts.extend(packet.pts().or(packet.dts()));
-            }
-        }
-        pts.sort_unstable();
-        pts.dedup();
-        Ok(Times { origin, pts: Some(pts), time_base })
-    }
-
-    /// The pts of frame `index`; one beyond the last for what lies behind the end.
-    fn frame(&self, index: u64) -> i64 {
-        match &self.pts {
-            None => i64::try_from(index).unwrap_or(i64::MAX),
-            Some(pts) => {
-                let index = usize::try_from(index).unwrap_or(usize::MAX);
-                pts.get(index).copied().unwrap_or_else(|| pts.last().map_or(0, |last| last + 1))
-            }
-        }
-    }
-
-    fn position(&self, position: Position) -> i64 {
-        match position {
-            Position::Frame(index) => self.frame(index),
-            Position::Time(micros) => self.origin + TimeBase::MICROS.rescale(micros, self.time_base),
-        }
-    }
-
-    /// First and last moment and the number of frames, as far as known.
-    fn span(&self, config: &RunConfig, facts: &SourceFacts) -> Result<(Option<i64>, Option<i64>, Option<u64>)> {
-        let start = config.start.map(|start| self.position(start));
-        let mut end = config.end.map(|end| self.position(end));
-        let count = |from: Option<i64>, to: Option<i64>| {
-            let inside = |pts: i64| from.is_none_or(|from| pts >= from) && to.is_none_or(|to| pts < to);
-            match &self.pts {
-                Some(pts) => Some(pts.iter().filter(|pts| inside(**pts)).count() as u64),
-                None => facts.n_frames.map(|n| (0..n as i64).filter(|pts| inside(*pts)).count() as u64),
-            }
-        };
-        if let Some(frames) = config.frames {
-            let before = match start {
-                Some(start) => match &self.pts {
-                    Some(pts) => pts.iter().filter(|pts| **pts < start).count() as u64,
-                    None => u64::try_from(start).unwrap_or(0),
-                },
-                None => 0,
-            };
-            let limit = self.frame(before.saturating_add(frames));
-            end = Some(end.map_or(limit, |end| end.min(limit)));
-        }
-        let n_frames = count(start, end);
-        if n_frames == Some(0) {
-            return Err(Error::new(
-                Kind::Usage,
-                "no frame lies between --start and --end; `vproc inspect` tells the length",
-            ));
-        }
-        Ok((start, end, n_frames))
-    }
 }
 
 /// The region of interest over a picture of this size; `None` where nobody named one.
