@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::program::{clips, count_frames, generate, in_pairs, is_slow, report, run, vproc};
+use crate::program::{clips, count_frames, ffmpeg, generate, has, in_pairs, is_slow, report, run, vproc};
 
 /// Larger clips are left to the slow run.
 const MOST_BYTES: u64 = 130_000;
@@ -46,4 +46,81 @@ fn check(folder: &Path, file: &Path) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// What a run with so many threads over `in.*` says is damaged; its status tells the same.
+fn n_damaged(folder: &Path, input: &str, threads: usize) -> u64 {
+    let line = format!("{input} -o null: -m identity --progress none --threads {threads} --report out.json");
+    let ran = run(vproc(folder).args(line.split_whitespace()), Duration::from_secs(60));
+    let n_damaged = report(&folder.join("out.json"))["frames_damaged"].as_u64().unwrap();
+    assert_eq!(ran.code, Some(if n_damaged > 0 { 3 } else { 0 }), "{line}: {ran:?}");
+    n_damaged
+}
+
+/// A film of 250 frames.
+fn film(path: &Path, codec: &str) {
+    let source = ["-f", "lavfi", "-i", "testsrc2=s=160x90:r=25:d=10", "-pix_fmt", "yuv420p"];
+    let codec: Vec<&str> = codec.split_whitespace().collect();
+    ffmpeg(&[&source[..], &codec, &[path.to_str().unwrap()]].concat());
+}
+
+/// FFmpeg's decoders flag a frame with guessed parts too late where another of their threads works on it, and many only
+/// complain on the log.
+#[test]
+fn damage_is_noticed_with_any_number_of_threads() {
+    if !has("ffmpeg") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.mkv");
+    for (codec, is_counted) in [
+        ("-c:v libx264 -g 25 -bf 3", true),
+        ("-c:v libx264 -g 25 -bf 0", true),
+        ("-c:v mpeg4 -g 25 -bf 2", true),
+        ("-c:v mpeg2video -g 12 -bf 2", true),
+        // A frame that is broken as a whole; how many slices are, is not counted.
+        ("-c:v ffv1 -level 3 -slices 4 -slicecrc 1", false),
+        ("-c:v mjpeg -q:v 2", false),
+    ] {
+        film(&path, codec);
+        for threads in [1, 2, 3, 8] {
+            assert_eq!(n_damaged(folder.path(), "in.mkv", threads), 0, "{codec}, {threads} threads, intact");
+        }
+        let mut bytes = std::fs::read(&path).unwrap();
+        let at = bytes.len() / 5;
+        bytes[at..at + 400].fill(0x5a);
+        std::fs::write(&path, bytes).unwrap();
+        let one = n_damaged(folder.path(), "in.mkv", 1);
+        assert!(one > 0, "{codec}");
+        for threads in [2, 3, 8] {
+            let n_damaged = n_damaged(folder.path(), "in.mkv", threads);
+            assert!(n_damaged > 0 && (n_damaged == one || !is_counted), "{codec}, {threads} threads: {n_damaged}");
+        }
+    }
+}
+
+/// Demuxers take the end of a file for the end of the film.
+#[test]
+fn files_that_end_early_are_not_taken_for_short_films() {
+    if !has("ffmpeg") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (input, codec) in [
+        ("in.mkv", "-c:v libx264 -g 25"),
+        ("in.webm", "-c:v libvpx-vp9 -g 25 -deadline realtime -cpu-used 8"),
+        ("in.avi", "-c:v mpeg4 -g 25"),
+        ("in.mp4", "-c:v mpeg4 -g 25 -movflags +faststart"),
+    ] {
+        let path = folder.path().join(input);
+        film(&path, codec);
+        assert_eq!(n_damaged(folder.path(), input, 2), 0, "{input}");
+        let bytes = std::fs::read(&path).unwrap();
+        for percent in [40, 70, 95] {
+            std::fs::write(&path, &bytes[..bytes.len() * percent / 100]).unwrap();
+            let lost = n_damaged(folder.path(), input, 2);
+            let there = count_frames(&path);
+            assert!(there < 250 && lost >= 250 - there, "{input} cut at {percent} %: {there} frames, {lost} lost");
+        }
+    }
 }

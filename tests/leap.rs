@@ -221,30 +221,6 @@ fn damage_before_the_place_is_not_leapt_over() {
     assert_eq!(counted("out.json"), counted("whole.json"));
 }
 
-/// FFmpeg's decoders flag a frame with guessed parts too late where another of their threads works on it.
-#[test]
-fn damage_is_noticed_with_any_number_of_threads() {
-    if !has("ffmpeg") {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let root = folder.path();
-    for codec in ["-c:v libx264 -g 25 -bf 3", "-c:v libx264 -g 25 -bf 0", "-c:v mpeg4 -g 25 -bf 2"] {
-        damaged_film(&root.join("in.mkv"), codec);
-        let counted = |threads: usize| {
-            let line = format!("in.mkv -o null: -m identity --progress none --threads {threads} --report out.json");
-            let ran = damaged(root, &line);
-            let n_damaged = report(&root.join("out.json"))["frames_damaged"].clone();
-            assert!(ran.code == Some(3) && n_damaged != 0, "{codec}, {threads} threads: {ran:?}");
-            n_damaged
-        };
-        let one = counted(1);
-        for threads in [2, 3, 8] {
-            assert_eq!(counted(threads), one, "{codec}, {threads} threads");
-        }
-    }
-}
-
 /// The full form takes a film of ten minutes; what is saved is printed, since how long a machine takes proves nothing.
 #[test]
 fn near_the_end_of_a_long_film_it_need_not_decode_what_lies_before() {

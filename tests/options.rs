@@ -2,10 +2,12 @@
 
 use std::io::Write;
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::film::{Film, Shown, micros};
+use crate::program::{run, vproc};
 use crate::support;
 
 const SUBTITLES: &str = "1\n00:00:00,200 --> 00:00:00,900\nfirst\n\n2\n00:00:01,000 --> 00:00:01,500\nsecond\n\n";
@@ -344,4 +346,30 @@ fn a_cut_in_ticks_finer_than_microseconds_misses_no_picture() {
         let ran = support::run(&film.path("a.mp4"), &film.path("b.mkv"), &arguments);
         assert_eq!((ran.status, film.frames("b.mkv", "v:0").len().to_string().as_str()), (0, frames), "{}", ran.stderr);
     }
+}
+
+#[test]
+fn two_outputs_are_not_written_into_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = "pattern:64x48@25,frames=3";
+    for line in [
+        "-o a.mp4 --report a.mp4",
+        "-o a.mkv --trace ./a.mkv",
+        "-o a.mkv --master m.mkv --report m.mkv",
+        "-o null: --trace t.json --report t.json",
+        "-o md5:g.txt --report g.txt",
+        "-o null: --report nowhere/r.json",
+        "-o null: --threads 100000",
+        "-o null: --workers 2000",
+    ] {
+        let mut command = vproc(folder.path());
+        command.args([input, "-m", "identity"]).args(line.split_whitespace());
+        let ran = run(&mut command, Duration::from_secs(30));
+        assert!(ran.is_refusal(2), "{line}: {ran:?}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{line}");
+    }
+    // Nothing is lost in what keeps nothing.
+    let mut command = vproc(folder.path());
+    command.args([input, "-m", "identity", "-o", "null:", "--report", "/dev/null", "--trace", "/dev/null"]);
+    assert_eq!(run(&mut command, Duration::from_secs(30)).code, Some(0));
 }

@@ -1,6 +1,7 @@
 //! Decoding video.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use ffmpeg_next::ffi;
 
@@ -28,13 +29,56 @@ pub enum Decoded {
 /// A video decoder.
 pub struct Decoder {
     context: *mut ffi::AVCodecContext,
-    /// Pictures with guessed parts, as told by the log: with frame threads the frames' own flags may be set only after
-    /// the frame was given out. The context's `opaque`, which its threads' contexts copy, points here.
-    concealed: Box<AtomicU64>,
+    /// What it complained of on FFmpeg's log: with frame threads the frames' own flags may be set only after the frame
+    /// was given out, and many decoders set none. The context's `opaque`, which its threads' contexts copy, points here.
+    complaints: Box<Complaints>,
     /// Frames that were flagged.
     flagged: u64,
     /// Damaged frames that [`Decoder::take_damaged`] has told.
     told: u64,
+}
+
+/// What a decoder said is wrong.
+#[derive(Default)]
+struct Complaints {
+    /// Pictures with guessed parts, of which each is told once.
+    concealed: AtomicU64,
+    /// Packets sent.
+    sent: AtomicU64,
+    errors: Mutex<Errors>,
+}
+
+/// Packets with errors.
+#[derive(Default)]
+struct Errors {
+    n_packets: u64,
+    /// How many packets are under way at once.
+    threads: u64,
+    /// For each context that had an error, how many packets had been sent by then.
+    last: Vec<(usize, u64)>,
+}
+
+impl Complaints {
+    fn errors(&self) -> std::sync::MutexGuard<'_, Errors> {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts an error of a context; a packet has many, and it takes its context for as long as others are sent.
+    #[cfg(target_arch = "x86_64")]
+    fn error(&self, context: usize) {
+        let sent = self.sent.load(Ordering::Relaxed);
+        let mut errors = self.errors();
+        let threads = errors.threads.max(1);
+        let last = errors.last.iter().position(|(of, _)| *of == context);
+        let is_new = last.is_none_or(|at| errors.last[at].1 + threads <= sent);
+        if is_new {
+            errors.n_packets += 1;
+            match last {
+                Some(at) => errors.last[at].1 = sent,
+                None => errors.last.push((context, sent)),
+            }
+        }
+    }
 }
 
 // SAFETY: the context belongs to this value alone; its own threads are FFmpeg's affair.
@@ -64,13 +108,15 @@ impl Decoder {
             if context.is_null() {
                 return Err(Error::new(Kind::Io, "out of memory for a decoder"));
             }
-            let mut decoder = Decoder { context, concealed: Box::default(), flagged: 0, told: 0 };
-            (*context).opaque = (&raw mut *decoder.concealed).cast();
+            let mut decoder = Decoder { context, complaints: Box::default(), flagged: 0, told: 0 };
+            (*context).opaque = (&raw mut *decoder.complaints).cast();
             let code = ffi::avcodec_parameters_to_context(context, stream.parameters.as_ptr());
             if code < 0 {
                 return Err(super::error(Kind::Input, "the decoder refuses the stream's parameters", code));
             }
             (*context).pkt_timebase = tags::rational_of(stream.time_base);
+            // Threads of these decode slices and keep what is wrong with them to themselves.
+            let threads = if matches!(stream.codec.as_str(), "mpeg1video" | "mpeg2video") { 1 } else { threads };
             (*context).thread_count = i32::try_from(threads).unwrap_or(0);
             (*context).max_pixels = MAX_PIXELS;
             (*context).export_side_data = exported;
@@ -78,12 +124,14 @@ impl Decoder {
             if code < 0 {
                 return Err(super::error(Kind::Input, format!("the {} decoder does not start", stream.codec), code));
             }
+            decoder.complaints.errors().threads = u64::try_from((*context).thread_count).unwrap_or(1);
             Ok(decoder)
         }
     }
 
     /// Gives a packet, or `None` to drain. `Ok(false)`: it is full, take frames first.
     pub fn send(&mut self, packet: Option<&Packet>) -> Result<bool> {
+        self.complaints.sent.fetch_add(1, Ordering::Relaxed);
         let pointer = packet.map_or(std::ptr::null(), |packet| packet.as_ptr().cast_const());
         // SAFETY: the context is open; the packet is valid or null.
         match unsafe { ffi::avcodec_send_packet(self.context, pointer) } {
@@ -112,7 +160,8 @@ impl Decoder {
     /// How many frames came out damaged since this was asked last. Those of the last frame given are counted, those of
     /// the next few may be.
     pub fn take_damaged(&mut self) -> u64 {
-        let n_damaged = self.flagged.max(self.concealed.load(Ordering::Relaxed));
+        let concealed = self.complaints.concealed.load(Ordering::Relaxed);
+        let n_damaged = self.flagged.max(concealed).max(self.complaints.errors().n_packets);
         n_damaged - std::mem::replace(&mut self.told, n_damaged)
     }
 
@@ -129,23 +178,34 @@ impl Decoder {
     }
 }
 
-/// Counts a picture with guessed parts where a decoder of ours says on FFmpeg's log that it made one.
+/// Counts what a decoder of ours says on FFmpeg's log.
 ///
 /// # Safety
 ///
 /// `context` and `format` are those that FFmpeg calls its log with.
 #[cfg(target_arch = "x86_64")]
-pub(super) unsafe fn count_concealed(context: *mut std::ffi::c_void, format: *const std::ffi::c_char) {
+pub(super) unsafe fn count_complaint(
+    context: *mut std::ffi::c_void,
+    level: std::ffi::c_int,
+    format: *const std::ffi::c_char,
+) {
     // SAFETY: the format is a string, and a context is null or begins with its class; a codec's class stands in codec
     // contexts only, whose `opaque` is null or was set by `Decoder`, which lives longer than its context.
     unsafe {
-        if context.is_null() || !std::ffi::CStr::from_ptr(format).to_bytes().starts_with(b"concealing ") {
+        let said = std::ffi::CStr::from_ptr(format).to_bytes();
+        let is_concealed = said.starts_with(b"concealing ");
+        // A picture is to be forgotten that never came, as at the beginning of what was cut in an open group of pictures.
+        let is_harmless = said.starts_with(b"mmco: unref short failure");
+        if context.is_null() || is_harmless || !(is_concealed || level <= ffi::AV_LOG_ERROR) {
             return;
         }
         if *context.cast::<*const ffi::AVClass>() == ffi::avcodec_get_class()
-            && let Some(concealed) = (*context.cast::<ffi::AVCodecContext>()).opaque.cast::<AtomicU64>().as_ref()
+            && let Some(complaints) = (*context.cast::<ffi::AVCodecContext>()).opaque.cast::<Complaints>().as_ref()
         {
-            concealed.fetch_add(1, Ordering::Relaxed);
+            match is_concealed {
+                true => _ = complaints.concealed.fetch_add(1, Ordering::Relaxed),
+                false => complaints.error(context.addr()),
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! FFmpeg's messages: to the log at debug level, and kept for a moment where only a message tells what went wrong.
 //!
 //! libx264 and libx265 do not refuse an unknown parameter, they complain and go on; catching the complaint is the only
-//! way to refuse it by name. Decoders that guess parts of a picture tell it reliably in a message only.
+//! way to refuse it by name. Many decoders tell that something is wrong in a message only.
 
 use std::cell::RefCell;
 
@@ -44,7 +44,7 @@ unsafe extern "C" fn callback(
     arguments: *mut ffi::__va_list_tag,
 ) {
     // SAFETY: both are from FFmpeg's own call.
-    unsafe { decoder::count_concealed(context, format) };
+    unsafe { decoder::count_complaint(context, level, format) };
     if level > ffi::AV_LOG_WARNING {
         return;
     }

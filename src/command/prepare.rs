@@ -4,7 +4,7 @@
 //! Nothing here starts a thread of the chain or writes an output.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::segment;
@@ -64,6 +64,39 @@ fn check_not_input(config: &RunConfig, path: &Path, what: &str) -> Result<()> {
     Ok(())
 }
 
+/// Refuses two outputs in one file, and a report where no folder is.
+fn check_apart(config: &RunConfig) -> Result<()> {
+    let files = [
+        (config.output.path(), "output"),
+        (config.master.as_deref(), "master"),
+        (config.report.as_deref(), "report"),
+        (config.trace.as_deref(), "trace"),
+    ];
+    let place = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::canonicalize(path)
+            .or_else(|_| Ok(std::fs::canonicalize(folder)?.join(path.file_name().unwrap_or_default())))
+    };
+    let mut places: Vec<(PathBuf, &str)> = Vec::new();
+    let is_file = |path: &Path| std::fs::metadata(path).map_or(true, |metadata| metadata.is_file());
+    for (path, what) in files.into_iter().filter_map(|(path, what)| Some((path.filter(|path| is_file(path))?, what))) {
+        let place: std::io::Result<PathBuf> = place(path);
+        let Ok(place) = place else {
+            if matches!(what, "report" | "trace") {
+                let message = format!("{}: the folder of the {what} is not there; make it first", path.display());
+                return Err(Error::new(Kind::Usage, message));
+            }
+            continue;
+        };
+        if let Some((_, other)) = places.iter().find(|(there, _)| *there == place) {
+            let message = format!("{}: the {what} is the {other} itself; choose another name", path.display());
+            return Err(Error::new(Kind::Usage, message));
+        }
+        places.push((place, what));
+    }
+    Ok(())
+}
+
 /// An output that exists, is the input, or has no folder is refused before any work is done.
 pub fn check_output(config: &RunConfig) -> Result<()> {
     for (path, what) in [(&config.report, "report"), (&config.trace, "trace")] {
@@ -71,6 +104,7 @@ pub fn check_output(config: &RunConfig) -> Result<()> {
             check_not_input(config, path, what)?;
         }
     }
+    check_apart(config)?;
     let Some(path) = config.output.path() else { return Ok(()) };
     let usage = |message: String| Err(Error::new(Kind::Usage, format!("{}: {message}", path.display())));
     check_not_input(config, path, "output")?;

@@ -37,6 +37,17 @@ pub fn count(text: &str) -> Result<usize> {
     usize::try_from(number).map_err(|_| bad(format!("{number} is too large")))
 }
 
+/// The most threads of a kind: more than any machine has cores, and as many as FFmpeg's decoders and systems bear.
+const MAX_THREADS: usize = 1024;
+
+/// A number of threads.
+pub fn threads(text: &str) -> Result<usize> {
+    match count(text)? {
+        number if number <= MAX_THREADS => Ok(number),
+        number => Err(bad(format!("got '{number}', expected a whole number from 1 to {MAX_THREADS}"))),
+    }
+}
+
 /// A finite number of 0 or more.
 pub fn number(text: &str) -> Result<f64> {
     match text.parse::<f64>() {

@@ -1,6 +1,6 @@
 //! What is broken in a video: counted, and told in a few lines.
 
-use super::FfmpegSource;
+use super::{FfmpegSource, extent};
 use crate::av::Stream;
 use crate::error::{Error, Kind, Result};
 use crate::time::TimeBase;
@@ -37,7 +37,7 @@ impl FfmpegSource {
         pts.map_or_else(|| "an unknown time".to_owned(), |pts| format!("{:.3} s", base.seconds(pts)))
     }
 
-    /// What only the end shows: packets without a picture, and an index that lists more than the file holds.
+    /// What only the end shows: packets without a picture, and files that hold less than they say.
     pub(super) fn look_back(&mut self) -> Result<()> {
         let is_field_coded = self.n_packets > self.n_frames + self.n_frames / 2;
         let shows_all = self.input.stream(self.stream).is_some_and(Stream::shows_every_packet);
@@ -58,6 +58,10 @@ impl FfmpegSource {
                     format!("the file ends early: its index lists {listed} packets, {} are there", self.n_packets);
                 self.note_damage(lost, line)?;
             }
+        }
+        if let Some(missing) = extent::missing(&self.path, &self.input.format_name()) {
+            let lost = self.facts.n_frames.map_or(1, |frames| frames.saturating_sub(self.n_frames).max(1));
+            self.note_damage(lost, format!("the file ends early: {missing} bytes that it tells of are not there"))?;
         }
         Ok(())
     }

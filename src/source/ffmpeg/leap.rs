@@ -15,7 +15,7 @@ use crate::av::{Decoder, Input};
 use crate::config::Deinterlace;
 use crate::error::{Kind, Result};
 use crate::source::overlap::Overlap;
-use crate::source::{Leap, Leapt, Source};
+use crate::source::{Damage, Leap, Leapt, Source};
 
 /// Names of containers that keep an index, so that a place in them can be gone to.
 const INDEXED: [&str; 2] = ["mp4", "matroska"];
@@ -124,11 +124,16 @@ impl FfmpegSource {
         self.decoder = Decoder::new(stream, self.options.threads)?;
         self.timeline = Timeline::new(self.timeline.clock(), self.facts.time_base, self.facts.frame_rate);
         (self.first, self.state, self.n_packets) = (None, State::Reading, begin as u64);
+        (self.first_key, self.damage) = (None, Damage::default());
         self.unseen.clear();
         // Pictures that are shown before the key frame and decoded after it may need what lies before.
         while self.first.is_none() {
             let Some(frame) = self.progressive()? else { return Leapt::not("no frame comes after seeking") };
             self.first = Some(frame).filter(|frame| frame.pts().is_none_or(|pts| pts >= key));
+            if self.first.is_none() && expected.is_some() {
+                // What is wrong with them says nothing; that nothing is wrong with those wanted, the hash tells.
+                self.damage = Damage::default();
+            }
         }
         let first = index.shown.partition_point(|pts| *pts < key);
         self.n_frames = first as u64;

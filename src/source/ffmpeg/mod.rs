@@ -6,6 +6,7 @@
 
 mod access;
 mod damage;
+mod extent;
 mod index;
 mod leap;
 
@@ -59,6 +60,9 @@ pub struct FfmpegSource {
     warnings: Vec<String>,
     /// Packets whose picture has not been seen.
     unseen: BTreeSet<i64>,
+    /// When the first key frame is shown. What comes behind it and is shown before it may need what lies before the
+    /// beginning.
+    first_key: Option<i64>,
     n_packets: u64,
     n_frames: u64,
     broken_reads: usize,
@@ -116,6 +120,7 @@ impl FfmpegSource {
             damage: Damage::default(),
             warnings: Vec::new(),
             unseen: BTreeSet::new(),
+            first_key: None,
             n_packets: 0,
             n_frames: 0,
             broken_reads: 0,
@@ -215,10 +220,14 @@ impl FfmpegSource {
             }
             self.n_packets += 1;
             let pts = packet.pts();
+            if packet.is_key() {
+                self.first_key = self.first_key.or(pts);
+            }
+            let is_leading = pts < self.first_key;
             let is_shown = !packet.is_discarded() && !packet.data().is_empty();
             match self.decoder.send(Some(&packet)) {
                 Ok(_) => {
-                    if let Some(pts) = pts.filter(|_| is_shown) {
+                    if let Some(pts) = pts.filter(|_| is_shown && !is_leading) {
                         self.unseen.insert(pts);
                     }
                 }
