@@ -1,5 +1,6 @@
 //! QuantizeLinear and DequantizeLinear, by their definition: whole numbers are kept as f32, which holds those of 8 and 16
-//! bits exactly, so a quantised network is computed on the very values that it names.
+//! bits exactly, so a quantised network is computed on the very values that it names. What of it can be computed in whole
+//! numbers, `quads` finds afterwards.
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! The convolution of whole numbers with AVX-512 VNNI: blocks of 8 outputs by 3 registers of 16 pixels, or 4 by 6.
 
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 
 use crate::infer::native::kernel::quads::{After, DEPTH, QuadBlock, QuadRow, QuadWeights};
 use crate::simd::cpu::Vnni;
@@ -43,25 +44,56 @@ unsafe fn whole_row(memory: *mut f32, weights: &QuadWeights, row: &QuadRow) {
     }
 }
 
+/// The sums of an element of results, of a register of pixels.
+type Four = [__m512i; DEPTH];
+
 /// `QUADS` elements of results of `16 * WIDE` pixels from column `x`.
 ///
 /// # Safety
 /// As `whole_row`; `x + 16 * WIDE` is inside the padded width; the block has `QUADS` elements.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-#[expect(clippy::needless_range_loop, reason = "iterators keep the sums in memory")]
 unsafe fn tile<const QUADS: usize, const WIDE: usize>(
     memory: *mut f32,
-    all: &QuadWeights,
+    weights: &QuadWeights,
     block: &QuadBlock,
     row: &QuadRow,
     x: usize,
 ) {
+    let mut sums = MaybeUninit::uninit();
+    // SAFETY: as promised by the caller, also for each register of pixels; `sum` writes all of the sums.
+    unsafe {
+        sum::<QUADS, WIDE>(memory, weights.columns(), block, row, x, &mut sums);
+        let sums = sums.assume_init_ref();
+        for (quad, lanes) in sums.iter().enumerate() {
+            for (lane, four) in lanes.iter().enumerate() {
+                finish(memory, weights, block, row, (quad, x + lane * LANES), four);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As `tile`.
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[expect(clippy::needless_range_loop, reason = "iterators keep the sums in memory")]
+unsafe fn sum<const QUADS: usize, const WIDE: usize>(
+    memory: *const f32,
+    columns: usize,
+    block: &QuadBlock,
+    row: &QuadRow,
+    x: usize,
+    sums: &mut MaybeUninit<[[Four; WIDE]; QUADS]>,
+) {
     let outputs = block.outputs.first_chunk::<QUADS>().expect("the block has as many");
-    // Loops over all registers count to constants and reach into arrays: only so do sums stay registers to the end.
-    let mut sums = [[[_mm512_setzero_si512(); WIDE]; DEPTH]; QUADS];
+    // Loops over all registers count to constants and reach into an array that nobody else sees: only so do sums stay
+    // registers to the end, and it must not be what is returned.
+    let mut all = [[[_mm512_setzero_si512(); DEPTH]; WIDE]; QUADS];
     for quad in 0..QUADS {
-        for at in 0..DEPTH {
-            sums[quad][at] = [_mm512_set1_epi32(outputs[quad][at].bias); WIDE];
+        for lane in 0..WIDE {
+            for at in 0..DEPTH {
+                all[quad][lane][at] = _mm512_set1_epi32(outputs[quad][at].bias);
+            }
         }
     }
     let mut weights = block.weights.as_ptr().cast::<i32>();
@@ -69,8 +101,8 @@ unsafe fn tile<const QUADS: usize, const WIDE: usize>(
         // SAFETY: `inputs` rows hold the padded width and the kernel's reach from their place on; the weights are four
         // bytes for each output, input row and kernel column.
         unsafe {
-            let mut pixels = memory.add(input + x).cast_const().cast::<i32>();
-            for _ in 0..all.columns() {
+            let mut pixels = memory.add(input + x).cast::<i32>();
+            for _ in 0..columns {
                 let mut lanes = [_mm512_setzero_si512(); WIDE];
                 for lane in 0..WIDE {
                     lanes[lane] = _mm512_loadu_si512(pixels.add(lane * LANES).cast());
@@ -79,7 +111,7 @@ unsafe fn tile<const QUADS: usize, const WIDE: usize>(
                     for at in 0..DEPTH {
                         let weight = _mm512_set1_epi32(weights.add(quad * DEPTH + at).read_unaligned());
                         for lane in 0..WIDE {
-                            sums[quad][at][lane] = _mm512_dpbusd_epi32(sums[quad][at][lane], lanes[lane], weight);
+                            all[quad][lane][at] = _mm512_dpbusd_epi32(all[quad][lane][at], lanes[lane], weight);
                         }
                     }
                 }
@@ -89,61 +121,54 @@ unsafe fn tile<const QUADS: usize, const WIDE: usize>(
             }
         }
     }
-    let ends = all.ends();
+    sums.write(all);
+}
+
+/// What the sums of element `quad` of the block become, of 16 pixels from column `x`.
+///
+/// # Safety
+/// As `whole_row`; `x + 16` is inside the padded width; the block has the element.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn finish(
+    memory: *mut f32,
+    weights: &QuadWeights,
+    block: &QuadBlock,
+    row: &QuadRow,
+    (quad, x): (usize, usize),
+    sums: &Four,
+) {
+    let (ends, outputs, quad) = (weights.ends(), &block.outputs[quad], block.first + quad);
     let (least, most) = (_mm512_set1_ps(ends.least), _mm512_set1_ps(ends.most));
-    for quad in 0..QUADS {
+    let mut steps = *sums;
+    for at in 0..DEPTH {
+        let some = _mm512_mul_ps(_mm512_cvtepi32_ps(steps[at]), _mm512_set1_ps(outputs[at].factor));
+        steps[at] = rounded(_mm512_min_ps(_mm512_max_ps(some, least), most));
+    }
+    if let Some(after) = weights.after() {
+        let mut residual = _mm512_setzero_si512();
+        if let Some(place) = row.residual.get(quad) {
+            // SAFETY: rows of codes hold the padded width.
+            residual = unsafe { _mm512_loadu_si512(memory.add(place + x).cast()) };
+        }
         for at in 0..DEPTH {
-            let factor = _mm512_set1_ps(outputs[quad][at].factor);
-            for lane in 0..WIDE {
-                let steps = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[quad][at][lane]), factor);
-                let steps = _mm512_min_ps(_mm512_max_ps(steps, least), most);
-                sums[quad][at][lane] = rounded(steps);
-            }
+            let code = _mm512_srl_epi32(residual, _mm_cvtsi32_si128(8 * at as i32));
+            steps[at] = again(after, quad * DEPTH + at, steps[at], _mm512_and_si512(code, _mm512_set1_epi32(0xff)));
         }
     }
-    if let Some(after) = all.after() {
-        for quad in 0..QUADS {
-            for lane in 0..WIDE {
-                let residual = row.residual.get(block.first + quad);
-                // SAFETY: rows of codes hold the padded width.
-                let residual =
-                    residual.map(|place| unsafe { _mm512_loadu_si512(memory.add(place + x + lane * LANES).cast()) });
-                for at in 0..DEPTH {
-                    let output = (block.first + quad) * DEPTH + at;
-                    sums[quad][at][lane] = again(after, output, sums[quad][at][lane], residual);
-                }
-            }
-        }
+    if let Some(place) = row.quads.get(quad) {
+        // Sums carry and borrow as if each byte had been one already.
+        let low = _mm512_add_epi32(steps[0], _mm512_slli_epi32::<8>(steps[1]));
+        let high = _mm512_add_epi32(steps[2], _mm512_slli_epi32::<8>(steps[3]));
+        let codes = _mm512_add_epi32(low, _mm512_slli_epi32::<16>(high));
+        let codes = _mm512_add_epi32(codes, _mm512_set1_epi8(weights.zero() as i8));
+        // SAFETY: rows of results hold the padded width.
+        unsafe { _mm512_storeu_si512(memory.add(place + x).cast(), codes) };
     }
-    if !row.quads.is_empty() {
-        let places =
-            row.quads[block.first..].first_chunk::<QUADS>().expect("`conv_row` checked that there are as many");
-        let zeros = _mm512_set1_epi8(all.zero() as i8);
-        for quad in 0..QUADS {
-            for lane in 0..WIDE {
-                // Sums carry and borrow as if each byte had been one already.
-                let [a, b, c, d] = [0, 1, 2, 3].map(|at| sums[quad][at][lane]);
-                let low = _mm512_add_epi32(a, _mm512_slli_epi32::<8>(b));
-                let high = _mm512_add_epi32(c, _mm512_slli_epi32::<8>(d));
-                let codes = _mm512_add_epi32(_mm512_add_epi32(low, _mm512_slli_epi32::<16>(high)), zeros);
-                // SAFETY: rows of results hold the padded width.
-                unsafe { _mm512_storeu_si512(memory.add(places[quad] + x + lane * LANES).cast(), codes) };
-            }
-        }
-    }
-    if !row.planes.is_empty() {
-        let zero = _mm512_set1_ps(f32::from(all.zero()) + row.offset);
-        let planes = &row.planes[block.first * DEPTH..];
-        for quad in 0..QUADS {
-            for at in 0..DEPTH {
-                let Some(place) = planes.get(quad * DEPTH + at) else { continue };
-                for lane in 0..WIDE {
-                    let value = _mm512_add_ps(_mm512_cvtepi32_ps(sums[quad][at][lane]), zero);
-                    // SAFETY: as above.
-                    unsafe { _mm512_storeu_ps(memory.add(place + x + lane * LANES), value) };
-                }
-            }
-        }
+    let zero = _mm512_set1_ps(f32::from(weights.zero()) + row.offset);
+    for (place, steps) in row.planes.iter().skip(quad * DEPTH).zip(&steps) {
+        // SAFETY: as above.
+        unsafe { _mm512_storeu_ps(memory.add(place + x), _mm512_add_ps(_mm512_cvtepi32_ps(*steps), zero)) };
     }
 }
 
@@ -154,20 +179,18 @@ fn rounded(steps: __m512) -> __m512i {
     _mm512_cvt_roundps_epi32::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(steps)
 }
 
-/// What becomes of steps of an output, whose codes of the residual are in each element of `residual`.
+/// What becomes of steps of an output, `code` being that of what is added.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn again(after: &After, output: usize, steps: __m512i, residual: Option<__m512i>) -> __m512i {
+fn again(after: &After, output: usize, steps: __m512i, code: __m512i) -> __m512i {
     let mut x = _mm512_mul_ps(_mm512_cvtepi32_ps(steps), _mm512_set1_ps(after.from));
     if let Some(slope) = after.slopes.get(output) {
         let below = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(x, _mm512_setzero_ps());
         x = _mm512_mask_mul_ps(x, below, x, _mm512_set1_ps(*slope));
     }
-    if let (Some((scale, zero)), Some(residual)) = (after.residual, residual) {
-        let code = _mm512_srl_epi32(residual, _mm_cvtsi32_si128(output as i32 % DEPTH as i32 * 8));
-        let code = _mm512_cvtepi32_ps(_mm512_and_si512(code, _mm512_set1_epi32(0xff)));
-        let other = _mm512_mul_ps(_mm512_sub_ps(code, _mm512_set1_ps(zero)), _mm512_set1_ps(scale));
-        x = _mm512_add_ps(x, other);
+    if let Some((scale, zero)) = after.residual {
+        let steps = _mm512_sub_ps(_mm512_cvtepi32_ps(code), _mm512_set1_ps(zero));
+        x = _mm512_add_ps(x, _mm512_mul_ps(steps, _mm512_set1_ps(scale)));
     }
     let steps = _mm512_div_ps(x, _mm512_set1_ps(after.to));
     let steps = _mm512_max_ps(steps, _mm512_set1_ps(after.ends.least));
