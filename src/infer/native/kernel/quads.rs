@@ -79,6 +79,8 @@ pub(super) struct Output {
 pub struct QuadWeights {
     /// For each block of results: kernel rows, elements of input, kernel columns, the block's outputs.
     packed: Vec<[i8; DEPTH]>,
+    /// The same as numbers of 16 bits, the even ones before the odd ones.
+    wide: Vec<[i16; DEPTH]>,
     /// Four for each element of results.
     outputs: Vec<[Output; DEPTH]>,
     n_outputs: usize,
@@ -94,6 +96,8 @@ pub(super) struct QuadBlock<'a> {
     pub first: usize,
     /// For each kernel row, element of input and kernel column: four outputs for each element of results.
     pub weights: &'a [[i8; DEPTH]],
+    /// The same as numbers of 16 bits, the even ones before the odd ones.
+    pub wide: &'a [[i16; DEPTH]],
     pub outputs: &'a [[Output; DEPTH]],
 }
 
@@ -127,7 +131,8 @@ impl QuadWeights {
                 }
             }
         }
-        QuadWeights { packed, outputs: quads, n_outputs, n_inputs: inputs.len(), kernel, ends, after: None }
+        let wide = packed.iter().map(|&[a, b, c, d]: &[i8; DEPTH]| [a, c, b, d].map(i16::from)).collect();
+        QuadWeights { packed, wide, outputs: quads, n_outputs, n_inputs: inputs.len(), kernel, ends, after: None }
     }
 
     /// The same, and something is done with the codes.
@@ -168,8 +173,8 @@ impl QuadWeights {
         let taps = self.n_inputs * self.kernel[0] * self.kernel[1] * DEPTH;
         (0..self.outputs.len()).step_by(MAX_BLOCK).map(move |first| {
             let end = self.outputs.len().min(first + MAX_BLOCK);
-            let weights = &self.packed[first * taps..end * taps];
-            QuadBlock { first, weights, outputs: &self.outputs[first..end] }
+            let (weights, wide) = (&self.packed[first * taps..end * taps], &self.wide[first * taps..end * taps]);
+            QuadBlock { first, weights, wide, outputs: &self.outputs[first..end] }
         })
     }
 }

@@ -76,10 +76,10 @@ unsafe fn sum(
     }
     let step = block.outputs.len() * DEPTH;
     let bytes = _mm256_set1_epi16(0xff);
-    let mut weights = block.weights.as_ptr().cast::<i32>().wrapping_add(quad * DEPTH);
+    let mut weights = block.wide.as_ptr().wrapping_add(quad * DEPTH);
     for input in row.inputs {
         // SAFETY: `inputs` rows hold the padded width and the kernel's reach from their place on; the weights are four
-        // bytes for each output, input row and kernel column.
+        // numbers of 16 bits for each output, input row and kernel column.
         unsafe {
             let mut pixels = memory.add(input + x).cast::<i32>();
             for _ in 0..columns {
@@ -90,9 +90,9 @@ unsafe fn sum(
                     odd[lane] = _mm256_srli_epi16::<8>(codes);
                 }
                 for at in 0..DEPTH {
-                    let weight = _mm256_set1_epi32(weights.add(at).read_unaligned());
-                    let of_even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(weight));
-                    let of_odd = _mm256_srai_epi16::<8>(weight);
+                    let pairs = weights.add(at).cast::<i32>();
+                    let of_even = _mm256_set1_epi32(pairs.read_unaligned());
+                    let of_odd = _mm256_set1_epi32(pairs.add(1).read_unaligned());
                     for lane in 0..WIDE {
                         let both = _mm256_add_epi32(
                             _mm256_madd_epi16(even[lane], of_even),

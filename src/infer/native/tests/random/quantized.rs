@@ -104,8 +104,7 @@ fn differences(network: &Network, most: f32) -> (usize, usize) {
     (pairs().filter(|(a, b)| (*a - *b).abs() > 1e-5 * largest).count(), pairs().count())
 }
 
-/// ONNX Runtime joins the operators and sums whole numbers; we compute what they say. A sum that lies between two steps
-/// may then go either way.
+/// Where one of the two sums whole numbers and the other floats, a sum that lies between two steps may go either way.
 #[test]
 fn quantised_networks_agree_with_onnx_runtime() {
     if !has_runtime() {
