@@ -62,7 +62,7 @@ fn coding(program: &Program, at: usize) -> Option<Coding> {
     match &program.nodes[at].op {
         Op::Function(Function::Quantize { scale, zero, low, high }) => {
             let coding = Coding { scale: *scale, zero: *zero, low: *low };
-            (high - low == 255.0).then_some(coding)
+            (high - low == 255.0 && *scale > 0.0 && scale.is_finite()).then_some(coding)
         }
         Op::Quads(conv) => Some(conv.coding),
         _ => None,

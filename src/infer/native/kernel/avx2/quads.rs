@@ -137,9 +137,9 @@ unsafe fn finish(
             // SAFETY: rows of codes hold the padded width.
             residual = unsafe { _mm256_loadu_si256(memory.add(place + x).cast()) };
         }
-        for at in 0..DEPTH {
+        for (at, steps) in steps.iter_mut().enumerate() {
             let code = _mm256_srl_epi32(residual, _mm_cvtsi32_si128(8 * at as i32));
-            steps[at] = again(after, quad * DEPTH + at, steps[at], _mm256_and_si256(code, _mm256_set1_epi32(0xff)));
+            *steps = again(after, quad * DEPTH + at, *steps, _mm256_and_si256(code, _mm256_set1_epi32(0xff)));
         }
     }
     if let Some(place) = row.quads.get(quad) {
