@@ -6,6 +6,7 @@
 
 use super::kernel::LANES;
 use super::kernel::pairs::PairWeights;
+use super::kernel::quads::DEPTH;
 use super::program::{Channel, Node, Op, Program, Rows};
 
 /// The memory of one node's rows.
@@ -26,6 +27,8 @@ pub struct Ring {
     channels: usize,
     /// The same rows packed, where they are.
     pub packed: Option<PackedRing>,
+    /// The same rows as codes, where they are.
+    pub codes: Option<CodeRing>,
 }
 
 /// Where the channels of a row lie.
@@ -59,6 +62,40 @@ impl PackedRing {
     /// The first pixel of row `y`.
     pub fn place(&self, y: usize) -> usize {
         self.start + y % self.slots * self.stride + self.left * self.pixel
+    }
+}
+
+/// The memory of one node's rows as codes: planes of four channels to an element, with codes of zero around them.
+#[derive(Clone, Debug)]
+pub struct CodeRing {
+    /// The code of zero.
+    pub zero: u8,
+    start: usize,
+    slots: usize,
+    left: usize,
+    stride: usize,
+    planes: usize,
+}
+
+impl CodeRing {
+    /// Row `y`, whose channels are fours.
+    pub fn row(&self, y: usize) -> RowPlace {
+        RowPlace { first: self.start + y % self.slots * self.planes * self.stride + self.left, stride: self.stride }
+    }
+
+    /// As long as a plane, and zero all over: what is beyond the picture.
+    pub fn zeros(&self) -> usize {
+        self.start + self.slots * self.planes * self.stride
+    }
+
+    /// Elements of memory.
+    fn length(&self) -> usize {
+        (self.slots * self.planes + 1) * self.stride
+    }
+
+    /// Four codes of zero.
+    pub fn zero_element(&self) -> f32 {
+        f32::from_bits(u32::from_le_bytes([self.zero; DEPTH]))
     }
 }
 
@@ -112,11 +149,31 @@ impl Layout {
                 left: 0,
                 stride: width.next_multiple_of(LANES),
             });
+            let planes = node.channels.div_ceil(DEPTH);
+            let codes = node.form.codes.map(|zero| CodeRing { zero, start: 0, slots, left: 0, stride, planes });
             let channels = if node.form.planes { node.channels } else { 0 };
-            rings.push(Ring { height: *height, width: *width, start: 0, slots, left: 0, stride, channels, packed });
+            rings.push(Ring {
+                height: *height,
+                width: *width,
+                start: 0,
+                slots,
+                left: 0,
+                stride,
+                channels,
+                packed,
+                codes,
+            });
         }
         let (mut widest, mut scratch) = (LANES, 0);
         for (at, node) in program.nodes.iter().enumerate() {
+            if let Op::Quads(conv) = &node.op {
+                let reach = rings[at].width.next_multiple_of(LANES) + (conv.kernel[1] - 1) * conv.dilation[1];
+                for channel in &node.inputs {
+                    let Some(codes) = &mut rings[channel.node].codes else { continue };
+                    codes.left = codes.left.max(conv.before[1].next_multiple_of(LANES));
+                    codes.stride = codes.stride.max(reach - conv.before[1]);
+                }
+            }
             let Op::Conv(conv) = &node.op else { continue };
             let reach = rings[at].width.next_multiple_of(LANES) + (conv.kernel[1] - 1) * conv.dilation[1];
             if conv.tiles.is_some()
@@ -152,9 +209,21 @@ impl Layout {
                 (packed.start, packed.stride) = (length, lines * LANES);
                 length += packed.slots * packed.stride;
             }
+            if let Some(codes) = &mut ring.codes {
+                let lines = (codes.left + codes.stride).div_ceil(LANES) | 1;
+                (codes.start, codes.stride) = (length, lines * LANES);
+                length += codes.length();
+            }
         }
         // The zeros are last: what is read beyond a row is in memory.
         Some(Layout { rings, scratch: length, zeros: length + scratch, length: length + scratch + widest })
+    }
+
+    /// Writes codes of zero around rows of codes, in memory that is all zeros.
+    pub fn prepare(&self, memory: &mut [f32]) {
+        for codes in self.rings.iter().filter_map(|ring| ring.codes.as_ref()) {
+            memory[codes.start..codes.start + codes.length()].fill(codes.zero_element());
+        }
     }
 
     /// The first sample of row `y` of a channel.
@@ -187,9 +256,8 @@ impl Reading {
 
 /// The nodes that a node reads, each once a way.
 pub fn readings(node: &Node) -> Vec<Reading> {
-    let residual = if let Op::Conv(conv) = &node.op { conv.residual.as_slice() } else { &[] };
     let mut all: Vec<Reading> = Vec::new();
-    for (channels, same_row) in [(node.inputs.as_slice(), false), (residual, true)] {
+    for (channels, same_row) in [(node.inputs.as_slice(), false), (node.residual(), true)] {
         for channel in channels {
             if !all.iter().any(|reading| reading.node == channel.node && reading.same_row == same_row) {
                 all.push(Reading { node: channel.node, same_row });

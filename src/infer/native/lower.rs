@@ -8,6 +8,7 @@ mod fuse;
 mod operators;
 mod pack;
 mod pair;
+mod quads;
 mod quantized;
 
 use std::collections::HashMap;
@@ -52,6 +53,7 @@ pub fn lower(network: &Network, precision: Precision) -> Result<Program> {
         pack::pack(&mut program);
     }
     pair::pair(&mut program);
+    quads::place(&mut program);
     Ok(program)
 }
 
@@ -97,7 +99,7 @@ fn lower_model(model: &Model, facts: &NetworkFacts) -> Refused<Program> {
     if extent != [wanted; 2] || output.len() != facts.output.channels.count() {
         return Err(format!("its output is no picture {} times the size of its input", facts.scale));
     }
-    Ok(fuse::fused(Program { nodes: lowering.nodes, output }))
+    Ok(quads::joined(fuse::fused(Program { nodes: lowering.nodes, output })))
 }
 
 impl Lowering {

@@ -26,6 +26,7 @@ use crate::frame::pool::AlignedBytes;
 use crate::model::{Element, Network, NetworkFacts, Tensor};
 use crate::simd::cpu::Level;
 use kernel::Kernel;
+use kernel::quads::QuadKernel;
 use kernel::tiles::Amx;
 use layout::{Layout, Reading, readings};
 use program::Program;
@@ -39,7 +40,7 @@ const MAX_BYTES: usize = 4 << 30;
 
 /// vproc's version, and after the plus how often this engine has since changed the bits of its results: those of one
 /// are not to be mixed with those of another.
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+2");
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+3");
 
 /// A network and the memory that its rows need.
 pub struct NativeEngine {
@@ -48,6 +49,7 @@ pub struct NativeEngine {
     program: Program,
     readings: Vec<Vec<Reading>>,
     kernel: Kernel,
+    quads: QuadKernel,
     amx: Option<Amx>,
     /// By width and height, the last used first, each with its rows: what lies around them stays zero.
     layouts: Vec<((usize, usize), Layout, AlignedBytes)>,
@@ -124,6 +126,7 @@ impl NativeEngine {
             next: vec![0; program.nodes.len()],
             program,
             kernel: Kernel::at(level),
+            quads: QuadKernel::at(level),
             amx,
             layouts: Vec::new(),
             places: Vec::new(),
@@ -157,7 +160,9 @@ impl NativeEngine {
             return Err(Error::new(Kind::Network, message));
         }
         self.layouts.truncate(MAX_LAYOUTS - 1);
-        self.layouts.insert(0, (size, layout, AlignedBytes::new(bytes)));
+        let mut memory = AlignedBytes::new(bytes);
+        layout.prepare(bytemuck::cast_slice_mut(&mut memory));
+        self.layouts.insert(0, (size, layout, memory));
         Ok(())
     }
 }
@@ -174,6 +179,7 @@ impl RowEngine for NativeEngine {
             next: &mut self.next,
             places: &mut self.places,
             kernel: self.kernel,
+            quads: self.quads,
             amx: self.amx,
             top,
             port,

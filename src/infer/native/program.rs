@@ -5,6 +5,7 @@
 //! size follows from it, and `layout` puts numbers in.
 
 use super::kernel::pairs::PairWeights;
+use super::kernel::quads::QuadWeights;
 use super::kernel::tiles::TileWeights;
 use super::kernel::{Activation, Weights};
 
@@ -70,6 +71,57 @@ pub struct Conv {
     pub activation: Activation,
     /// The weights of its only group once more, where it reads packed rows.
     pub tiles: Option<TileWeights>,
+    /// What the weights of its only group are in steps, where the network says so.
+    pub steps: Option<Box<Steps>>,
+}
+
+/// The weights of a convolution in steps of 8 bits.
+pub struct Steps {
+    /// In the order outputs, inputs, kernel rows, kernel columns.
+    pub weights: Vec<i8>,
+    /// One for each output.
+    pub scales: Vec<f32>,
+    /// For each output, how many steps of which size; empty for nothing.
+    pub bias: Vec<(i32, f32)>,
+}
+
+/// A convolution from codes of 8 bits to codes, with stride 1.
+pub struct QuadConv {
+    /// Its weights.
+    pub weights: QuadWeights,
+    /// Height and width of the kernel.
+    pub kernel: Pair<usize>,
+    /// Steps between taps.
+    pub dilation: Pair<usize>,
+    /// Codes of zero above and left.
+    pub before: Pair<usize>,
+    /// What its results stand for.
+    pub coding: Coding,
+    /// Added to what its codes stand for: a channel for each output, of the node's own size; empty for none.
+    pub residual: Vec<Channel>,
+}
+
+/// How numbers become codes of 8 bits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Coding {
+    /// A step.
+    pub scale: f32,
+    /// The whole number of steps that stands for zero.
+    pub zero: f32,
+    /// The least whole number, whose code is 0.
+    pub low: f32,
+}
+
+impl Coding {
+    /// The code of zero.
+    pub fn zero_code(self) -> u8 {
+        (self.zero - self.low) as u8
+    }
+}
+
+/// Channels that lie beside each other, each the longest possible run of them.
+pub fn neighbours(channels: &[Channel]) -> impl Iterator<Item = &[Channel]> {
+    channels.chunk_by(|a, b| a.node == b.node && a.index + 1 == b.index)
 }
 
 /// A group of a convolution.
@@ -197,6 +249,8 @@ pub enum Op {
     Input,
     /// A convolution.
     Conv(Box<Conv>),
+    /// A convolution of codes.
+    Quads(Box<QuadConv>),
     /// An activation that no convolution took up.
     Activation(Activation),
     /// A function of each element.
@@ -238,21 +292,32 @@ pub struct Node {
     pub form: Form,
 }
 
-/// How rows are kept: as planes of f32, packed in bf16 with room for so many channels, or both.
+/// How rows are kept: as planes of f32, packed in bf16 with room for so many channels, as codes of a byte, or several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Form {
     /// As planes.
     pub planes: bool,
     /// Packed.
     pub packed: Option<usize>,
+    /// As codes, of which this one is zero.
+    pub codes: Option<u8>,
 }
 
 impl Form {
     /// As planes alone.
-    pub const PLANES: Form = Form { planes: true, packed: None };
+    pub const PLANES: Form = Form { planes: true, packed: None, codes: None };
 }
 
 impl Node {
+    /// What is read of the row that is computed, whatever else is.
+    pub fn residual(&self) -> &[Channel] {
+        match &self.op {
+            Op::Conv(conv) => &conv.residual,
+            Op::Quads(conv) => &conv.residual,
+            _ => &[],
+        }
+    }
+
     /// The last of the rows that are computed together with row `y`, the next one, of a picture that begins at row
     /// `top` of what it is a window of. Which rows those are must not depend on the window.
     pub fn last_of(&self, y: usize, height: usize, top: usize) -> usize {
@@ -280,12 +345,8 @@ impl Op {
     pub fn reads(&self, y: usize, height: usize) -> Rows {
         match self {
             Op::Input => None,
-            Op::Conv(conv) => {
-                let first = y as isize - conv.before[0] as isize;
-                let last = first + ((conv.kernel[0] - 1) * conv.dilation[0]) as isize;
-                let (first, last) = (first.max(0), last.min(height as isize - 1));
-                (first <= last).then_some((first as usize, last as usize))
-            }
+            Op::Conv(conv) => taps(y, conv.before[0], (conv.kernel[0] - 1) * conv.dilation[0], height),
+            Op::Quads(conv) => taps(y, conv.before[0], (conv.kernel[0] - 1) * conv.dilation[0], height),
             Op::Activation(_) | Op::Function(_) | Op::Binary(_) | Op::Constant(..) => Some((y, y)),
             Op::Pad { before, border, .. } => border.source(y, before[0], height).map(|y| (y, y)),
             Op::Shuffle { block, .. } => Some((y / block, y / block)),
@@ -295,6 +356,14 @@ impl Op {
             }
         }
     }
+}
+
+/// The rows of `height` that a kernel that reaches `reach` rows down from `before` above row `y` meets.
+fn taps(y: usize, before: usize, reach: usize, height: usize) -> Rows {
+    let first = y as isize - before as isize;
+    let last = (first + reach as isize).min(height as isize - 1);
+    let first = first.max(0);
+    (first <= last).then_some((first as usize, last as usize))
 }
 
 impl Border {

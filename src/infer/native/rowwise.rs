@@ -17,7 +17,7 @@ pub fn row(program: &Program, layout: &Layout, memory: &mut [f32], at: usize, y:
             memory.copy_within(place..place + width, to);
         };
         match &node.op {
-            Op::Input | Op::Conv(_) => unreachable!("`run` computes these"),
+            Op::Input | Op::Conv(_) | Op::Quads(_) => unreachable!("`run` computes these"),
             Op::Activation(activation) => {
                 copied(channel);
                 memory[to..to + width].iter_mut().for_each(|x| *x = activation.apply(channel, *x));

@@ -2,10 +2,11 @@
 //! reader first needs it.
 
 use super::kernel::pairs::{self, PairRows};
+use super::kernel::quads::{self, DEPTH, QuadKernel, QuadRow};
 use super::kernel::tiles::{self, Amx, Target, TileRow, TileWeights};
 use super::kernel::{self, ConvRow, Kernel, LANES};
 use super::layout::{Layout, Reading};
-use super::program::{Channel, Conv, Op, Program};
+use super::program::{Channel, Conv, Function, Op, Program, QuadConv, neighbours};
 use super::rowwise;
 use crate::infer::RowPort;
 
@@ -25,6 +26,8 @@ pub struct Run<'a, 'b> {
     pub places: &'a mut Vec<usize>,
     /// What convolutions are computed with.
     pub kernel: Kernel,
+    /// What those of codes are computed with.
+    pub quads: QuadKernel,
     /// What those on packed rows are computed with.
     pub amx: Option<Amx>,
     /// The row at which the picture begins in what it is a window of.
@@ -90,7 +93,14 @@ impl Run<'_, '_> {
                 _ if conv.is_paired() => self.conv_pair(at, conv, y, last),
                 _ => self.conv(at, conv, y),
             },
+            Op::Quads(conv) => self.conv_of_codes(at, conv, y),
             _ => rowwise::row(self.program, self.layout, self.memory, at, y),
+        }
+        if let (Op::Function(Function::Quantize { low, .. }), Some(codes)) = (&node.op, &ring.codes) {
+            let (row, to) = (ring.row(y), codes.row(y));
+            let channels: Vec<usize> = (0..node.channels).map(|channel| row.place(channel)).collect();
+            let quads: Vec<usize> = (0..node.channels.div_ceil(DEPTH)).map(|quad| to.place(quad)).collect();
+            quads::pack_row(self.memory, &channels, &quads, *low, ring.width);
         }
         if let (true, Some(packed), Some(amx)) = (node.form.planes, &ring.packed, self.amx) {
             for y in y..=last {
@@ -132,7 +142,7 @@ impl Run<'_, '_> {
         let row =
             TileRow { inputs, pixel: packed.pixel, target, residual, activation: &conv.activation, width: ring.width };
         tiles::conv_row(amx, self.memory, weights, &row);
-        clear_beyond(self.memory, outputs, ring.width);
+        clear_beyond(self.memory, outputs, ring.width, 0.0);
     }
 
     fn conv(&mut self, at: usize, conv: &Conv, y: usize) {
@@ -163,8 +173,51 @@ impl Run<'_, '_> {
                 width: ring.width,
             };
             kernel::conv_row(self.kernel, self.memory, &group.weights, &row);
-            clear_beyond(self.memory, outputs, ring.width);
+            clear_beyond(self.memory, outputs, ring.width, 0.0);
             first_channel += n_outputs;
+        }
+    }
+
+    fn conv_of_codes(&mut self, at: usize, conv: &QuadConv, y: usize) {
+        let (node, ring) = (&self.program.nodes[at], &self.layout.rings[at]);
+        self.places.clear();
+        for ky in 0..conv.kernel[0] {
+            let from = (y + ky * conv.dilation[0]).checked_sub(conv.before[0]);
+            for run in neighbours(&node.inputs) {
+                let input = &self.layout.rings[run[0].node];
+                let codes = input.codes.as_ref().expect("what a convolution of codes reads is kept as codes");
+                let quads = run[0].index / DEPTH..=run[run.len() - 1].index / DEPTH;
+                match from.filter(|y| *y < input.height).map(|y| codes.row(y)) {
+                    Some(row) => self.places.extend(quads.map(|quad| row.place(quad) - conv.before[1])),
+                    None => self.places.extend(quads.map(|_| codes.zeros())),
+                }
+            }
+        }
+        let n_inputs = self.places.len();
+        if let Some(codes) = &ring.codes {
+            let to = codes.row(y);
+            self.places.extend((0..node.channels.div_ceil(DEPTH)).map(|quad| to.place(quad)));
+        }
+        let n_codes = self.places.len();
+        if node.form.planes {
+            let to = ring.row(y);
+            self.places.extend((0..node.channels).map(|index| to.place(index)));
+        }
+        let n_rows = self.places.len();
+        for run in neighbours(&conv.residual) {
+            let codes = self.layout.rings[run[0].node].codes.as_ref().expect("what is added is kept as codes");
+            let row = codes.row(y);
+            self.places.extend((run[0].index / DEPTH..=run[run.len() - 1].index / DEPTH).map(|quad| row.place(quad)));
+        }
+        let (inputs, rest) = self.places.split_at(n_inputs);
+        let (codes, rest) = rest.split_at(n_codes - n_inputs);
+        let (planes, residual) = rest.split_at(n_rows - n_codes);
+        let (dilation, offset, width) = (conv.dilation[1], conv.coding.low, ring.width);
+        let row = QuadRow { inputs, dilation, quads: codes, planes, residual, offset, width };
+        quads::conv_row(self.quads, self.memory, &conv.weights, &row);
+        clear_beyond(self.memory, planes, width, 0.0);
+        if let Some(ring) = &ring.codes {
+            clear_beyond(self.memory, codes, width, ring.zero_element());
         }
     }
 
@@ -209,7 +262,7 @@ impl Run<'_, '_> {
                 scratch: self.layout.scratch,
             };
             pairs::conv_rows(self.kernel, self.memory, weights, &pair);
-            clear_beyond(self.memory, &self.places[ends[0]..ends[2]], ring.width);
+            clear_beyond(self.memory, &self.places[ends[0]..ends[2]], ring.width, 0.0);
             first_channel += n_outputs;
         }
     }
@@ -228,10 +281,10 @@ fn places_of(layout: &Layout, inputs: &[Channel], y: Option<usize>, before: usiz
 }
 
 /// Clears what was written beyond rows: it is the next convolution's padding.
-fn clear_beyond(memory: &mut [f32], rows: &[usize], width: usize) {
+fn clear_beyond(memory: &mut [f32], rows: &[usize], width: usize, zero: f32) {
     if !width.is_multiple_of(LANES) {
         for place in rows {
-            memory[place + width..place + width.next_multiple_of(LANES)].fill(0.0);
+            memory[place + width..place + width.next_multiple_of(LANES)].fill(zero);
         }
     }
 }

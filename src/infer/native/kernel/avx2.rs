@@ -1,6 +1,7 @@
 //! The convolution with AVX2 and FMA: blocks of up to 4 outputs by 3 registers of 8 pixels.
 
 pub(super) mod pairs;
+pub(super) mod quads;
 
 use std::arch::x86_64::*;
 

@@ -1,6 +1,7 @@
 //! The convolution with AVX-512: blocks of up to 8 outputs by 3 registers of 16 pixels, or 4 by 6.
 
 pub(super) mod pairs;
+pub(super) mod quads;
 
 use std::arch::x86_64::*;
 

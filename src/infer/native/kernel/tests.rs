@@ -1,6 +1,7 @@
 //! The levels against the scalar truth, bit for bit, and the scalar truth against the definition in f64.
 
 mod pairs;
+mod quads;
 
 use super::*;
 

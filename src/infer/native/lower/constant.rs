@@ -1,5 +1,7 @@
 //! Tensors that do not depend on the picture, as numbers.
 
+use std::sync::Arc;
+
 use super::Refused;
 use crate::model::onnx::proto::{NodeProto, TensorProto};
 
@@ -12,6 +14,17 @@ pub struct Constant {
     pub numbers: Vec<f64>,
     /// What its elements may be, where their type is a whole number of 8 or 16 bits.
     pub range: Option<(f32, f32)>,
+    /// What it was in steps, where it is multiples of them.
+    pub steps: Option<Arc<InSteps>>,
+}
+
+/// A tensor of whole numbers of steps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InSteps {
+    /// How many, without the number that stands for zero.
+    pub numbers: Vec<i32>,
+    /// A step for each element of the first axis, or one for all.
+    pub scales: Vec<f32>,
 }
 
 impl Constant {
@@ -20,14 +33,14 @@ impl Constant {
         let numbers = tensor.numbers()?;
         let dims: Vec<usize> = tensor.dims.iter().map(|&dim| dim as usize).collect();
         let range = super::quantized::range(tensor.data_type.unwrap_or(0));
-        (numbers.len() == dims.iter().product::<usize>()).then_some(Constant { dims, numbers, range })
+        (numbers.len() == dims.iter().product::<usize>()).then_some(Constant { dims, numbers, range, steps: None })
     }
 
     /// What a node `Constant` holds.
     pub fn of_node(node: &NodeProto) -> Refused<Constant> {
         let tensor = node.tensor("value").and_then(Constant::read);
         let lists = || {
-            let one = |number: f64| Constant { dims: Vec::new(), numbers: vec![number], range: None };
+            let one = |number: f64| Constant { dims: Vec::new(), numbers: vec![number], range: None, steps: None };
             node.float("value_float")
                 .map(|number| one(f64::from(number)))
                 .or(node.int("value_int").map(|number| one(number as f64)))
@@ -42,7 +55,7 @@ impl Constant {
     /// A list of numbers.
     pub fn list(numbers: impl IntoIterator<Item = f64>) -> Constant {
         let numbers: Vec<f64> = numbers.into_iter().collect();
-        Constant { dims: vec![numbers.len()], numbers, range: None }
+        Constant { dims: vec![numbers.len()], numbers, range: None, steps: None }
     }
 
     /// The elements as they are computed with.

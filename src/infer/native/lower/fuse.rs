@@ -50,22 +50,26 @@ fn is_bare(node: &Node) -> bool {
 
 /// The convolution without activation that gives exactly `channels` and is read by node `at` alone, and only here.
 fn sole_conv(program: &Program, at: usize, channels: &[Channel]) -> Option<usize> {
+    let is_open = |node: &Node| matches!(&node.op, Op::Conv(conv) if conv.activation == Activation::None);
+    sole_input(program, at, channels).filter(|from| is_open(&program.nodes[*from]))
+}
+
+/// The node that gives exactly `channels` and is read by node `at` alone, and only here.
+pub(super) fn sole_input(program: &Program, at: usize, channels: &[Channel]) -> Option<usize> {
     let from = channels.first()?.node;
     let node = &program.nodes[from];
     let is_whole = channels.len() == node.channels
         && channels.iter().enumerate().all(|(index, channel)| *channel == Channel { node: from, index });
-    let is_open = matches!(&node.op, Op::Conv(conv) if conv.activation == Activation::None);
     let reads = |node: &Node| reads(node).filter(|channel| channel.node == from).count();
     let elsewhere = program.nodes.iter().enumerate().any(|(other, node)| other != at && reads(node) > 0);
     let is_only = reads(&program.nodes[at]) == channels.len() && !elsewhere;
     let is_output = program.output.iter().any(|channel| channel.node == from);
-    (is_whole && is_open && is_only && !is_output).then_some(from)
+    (is_whole && is_only && !is_output).then_some(from)
 }
 
 /// All channels that a node reads.
 fn reads(node: &Node) -> impl Iterator<Item = &Channel> {
-    let residual = if let Op::Conv(conv) = &node.op { conv.residual.as_slice() } else { &[] };
-    node.inputs.iter().chain(residual)
+    node.inputs.iter().chain(node.residual())
 }
 
 /// Moves a convolution's inputs to node `at`; what it leaves behind is read by nobody.
@@ -78,7 +82,7 @@ fn take(program: &mut Program, at: usize, from: usize) -> Box<Conv> {
 }
 
 /// Without the nodes that the output does not depend on; the picture stays.
-fn swept(program: Program) -> Program {
+pub(super) fn swept(program: Program) -> Program {
     let Program { nodes, mut output } = program;
     let mut is_needed = vec![false; nodes.len()];
     is_needed[0] = true;
@@ -98,8 +102,10 @@ fn swept(program: Program) -> Program {
         |channels: &mut Vec<Channel>| channels.iter_mut().for_each(|channel| channel.node = places[channel.node]);
     let kept = nodes.into_iter().zip(&is_needed).filter(|(_, needed)| **needed).map(|(mut node, _)| {
         renamed(&mut node.inputs);
-        if let Op::Conv(conv) = &mut node.op {
-            renamed(&mut conv.residual);
+        match &mut node.op {
+            Op::Conv(conv) => renamed(&mut conv.residual),
+            Op::Quads(conv) => renamed(&mut conv.residual),
+            _ => {}
         }
         node
     });

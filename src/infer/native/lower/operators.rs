@@ -120,7 +120,7 @@ impl Lowering {
         let Some(input) = self.constant(node, 0)? else { return Ok(None) };
         let numbers = input.numbers.clone();
         let range = input.range;
-        let shaped = |dims: Vec<usize>| Some(Constant { dims, numbers: numbers.clone(), range });
+        let shaped = |dims: Vec<usize>| Some(Constant { dims, numbers: numbers.clone(), range, steps: None });
         Ok(match node.op() {
             "Identity" => shaped(input.dims.clone()),
             "DequantizeLinear" => self.dequantized_constant(node)?,
@@ -209,6 +209,7 @@ impl Lowering {
             Some(bias) => return Err(format!("{} biases for {n_outputs} outputs", bias.numbers.len())),
             None => vec![0.0; n_outputs],
         };
+        let steps = if n_groups == 1 { self.steps_of(node, n_outputs)? } else { None };
         let n = n_outputs / n_groups;
         let size = n * n_inputs * height * width;
         let group = |group: usize| Group {
@@ -232,6 +233,7 @@ impl Lowering {
             residual: Vec::new(),
             activation: Activation::None,
             tiles: None,
+            steps,
         };
         let extent = [grown(0), grown(1)];
         Ok(self.push(Node {

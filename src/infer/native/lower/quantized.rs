@@ -1,7 +1,10 @@
 //! QuantizeLinear and DequantizeLinear, by their definition: whole numbers are kept as f32, which holds those of 8 and 16
-//! bits exactly, so a quantised network is computed on the very values that it names.
+//! bits exactly, so a quantised network is computed on the very values that it names. What of it can be computed in whole
+//! numbers, `quads` finds afterwards.
 
-use super::constant::Constant;
+use std::sync::Arc;
+
+use super::constant::{Constant, InSteps};
 use super::{Lowering, Refused, Value};
 use crate::infer::native::program::{Arithmetic, Channel, Function, Op};
 use crate::model::onnx::proto::{NodeProto, data_type};
@@ -56,12 +59,16 @@ impl Lowering {
             return Err(format!("{n} scales for a constant of shape {:?}", input.dims));
         }
         let inner: usize = if n == 1 { 1 } else { input.dims[axis + 1..].iter().product() };
-        let numbers = input.numbers.iter().enumerate().map(|(at, &number)| {
-            let part = at / inner.max(1) % n;
-            let steps = (number - zero.map_or(0.0, |zero| zero.numbers[part])) as f32;
-            f64::from(steps * scale.numbers[part] as f32)
-        });
-        Ok(Some(Constant { dims: input.dims.clone(), numbers: numbers.collect(), range: None }))
+        let scales = scale.floats();
+        let part = |at: usize| at / inner.max(1) % n;
+        let without_zero = |(at, number): (usize, &f64)| number - zero.map_or(0.0, |zero| zero.numbers[part(at)]);
+        let whole: Vec<f64> = input.numbers.iter().enumerate().map(without_zero).collect();
+        let numbers = whole.iter().enumerate().map(|(at, &steps)| f64::from(steps as f32 * scales[part(at)]));
+        let numbers = numbers.collect();
+        let in_steps =
+            || InSteps { numbers: whole.iter().map(|&steps| steps as i32).collect(), scales: scales.clone() };
+        let steps = (n == 1 || axis == 0).then(|| Arc::new(in_steps()));
+        Ok(Some(Constant { dims: input.dims.clone(), numbers, range: None, steps }))
     }
 
     /// The scale and the zero point of a node.

@@ -1,6 +1,7 @@
 //! Milliseconds of CPU a picture beside ONNX Runtime and OpenVINO on one core, printed, never asserted:
 //! `VPROC_SLOW_TESTS=1 ORT_DYLIB_PATH=.../openvino/libonnxruntime.so cargo test --release --lib native::tests::speed --
-//! --nocapture --test-threads=1`. `VPROC_SPEED=bench,960x540` picks networks and sizes by parts of their names.
+//! --nocapture --test-threads=1`. `VPROC_SPEED=bench,960x540` picks networks and sizes by parts of their names;
+//! `VPROC_SPEED_FILES=a.onnx:b.onnx` takes these instead and measures them in turn with each other.
 
 use std::time::Duration;
 
@@ -26,18 +27,23 @@ fn speed() {
     let wanted = std::env::var("VPROC_SPEED").unwrap_or_else(|_| "480x270".to_owned());
     let peak = peak();
     println!("{:46} {:>8} {:>24} {:>10}", "network", "size", "ms", "of native");
+    let sizes = [(480, 270), (960, 540)].into_iter();
+    if let Some(files) = std::env::var_os("VPROC_SPEED_FILES") {
+        let networks: Vec<Network> = std::env::split_paths(&files).filter_map(|path| network_in(&path)).collect();
+        let is_wanted = |(width, height)| wanted.contains(&format!("{width}x{height}"));
+        return sizes.filter(|size| is_wanted(*size)).for_each(|size| compare(&networks, size, peak));
+    }
     for network in networks().iter().filter(|network| !network.name.contains("identity")) {
-        for size in [(480, 270), (960, 540)] {
+        for size in sizes.clone() {
             let name = format!("{} {}x{}", network.name, size.0, size.1);
             if wanted.split(',').all(|part| name.contains(part)) {
-                compare(network, size, peak);
+                compare(std::slice::from_ref(network), size, peak);
             }
         }
     }
 }
 
-fn compare(network: &Network, (width, height): (usize, usize), peak: f64) {
-    let (input, mut output) = tensors(&network.facts, 1, width, height);
+fn compare(networks: &[Network], (width, height): (usize, usize), peak: f64) {
     let ways = [
         (EngineChoice::Native, Precision::F32),
         (EngineChoice::Native, Precision::Bf16),
@@ -45,24 +51,25 @@ fn compare(network: &Network, (width, height): (usize, usize), peak: f64) {
         (EngineChoice::OpenVino, Precision::F32),
         (EngineChoice::OpenVino, Precision::Bf16),
     ];
-    let engine = |(choice, precision)| {
+    let engine = |network, (choice, precision)| {
         let settings = EngineSettings { choice, precision, threads: 1, ..EngineSettings::default() };
-        Some((choice, precision, open(network, &settings).ok()?, Duration::MAX))
+        Some((network, choice, precision, open(network, &settings).ok()?, Duration::MAX))
     };
-    let mut engines: Vec<_> = ways.into_iter().filter_map(engine).collect();
+    let all = networks.iter().flat_map(|network| ways.into_iter().filter_map(move |way| engine(network, way)));
+    let mut engines: Vec<_> = all.collect();
     for _ in 0..TURNS {
-        for (_, _, engine, shortest) in &mut engines {
+        for (network, _, _, engine, shortest) in &mut engines {
+            let (input, mut output) = tensors(&network.facts, 1, width, height);
             let start = cpu_time();
             engine.run(&input, &mut output).unwrap();
             *shortest = (cpu_time() - start).min(*shortest);
         }
     }
-    let native = engines[0].3.as_secs_f64();
-    let NetworkCode::Onnx(bytes) = &network.code else { return };
-    let per_pixel = onnx::from_bytes(bytes.clone()).unwrap().facts.multiply_adds_per_pixel.unwrap_or(0.0);
-    let operations = per_pixel * 2.0 * (width * height) as f64;
-    for (choice, precision, _, shortest) in &engines {
-        let seconds = shortest.as_secs_f64();
+    let native = engines[0].4.as_secs_f64();
+    for (network, choice, precision, _, shortest) in &engines {
+        let NetworkCode::Onnx(bytes) = &network.code else { return };
+        let per_pixel = onnx::from_bytes(bytes.clone()).unwrap().facts.multiply_adds_per_pixel.unwrap_or(0.0);
+        let (operations, seconds) = (per_pixel * 2.0 * (width * height) as f64, shortest.as_secs_f64());
         println!(
             "{:46} {width}x{height} {:9}{:5} {:9.2} {:9.2}x {:5.0} GFLOP/s, {:.0} % of the f32 peak",
             network.name,
