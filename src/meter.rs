@@ -139,12 +139,14 @@ mod tests {
     fn the_process_costs_something() {
         let (process, thread, faults, machine) = (process_cpu(), thread_cpu(), minor_faults(), machine_cpu());
         let sum: u64 = (0..20_000_000_u64).map(|n| std::hint::black_box(n) % 7).sum();
-        let touched = vec![1_u8; 8 << 20];
+        // A mapping, because the allocator may hand out memory that another test has touched.
+        let mut fresh = memmap2::MmapMut::map_anon(1 << 20).unwrap();
+        fresh.fill(1);
         assert!(sum > 0 && process_cpu() > process && thread_cpu() > thread);
-        assert!(std::hint::black_box(touched).len() > 1 && minor_faults() > faults);
+        assert!(std::hint::black_box(&fresh)[0] == 1 && minor_faults() > faults);
         assert!(machine_cpu() >= machine && machine > Duration::ZERO);
-        assert!((1 << 20..1 << 40).contains(&peak_rss_bytes()));
-        assert!(rss_bytes() <= peak_rss_bytes());
+        // The kernel keeps these two by estimates of its own for each processor: neither is held against the other.
+        assert!((1 << 20..1 << 40).contains(&peak_rss_bytes()) && (1 << 20..1 << 40).contains(&rss_bytes()));
     }
 
     #[test]
