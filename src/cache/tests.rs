@@ -54,6 +54,12 @@ fn edit(folder: &Path, name: &str) -> File {
     File::options().read(true).write(true).open(folder.join(name)).unwrap()
 }
 
+fn flip(file: &File, at: u64) {
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ (1 << (at % 8))], at).unwrap();
+}
+
 #[test]
 fn what_was_stored_is_found_by_this_run_and_the_next() {
     let folder = tempfile::tempdir().unwrap();
@@ -132,23 +138,23 @@ fn what_is_too_large_is_not_stored() {
 fn flipped_bytes_are_misses() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path());
-    (0..500).for_each(|number| assert_eq!(store(&cache, number, 900), Stored::Kept));
+    // Records this small overflow a bucket of the index now and then.
+    let kept: Vec<u64> = (0..500).filter(|&number| store(&cache, number, 900) == Stored::Kept).collect();
+    assert!(kept.len() >= 495, "{}", kept.len());
     for (name, length) in [("payload", SIZE), ("index", fs::metadata(folder.path().join("index")).unwrap().len())] {
         let file = edit(folder.path(), name);
         // The first page of the index is read at the opening alone, but for the head.
         let first = if name == "index" { 4096 } else { 0 };
         for at in (first..length).step_by(4099) {
-            let mut byte = [0];
-            file.read_exact_at(&mut byte, at).unwrap();
-            file.write_all_at(&[byte[0] ^ (1 << (at % 8))], at).unwrap();
+            flip(&file, at);
         }
-        let hits = (0..500).filter(|&number| found(&cache, number)).count();
-        assert!((100..500).contains(&hits), "{name}: {hits}");
+        let hits = kept.iter().filter(|&&number| found(&cache, number)).count();
+        assert!((100..kept.len()).contains(&hits), "{name}: {hits}");
     }
     // Stored anew, it is found again.
-    (0..500).for_each(|number| assert!(found(&cache, number) || store(&cache, number, 900) == Stored::Kept));
+    assert!(kept.iter().all(|&number| found(&cache, number) || store(&cache, number, 900) == Stored::Kept));
     assert_eq!(cache.verify().bad, 0);
-    assert!((0..500).all(|number| found(&cache, number)));
+    assert!(kept.iter().all(|&number| found(&cache, number)));
 }
 
 #[test]
@@ -177,7 +183,7 @@ fn damaged_files_begin_anew_with_a_warning_and_open_ones_go_on() {
         ("index cut", |folder| edit(folder, "index").set_len(5000).unwrap()),
         ("index emptied", |folder| edit(folder, "index").set_len(0).unwrap()),
         ("payload cut", |folder| edit(folder, "payload").set_len(5000).unwrap()),
-        ("header changed", |folder| edit(folder, "index").write_all_at(b"x", 100).unwrap()),
+        ("header changed", |folder| flip(&edit(folder, "index"), 100)),
         ("version changed", |folder| edit(folder, "index").write_all_at(&[2], 8).unwrap()),
         ("payload gone", |folder| fs::remove_file(folder.join("payload")).unwrap()),
         ("index gone", |folder| fs::remove_file(folder.join("index")).unwrap()),
