@@ -110,8 +110,10 @@ fn an_index_that_anybody_has_written_gives_no_place_outside_of_the_ring() {
     file.write_all_at(&sound, 0).unwrap();
     let index = open(&file);
     for &key in &keys[..100] {
-        let place = index.reserve(key, 900).unwrap();
-        index.publish(key, place);
+        // A bucket may be full, if seldom.
+        if let Ok(place) = index.reserve(key, 900) {
+            index.publish(key, place);
+        }
     }
     drop(index);
     file.read_exact_at(&mut sound, 0).unwrap();
