@@ -61,6 +61,15 @@ impl Error {
         Error::new(kind, format!("{what}: {}{hint}", plain(&source))).with_source(source)
     }
 
+    /// A file named to be read cannot be opened: one that is not there, or is none, is unusable for good; else the
+    /// operating system failed.
+    pub fn open(name: impl fmt::Display, source: std::io::Error) -> Self {
+        use std::io::ErrorKind::{IsADirectory, NotFound, PermissionDenied};
+        let is_final = matches!(source.kind(), NotFound | PermissionDenied | IsADirectory);
+        let error = Error::io(format!("open {name}"), source);
+        if is_final { Error { kind: Kind::Input, ..error } } else { error }
+    }
+
     /// Keeps the error that caused this one.
     #[must_use]
     pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {

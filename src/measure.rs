@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use self::times::Times;
 use crate::av::{self, Chapter, EncoderCodec, Input, InputOptions, OutputStream, Stream, Writer};
-use crate::config::{Region, RunConfig};
+use crate::config::{Origin, Region, RunConfig};
 use crate::error::{Context, Error, Kind, Result};
 use crate::meter;
 use crate::model::overrides::Overrides;
@@ -81,23 +81,29 @@ pub fn open_source(config: &RunConfig, decoder_threads: usize) -> Result<Opened>
 }
 
 fn open_whole(config: &RunConfig, path: &Path, decoder_threads: usize) -> Result<Opened> {
-    let alone = |source: Box<dyn Source>| Opened { source, container: None, video: 0, cut: None, has_input_pts: false };
+    let alone = |source: Box<dyn Source>| match config.video_stream {
+        None | Some(0) => Ok(Opened { source, container: None, video: 0, cut: None, has_input_pts: false }),
+        Some(n) => {
+            let message = format!("--video-stream: got {n}, expected 0: raw video and pictures are one stream");
+            Err(Error::new(Kind::Usage, message))
+        }
+    };
     let text = config.input.to_string_lossy();
     if text == "-" {
-        return Ok(alone(Box::new(Y4mSource::open(path)?.strict(config.strict))));
+        return alone(Box::new(Y4mSource::open(path)?.strict(config.strict)));
     }
     if text.starts_with("pattern:") && !path.exists() {
-        return Ok(alone(Box::new(PatternSource::new(PatternSpec::parse(&text)?)?)));
+        return alone(Box::new(PatternSource::new(PatternSpec::parse(&text)?)?));
     }
     if sequence::is_pattern(path) && !path.exists() {
         let rate = config.fps.unwrap_or(Ratio::new(25, 1));
-        return Ok(alone(Box::new(ImagesSource::open(path, rate)?)));
+        return alone(Box::new(ImagesSource::open(path, rate)?));
     }
     if config.fps.is_some() {
         return Err(Error::new(Kind::Usage, "--fps is for pictures; a video keeps its own time stamps, leave it out"));
     }
     if is_y4m(path) {
-        return Ok(alone(Box::new(Y4mSource::open(path)?.strict(config.strict))));
+        return alone(Box::new(Y4mSource::open(path)?.strict(config.strict)));
     }
     let options = FfmpegOptions {
         video_stream: config.video_stream,
@@ -113,7 +119,7 @@ fn open_whole(config: &RunConfig, path: &Path, decoder_threads: usize) -> Result
 }
 
 fn input_options(config: &RunConfig) -> InputOptions {
-    InputOptions { protocols: config.protocols.clone() }
+    InputOptions { protocols: config.protocols.clone(), ..Default::default() }
 }
 
 /// Raw video is told by its first bytes, or, where it cannot be read twice, by its name.
@@ -146,6 +152,10 @@ pub fn roi(config: &RunConfig, size: (usize, usize)) -> Result<Option<Roi>> {
 pub fn open_network(config: &RunConfig) -> Result<Network> {
     let Some(path) = config.model_file() else {
         let name = config.model.to_string_lossy();
+        if config.origin("model-config") == Origin::CommandLine {
+            let message = format!("--model-config is for a network in a file, and '{name}' is built in; leave it out");
+            return Err(Error::new(Kind::Usage, message));
+        }
         return builtin::find(&name).ok_or_else(|| {
             let known: Vec<_> = builtin::list().iter().map(|builtin| builtin.name).collect();
             let message = format!(

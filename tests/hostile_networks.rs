@@ -12,6 +12,8 @@ use prost::Message;
 use vproc::model::onnx::{self, proto::*};
 use vproc::model::overrides::Overrides;
 
+use crate::program::{report, run, vproc};
+
 /// What one refusal may take; generous, for a loaded machine.
 const MAX_TIME: Duration = Duration::from_secs(10);
 /// What all of them together may add to the peak of resident memory.
@@ -430,6 +432,21 @@ fn hostile_graphs_are_refused_in_one_line() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     let grown = peak_memory() - before;
     assert!(grown < MAX_MEMORY_KB, "{grown} KiB");
+}
+
+#[test]
+fn a_network_that_gives_nan_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    for (factor, is_told) in [(f32::NAN, true), (1.0, false)] {
+        let network = one("Mul", &["x", "w"], vec![], vec![scales("w", &[factor])]);
+        fs::write(folder.path().join("net.onnx"), network).unwrap();
+        let line = "pattern:64x48,frames=3 -o null: -m net.onnx --engine native --progress none --report r.json";
+        let ran = run(vproc(folder.path()).args(line.split(' ')), MAX_TIME);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let report = report(&folder.path().join("r.json"));
+        let in_report = report["warnings"].as_array().unwrap().iter().filter(|line| line.to_string().contains("NaN"));
+        assert_eq!((ran.stderr.matches("gives NaN").count(), in_report.count()), (is_told.into(), is_told.into()));
+    }
 }
 
 /// A network that adds four floats which lie at `location`.

@@ -49,6 +49,9 @@ fn options_that_an_encoder_does_not_know_are_refused_by_name() {
         ("b.mkv --encoder libsvtav1 --encoder-opt svtav1-params=nonsense=1", "nonsense"),
         ("b.mkv --preset nonsense", "nonsense"),
         ("b.mkv --encoder ffv1 --crf 20", "--crf"),
+        ("b.mkv --crf 52", "expected 0 to 51 for libx264"),
+        ("b.mkv --model-config beside.toml", "'identity' is built in"),
+        ("b.mkv --cache c --no-cache", "--cache and --no-cache"),
         ("b.mkv --encoder prores_ks --preset fast", "--preset"),
         ("b.mkv --encoder nonsense", "nonsense"),
         ("b.mkv --encoder aac", "aac"),
@@ -284,6 +287,7 @@ fn a_report_and_the_progress_for_programs_agree_with_the_run() {
     let lines: Vec<Value> =
         said.lines().filter(|line| line.starts_with('{')).map(|line| serde_json::from_str(line).unwrap()).collect();
     let last = lines.last().unwrap();
+    assert!(said.trim_end().ends_with('}'), "no lines for people behind them: {said}");
     assert_eq!((&last["frame"], &last["progress"]), (&50.into(), &"end".into()));
     for key in ["fps", "out_time_us", "speed"] {
         assert!(last[key].is_number(), "{key}: {last}");

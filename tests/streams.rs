@@ -268,6 +268,17 @@ fn edit_lists_and_times_before_zero_are_kept() {
         assert!(copy.iter().zip(&frames).all(|(a, b)| a.hash == b.hash && (a.pts - b.pts - moved).abs() <= 1_000));
         assert_eq!((copy.len(), copied.len()), (frames.len(), sound.len()), "{source}");
     }
+    // Sound that begins a second early: FFmpeg leaves its first packet out when it reads mp4, but it is there.
+    film.ffmpeg(&format!(
+        "{VIDEO} -itsoffset -1 -f lavfi -i sine=440:r=48000:d=2 -map 0 -map 1 -c:v libx264 -c:a aac -avoid_negative_ts disabled early.mkv"
+    ));
+    let (frames, n_packets) = (film.frames("early.mkv", "v:0"), film.packets("early.mkv", "a:0").len());
+    for container in ["mp4", "mov"] {
+        film.copy(&format!("early.mkv -o o.{container} -y --encoder libx264 --encoder-opt qp=0"));
+        let copy = film.frames(&format!("o.{container}"), "v:0");
+        assert!(copy.iter().zip(&frames).all(|(a, b)| a.hash == b.hash && (a.pts - b.pts).abs() <= 1_000));
+        assert_eq!(film.streams(&format!("o.{container}"))[1]["nb_frames"], n_packets.to_string(), "{container}");
+    }
 }
 
 /// The nine numbers of an mp4's display matrix, as it holds them.

@@ -58,6 +58,8 @@ pub struct IndexEntry {
 pub struct InputOptions {
     /// Protocols beyond plain files that the user named; empty: none.
     pub protocols: Vec<String>,
+    /// Edit lists of mp4 and mov only move times, and no packet is left out because of them.
+    pub keeps_edited: bool,
 }
 
 /// An open container.
@@ -110,6 +112,9 @@ impl Input {
         }
         settings.set("protocol_whitelist", &protocols);
         settings.set("max_streams", &MAX_STREAMS.to_string());
+        if options.keeps_edited {
+            settings.set("advanced_editlist", "0");
+        }
         let url = CString::new(name).map_err(|_| Error::new(Kind::Usage, "the input's name holds a NUL byte"))?;
         let mut input = Input { context, streams: Vec::new(), reader };
         let format = input.probe(&url, options)?;

@@ -12,7 +12,7 @@ use crate::pipeline::rehearsal::{Rehearsal, rehearse};
 use crate::pipeline::snapshot::Choice;
 use crate::pipeline::stage::Width;
 use crate::pipeline::survey::{Survey, SurveyPlan};
-use crate::pipeline::worker::{Start, Workshop};
+use crate::pipeline::worker::{NanWatch, Start, Workshop};
 use crate::pipeline::{self, Outcome, Settings};
 use crate::plan::Skip;
 use crate::plan::cost::CostModel;
@@ -54,6 +54,7 @@ pub fn run_chain(
         pool: Pool::new(),
         recall: None,
         start: how.start,
+        nan: NanWatch::default(),
     };
     let Rehearsal { cost, is_exact } = rehearse(&shop, &plan.windows)?;
     if !is_exact {
@@ -79,5 +80,7 @@ pub fn run_chain(
     };
     let survey = Survey::new(survey_plan, head);
     let stop = || interrupt::requested().is_some();
-    Ok(pipeline::run(settings, &shop, survey, opened.source.as_mut(), sink, progress, &stop))
+    let outcome = pipeline::run(settings, &shop, survey, opened.source.as_mut(), sink, progress, &stop);
+    plan.warnings.extend(shop.nan.warning());
+    Ok(outcome)
 }

@@ -365,7 +365,7 @@ fn job_of(config: &RunConfig, prepared: &Prepared, path: &Path, encoding: &Encod
     let (opened, rest) = (&prepared.opened, &prepared.rest);
     Ok(FileJob {
         input: opened.container.clone(),
-        input_options: crate::av::InputOptions { protocols: config.protocols.clone() },
+        input_options: crate::av::InputOptions { protocols: config.protocols.clone(), ..Default::default() },
         output: path.to_owned(),
         container: Container::of(path),
         muxer: muxer(path)?,

@@ -6,7 +6,7 @@ use super::account::Account;
 use super::chain::{How, run_chain};
 use super::prepare::{self, Prepared, describe, open_sink};
 use super::{master, remember, segment};
-use crate::config::RunConfig;
+use crate::config::{ProgressMode, RunConfig};
 use crate::error::{Context, Error, Kind, Result};
 use crate::measure::Opened;
 use crate::pipeline;
@@ -21,7 +21,8 @@ use crate::source::Damage;
 pub fn run(config: &RunConfig) -> Result<u8> {
     let progress = |n_frames| Progress::new(config.progress, config.quiet, n_frames);
     let Some(report) = process(config, progress)? else { return Ok(0) };
-    if !config.quiet {
+    // A program that reads objects gets no lines for people between them.
+    if !config.quiet && config.progress != ProgressMode::Json {
         eprint!("{}", report::summary(&report));
     }
     Ok(report.exit_status)
@@ -102,7 +103,7 @@ fn execute(
         sink.stop().context(|| describe(&config.output))?;
         let rest = match config.output.path() {
             Some(_) if is_segmented => "; the same command continues".to_owned(),
-            Some(path) => format!("; what is done is in {}.part", path.display()),
+            Some(path) => format!("; what the encoder had finished is in {}.part", path.display()),
             None => String::new(),
         };
         let n_frames = n_past + outcome.n_frames;

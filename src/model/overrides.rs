@@ -48,7 +48,7 @@ impl Overrides {
     /// Reads a TOML file.
     pub fn read(path: &Path) -> Result<Overrides> {
         let name = || path.display().to_string();
-        let facts = std::fs::metadata(path).map_err(|error| Error::io("open", error)).context(name)?;
+        let facts = std::fs::metadata(path).map_err(|error| Error::open(name(), error))?;
         if !facts.is_file() || facts.len() > MAX_FILE {
             return Err(Error::new(Kind::Usage, format!("not a file of at most {MAX_FILE} bytes")).context(name()));
         }

@@ -4,6 +4,8 @@
 //! A worker owns its engine, tensors and scratch memory; a batch goes through it from beginning to end, so its data
 //! stays in the core's cache.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
 use super::batch::{Job, Piece, Task};
 use super::recall::{Found, Recall};
 use super::store;
@@ -44,6 +46,38 @@ pub struct Workshop<'a> {
     pub recall: Option<Recall>,
     /// For those who measure.
     pub start: Option<Start<'a>>,
+    /// Whether the network gave what is no number.
+    pub nan: NanWatch,
+}
+
+/// Watches for networks that give NaN: weights that are none, or 16 bits that do not suffice.
+#[derive(Default)]
+pub struct NanWatch {
+    is_seen: AtomicBool,
+    frame: AtomicU64,
+}
+
+impl NanWatch {
+    /// A frame has some; the first that comes is told at once.
+    fn see(&self, frame: u64) {
+        if !self.is_seen.load(Ordering::Relaxed) {
+            self.frame.store(frame, Ordering::Relaxed);
+            if !self.is_seen.swap(true, Ordering::Relaxed) {
+                tracing::warn!("{}", told(frame));
+            }
+        }
+    }
+
+    /// What a person should hear of it.
+    pub fn warning(&self) -> Option<String> {
+        self.is_seen.load(Ordering::Relaxed).then(|| told(self.frame.load(Ordering::Relaxed)))
+    }
+}
+
+fn told(frame: u64) -> String {
+    format!(
+        "the network gives NaN, first seen in frame {frame}, and it comes out black; try --precision f32 or mend it"
+    )
 }
 
 /// One worker.
@@ -115,7 +149,11 @@ impl Worker {
     /// Does the jobs of a batch; an error belongs to the first.
     pub fn work(&mut self, shop: &Workshop, track: &mut Track, jobs: &[Job]) -> Vec<Result<Piece>> {
         let frame = jobs.first().map_or(0, |job| job.frame);
-        match self.pieces(shop, track, jobs).context(|| format!("frame {frame}")) {
+        let pieces = self.pieces(shop, track, jobs).context(|| format!("frame {frame}"));
+        if self.scratch.take_nan() {
+            shop.nan.see(frame);
+        }
+        match pieces {
             Ok(pieces) => pieces.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(error)],
         }

@@ -135,6 +135,10 @@ pub fn plan_encoding(
             let message = format!("{} has no --crf; try --encoder-opt with one of its own options", facts.name);
             return Err(Error::new(Kind::Usage, message));
         }
+        if let Some(rule) = rule.filter(|rule| crf > rule.largest_crf) {
+            let message = format!("--crf: got {crf}, expected 0 to {} for {}", rule.largest_crf, facts.name);
+            return Err(Error::new(Kind::Usage, message));
+        }
         options.push(("crf".to_owned(), crf.to_string()));
         if facts.name == "libvpx-vp9" {
             options.push(("b".to_owned(), "0".to_owned()));
@@ -327,6 +331,13 @@ mod tests {
         let wishes = Wishes { options: vec![("x264-params".to_owned(), "keyint=5".to_owned())], ..Wishes::default() };
         let merged = plan(&wishes, "yuv420p", (64, 64)).unwrap();
         assert_eq!(option(&merged, "x264-params"), Some("cpu-independent=1:keyint=5"));
+    }
+
+    #[test]
+    fn a_crf_beyond_the_encoder_s_scale_is_refused() {
+        let at = |crf| plan(&Wishes { crf: Some(crf), ..Wishes::default() }, "yuv420p", (64, 64));
+        assert_eq!(option(&at(51.0).unwrap(), "crf"), Some("51"));
+        assert_eq!(at(51.5).unwrap_err().to_string(), "--crf: got 51.5, expected 0 to 51 for libx264");
     }
 
     #[test]

@@ -6,6 +6,8 @@ pub struct Rule {
     pub encoder: &'static str,
     /// Quality when the user says nothing about the rate.
     pub rate: &'static [(&'static str, &'static str)],
+    /// The worst quality that `--crf` can ask for; 0 where there is no such scale.
+    pub largest_crf: f64,
     /// Options that decide the rate: any of them removes ours.
     pub rate_options: &'static [&'static str],
     /// Options with their values, where the encoder would print a complaint by itself. Empty: it does not.
@@ -31,6 +33,7 @@ pub const RULES: [Rule; 6] = [
     Rule {
         encoder: "libx264",
         rate: &[("crf", "18")],
+        largest_crf: 51.0,
         rate_options: &["crf", "qp", "x264-params", "x264opts", "crf_max"],
         words: &X264_WORDS,
         whole_chroma: true,
@@ -38,6 +41,7 @@ pub const RULES: [Rule; 6] = [
     Rule {
         encoder: "libx265",
         rate: &[("crf", "18")],
+        largest_crf: 51.0,
         rate_options: &["crf", "qp", "x265-params"],
         words: &[],
         whole_chroma: true,
@@ -45,6 +49,7 @@ pub const RULES: [Rule; 6] = [
     Rule {
         encoder: "libsvtav1",
         rate: &[("crf", "25")],
+        largest_crf: 63.0,
         rate_options: &["crf", "qp", "rc", "svtav1-params"],
         words: &[],
         whole_chroma: true,
@@ -52,6 +57,7 @@ pub const RULES: [Rule; 6] = [
     Rule {
         encoder: "libvpx-vp9",
         rate: &[("crf", "24"), ("b", "0")],
+        largest_crf: 63.0,
         rate_options: &["crf", "lossless", "b", "minrate"],
         words: &[],
         whole_chroma: false,
@@ -59,9 +65,17 @@ pub const RULES: [Rule; 6] = [
     Rule {
         encoder: "ffv1",
         rate: &[("level", "3"), ("slicecrc", "1"), ("g", "1")],
+        largest_crf: 0.0,
         rate_options: &[],
         words: &[],
         whole_chroma: false,
     },
-    Rule { encoder: "prores_ks", rate: &[], rate_options: &["profile"], words: &[], whole_chroma: false },
+    Rule {
+        encoder: "prores_ks",
+        rate: &[],
+        largest_crf: 0.0,
+        rate_options: &["profile"],
+        words: &[],
+        whole_chroma: false,
+    },
 ];

@@ -69,14 +69,13 @@ pub fn verify(part: &Path, expectation: &Expectation) -> Result<Verdict> {
         .find(|(plan, _)| plan.is_none_or(|plan| plan.treatment == Treatment::Process))
         .map(|(_, index)| *index)
         .ok_or_else(|| wrong("the output has no video stream"))?;
-    let streams: Vec<(usize, Form)> =
-        output.streams().iter().map(|stream| (stream.index, Form::of(&stream.codec, stream.extradata()))).collect();
-    let seen = read_all(&mut output, &streams, None, &[])?;
+    let seen = read_all(&mut output, None)?;
     let shift = compare_video(&seen[video], expectation)?;
     tags::compare_video(stream(&output, video)?, job, &mut verdict.warnings)?;
     tags::compare_file(&output, job, &mut verdict.warnings)?;
     if let Some(path) = &job.input {
-        compare_with_input(path, &output, &pairs, &seen, video, shift, expectation, &mut verdict)?;
+        let output = Output { path: part, input: output, seen, video, shift };
+        compare_with_input(path, &output, &pairs, expectation, &mut verdict)?;
     }
     Ok(verdict)
 }
@@ -140,18 +139,11 @@ fn match_streams<'a>(output: &Input, plans: &'a [StreamPlan]) -> Result<Vec<(Opt
 }
 
 /// All packets of a file by stream, cut as the run cut them; a damaged container ends early.
-fn read_all(
-    input: &mut Input,
-    forms: &[(usize, Form)],
-    cut: Option<Cut>,
-    kinds: &[MediaKind],
-) -> Result<Vec<Vec<Seen>>> {
-    let count = forms.iter().map(|(index, _)| index + 1).max().unwrap_or(0);
-    let bases: Vec<TimeBase> =
-        (0..count).map(|index| input.stream(index).map_or(TimeBase::MICROS, |stream| stream.time_base)).collect();
-    let mut form_of = vec![Form::Whole; count];
-    for (index, form) in forms {
-        form_of[*index] = *form;
+fn read_all(input: &mut Input, cut: Option<Cut>) -> Result<Vec<Vec<Seen>>> {
+    let count = input.streams().iter().map(|stream| stream.index + 1).max().unwrap_or(0);
+    let mut facts = vec![(MediaKind::Data, TimeBase::MICROS, Form::Whole); count];
+    for stream in input.streams() {
+        facts[stream.index] = (stream.kind, stream.time_base, Form::of(&stream.codec, stream.extradata()));
     }
     let mut seen = vec![Vec::new(); count];
     let mut broken = 0;
@@ -169,12 +161,12 @@ fn read_all(
         broken = 0;
         let index = packet.stream_index();
         let Some(list) = seen.get_mut(index) else { continue };
-        let kind = kinds.get(index).copied().unwrap_or(MediaKind::Data);
-        let Some(packet) = copier::trim(packet, kind, bases[index], cut) else { continue };
+        let (kind, time_base, form) = facts[index];
+        let Some(packet) = copier::trim(packet, kind, time_base, cut) else { continue };
         list.push(Seen {
             pts: packet.pts(),
             dts: packet.dts(),
-            hash: fingerprint(form_of[index], packet.data()),
+            hash: fingerprint(form, packet.data()),
             size: packet.data().len(),
             is_shown: !packet.is_discarded() && !packet.data().is_empty(),
         });
@@ -210,37 +202,50 @@ fn compare_video(seen: &[Seen], expectation: &Expectation) -> Result<i64> {
     Ok(shift)
 }
 
-#[expect(clippy::too_many_arguments, reason = "one comparison of two files, split from `verify` for its length alone")]
+/// The output as it was read.
+struct Output<'a> {
+    path: &'a Path,
+    input: Input,
+    seen: Vec<Vec<Seen>>,
+    /// Which stream is the processed video.
+    video: usize,
+    /// By how much the container moved all times, in ticks of the video.
+    shift: i64,
+}
+
+impl Output<'_> {
+    /// The packets of a stream of which FFmpeg leaves out the first, which ends before 0, when it follows the edit lists
+    /// of mp4 and mov: as they stand in the file.
+    fn without_edits(&self, index: usize) -> Result<Vec<Seen>> {
+        let options = InputOptions { keeps_edited: true, ..InputOptions::default() };
+        Ok(read_all(&mut Input::open(self.path, &options)?, None)?.swap_remove(index))
+    }
+}
+
 fn compare_with_input(
     path: &Path,
-    output: &Input,
+    output: &Output,
     pairs: &[(Option<&StreamPlan>, usize)],
-    seen: &[Vec<Seen>],
-    video: usize,
-    shift: i64,
     expectation: &Expectation,
     verdict: &mut Verdict,
 ) -> Result<()> {
-    let job = expectation.job;
+    let (job, seen) = (expectation.job, &output.seen);
     let mut input = Input::open(path, &job.input_options).context(|| "reading the input again")?;
-    let forms: Vec<(usize, Form)> =
-        input.streams().iter().map(|stream| (stream.index, Form::of(&stream.codec, stream.extradata()))).collect();
-    let mut kinds = vec![MediaKind::Data; forms.iter().map(|(index, _)| index + 1).max().unwrap_or(0)];
-    for stream in input.streams() {
-        kinds[stream.index] = stream.kind;
-    }
-    let originals = read_all(&mut input, &forms, job.cut, &kinds)?;
-    let shift_micros = expectation.time_base.rescale(shift, TimeBase::MICROS);
+    let originals = read_all(&mut input, job.cut)?;
+    let shift_micros = expectation.time_base.rescale(output.shift, TimeBase::MICROS);
     for (plan, index) in pairs {
         let Some(plan) = plan else { continue };
-        let (from, to) = (stream(&input, plan.input_index)?, stream(output, *index)?);
+        let (from, to) = (stream(&input, plan.input_index)?, stream(&output.input, *index)?);
         let original = &originals[plan.input_index];
         match plan.treatment {
             Treatment::Process => {
-                verdict.missing = missing_pictures(original, &seen[video], from, expectation, shift);
+                verdict.missing = missing_pictures(original, &seen[output.video], from, expectation, output.shift);
             }
             Treatment::Copy => {
-                compare_copy(original, &seen[*index], from, to, shift_micros)
+                let begins_early = original.first().and_then(|packet| packet.pts).is_some_and(|pts| pts < 0);
+                let is_short = seen[*index].len() < original.len() && begins_early && job.container.is_isobmff();
+                let unedited = if is_short { Some(output.without_edits(*index)?) } else { None };
+                compare_copy(original, unedited.as_ref().unwrap_or(&seen[*index]), from, to, shift_micros)
                     .context(|| format!("stream {} ({} {})", plan.input_index, plan.codec, plan.kind.name()))?;
                 tags::compare_copy(from, to, plan, &mut verdict.warnings)?;
             }

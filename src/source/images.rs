@@ -146,7 +146,7 @@ impl Source for ImagesSource {
 
 /// A decoder that has read the header, for a picture of a size we take.
 fn open_png(path: &Path) -> Result<PngDecoder<BufReader<Metered<File>>>> {
-    let file = File::open(path).map_err(|error| Error::io(format!("open {}", path.display()), error))?;
+    let file = File::open(path).map_err(|error| Error::open(path.display(), error))?;
     // The picture itself may take 8 bytes for each of `MAX_PIXELS`; what is beyond is text chunks and the like.
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(8 * super::MAX_PIXELS as u64 + (1 << 26));

@@ -62,12 +62,7 @@ impl Y4mSource {
         let stdin = path == Path::new("-");
         let name = if stdin { "standard input".to_owned() } else { path.display().to_string() };
         let file = if stdin { std::io::stdin().as_fd().try_clone_to_owned().map(File::from) } else { File::open(path) };
-        let fail = |error: std::io::Error| match error.kind() {
-            ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::IsADirectory => {
-                Error::new(Kind::Input, Error::io(format!("open {name}"), error).to_string())
-            }
-            _ => Error::io(format!("open {name}"), error),
-        };
+        let fail = |error| Error::open(&name, error);
         let mut file = file.map_err(fail)?;
         let metadata = file.metadata().map_err(fail)?;
         if metadata.is_dir() {
@@ -75,7 +70,7 @@ impl Y4mSource {
         }
         // Standard input may be a file that someone has begun to read.
         let position = if metadata.is_file() { file.stream_position().map_err(fail)? } else { 0 };
-        Y4mSource::begin(file, metadata.is_file(), position).context(|| name)
+        Y4mSource::begin(file, metadata.is_file(), position).context(|| name.clone())
     }
 
     /// With `strict` the first damage is an error.

@@ -81,8 +81,9 @@ impl Batch {
         };
         let report = template(asked.run.report.take(), "--report")?;
         let trace = template(asked.run.trace.take(), "--trace")?;
-        let lock = if asked.run.dry_run { None } else { Some(take_folder(&asked.folder)?) };
         let folder = &asked.folder;
+        let was_there = folder.exists();
+        let lock = if asked.run.dry_run { None } else { Some(take_folder(folder)?) };
         let place = folder.canonicalize().or_else(|_| std::path::absolute(folder));
         let place = place.map_err(|error| Error::io(format!("find {}", folder.display()), error))?;
         let known = Mutex::new(Known { list: List::read(folder)?, tally: Tally::default() });
@@ -103,6 +104,10 @@ impl Batch {
         };
         let Found { inputs, n_others, n_own } = batch.find()?;
         if inputs.is_empty() && !batch.asked.watch {
+            if !was_there {
+                // It stays if somebody has put something into it meanwhile.
+                let _ = fs::remove_dir(&batch.place);
+            }
             let message = match n_others {
                 0 => "no video in what was named; name files, or folders of videos".to_owned(),
                 n => format!("no video in what was named, but {}; name a file itself to take it for one", others(n)),

@@ -13,7 +13,7 @@ use crate::frame::{Frame, Pool};
 use crate::infer::EngineSettings;
 use crate::pipeline;
 use crate::pipeline::progress::Progress;
-use crate::pipeline::worker::{Start, Workshop};
+use crate::pipeline::worker::{NanWatch, Start, Workshop};
 use crate::report::bench::Repeat;
 
 /// The chain from the first frame to the verified output.
@@ -40,7 +40,17 @@ pub fn plain(config: &RunConfig, mut prepared: Prepared, warm: bool) -> Result<R
     let Prepared { plan, network, engine, head, opened, .. } = &mut prepared;
     let engine = EngineSettings { threads: plan.cores, ..engine.clone() };
     let tiles = plan.windows.whole.clone();
-    let shop = Workshop { network, engine, head, tiles, roi: None, pool: Pool::new(), recall: None, start: None };
+    let shop = Workshop {
+        network,
+        engine,
+        head,
+        tiles,
+        roi: None,
+        pool: Pool::new(),
+        recall: None,
+        start: None,
+        nan: NanWatch::default(),
+    };
     let mut stages = Stages::through_tensors(&shop)?;
     if warm {
         stages.infer()?;

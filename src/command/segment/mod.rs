@@ -248,7 +248,7 @@ fn facts(config: &RunConfig, prepared: &Prepared) -> Result<Vec<(String, String)
     if path.is_file() {
         add("input", identity::file(path)?);
         if let Some(container) = &opened.container {
-            let options = crate::av::InputOptions { protocols: config.protocols.clone() };
+            let options = crate::av::InputOptions { protocols: config.protocols.clone(), ..Default::default() };
             add("input's index", identity::index(container, &options)?);
         }
     } else {

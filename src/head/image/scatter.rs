@@ -65,6 +65,19 @@ pub struct FromScratch {
     row: Vec<f32>,
     /// A row of the source's chroma.
     base: [Vec<f32>; 2],
+    /// Some value was NaN, as far as a look at every 64th tells.
+    has_nan: bool,
+}
+
+/// Of so many rows, and of so many values of a row, one is looked at: a convolution spreads what is no number at least
+/// as far in a few layers.
+const LOOKED_AT: usize = 8;
+
+impl Scratch {
+    /// Whether the network has given NaN since this was asked, which comes out black. A look at every 64th value tells.
+    pub fn take_nan(&mut self) -> bool {
+        std::mem::take(&mut self.from.has_nan)
+    }
 }
 
 impl RgbRoute {
@@ -232,6 +245,10 @@ impl<'a> FromRows<'a> {
         if !self.rows.contains(&y) {
             return;
         }
+        if y.is_multiple_of(LOOKED_AT) {
+            let is_nan = |row: &&[f32]| row.iter().step_by(LOOKED_AT).any(|value| value.is_nan());
+            self.scratch.has_nan |= network.iter().any(is_nan);
+        }
         let head = self.head;
         match (&head.route, network) {
             (Route::Luma { back, .. }, [row]) => {
@@ -288,7 +305,7 @@ impl<'a> FromRows<'a> {
     /// A row of both chroma planes.
     fn write_chroma(&mut self, route: &RgbRoute, chroma: &ChromaRoute, y: usize) {
         let FromRows { head, source, paper, chroma_columns: columns, .. } = self;
-        let FromScratch { lines, row, base } = &mut *self.scratch;
+        let FromScratch { lines, row, base, .. } = &mut *self.scratch;
         let (kernels, format, max) = (head.kernels, source.format(), head.output_format().max_code());
         let planar = format.packing == Packing::Planar;
         if route.change_only && !planar {

@@ -245,7 +245,7 @@ impl Row {
 impl Results {
     /// Reads a file of earlier results.
     pub fn read(path: &Path) -> Result<Results> {
-        let text = std::fs::read(path).map_err(|error| Error::io(format!("cannot read {}", path.display()), error))?;
+        let text = std::fs::read(path).map_err(|error| Error::open(path.display(), error))?;
         serde_json::from_slice(&text).map_err(|error| {
             let message = format!("{} is no result of `vproc bench --json`: {error}", path.display());
             Error::new(Kind::Input, message)
