@@ -53,6 +53,8 @@ pub struct Opened {
     pub cut: Option<Cut>,
     /// The container's packets carry the time stamps of the frames.
     pub has_input_pts: bool,
+    /// When the first frame is shown, in ticks of the container, where its packets tell that.
+    pub first_pts: Option<i64>,
 }
 
 /// Opens what was asked for and cuts it as asked.
@@ -65,7 +67,7 @@ pub fn open_source(config: &RunConfig, decoder_threads: usize) -> Result<Opened>
     }
     let facts = opened.source.facts().clone();
     let times = match opened.container.as_deref().filter(|_| opened.has_input_pts) {
-        Some(path) => Times::read(path, &input_options(config), config, opened.video)?,
+        Some(path) => Times::read(path, &input_options(config), config, (opened.video, opened.first_pts))?,
         None => Times::counted(facts.time_base),
     };
     let (start, end, n_frames) = times.span(config, &facts)?;
@@ -82,7 +84,9 @@ pub fn open_source(config: &RunConfig, decoder_threads: usize) -> Result<Opened>
 
 fn open_whole(config: &RunConfig, path: &Path, decoder_threads: usize) -> Result<Opened> {
     let alone = |source: Box<dyn Source>| match config.video_stream {
-        None | Some(0) => Ok(Opened { source, container: None, video: 0, cut: None, has_input_pts: false }),
+        None | Some(0) => {
+            Ok(Opened { source, container: None, video: 0, cut: None, has_input_pts: false, first_pts: None })
+        }
         Some(n) => {
             let message = format!("--video-stream: got {n}, expected 0: raw video and pictures are one stream");
             Err(Error::new(Kind::Usage, message))
@@ -114,8 +118,9 @@ fn open_whole(config: &RunConfig, path: &Path, decoder_threads: usize) -> Result
     };
     // What the decoder starts is counted with the thread that feeds it.
     let source = meter::named(c"decode", || FfmpegSource::open(path, options))?;
-    let (video, has_input_pts) = (source.stream_index(), source.has_time_stamps());
-    Ok(Opened { source: Box::new(source), container: Some(path.to_owned()), video, cut: None, has_input_pts })
+    let (video, has_input_pts, first_pts) = (source.stream_index(), source.has_time_stamps(), source.first_pts());
+    let (source, container) = (Box::new(source), Some(path.to_owned()));
+    Ok(Opened { source, container, video, cut: None, has_input_pts, first_pts })
 }
 
 fn input_options(config: &RunConfig) -> InputOptions {

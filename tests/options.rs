@@ -353,6 +353,19 @@ fn a_cut_in_ticks_finer_than_microseconds_misses_no_picture() {
 }
 
 #[test]
+fn a_cut_by_numbers_takes_those_frames_where_only_the_decoding_times_are_known() {
+    let Some(film) = Film::new() else { return };
+    for codec in ["mpeg4 -bf 2 -q:v 3", "libx264 -bf 2"] {
+        film.ffmpeg(&format!("-f lavfi -i testsrc2=s=96x64:r=25:d=2 -c:v {codec} -pix_fmt yuv420p a.avi"));
+        let whole = film.frames("a.avi", "v:0");
+        for (arguments, span) in [("--start 10f --frames 3", 10..13), ("--frames 7", 0..7), ("--start 47f", 47..50)] {
+            film.copy(&format!("a.avi -o b.mkv -y --encoder ffv1 {arguments}"));
+            assert_eq!(hashes(&film.frames("b.mkv", "v:0")), hashes(&whole[span]), "{codec}, {arguments}");
+        }
+    }
+}
+
+#[test]
 fn two_outputs_are_not_written_into_one_file() {
     let folder = tempfile::tempdir().unwrap();
     let input = "pattern:64x48@25,frames=3";

@@ -26,8 +26,14 @@ impl Times {
         Times { origin: 0, pts: None, time_base }
     }
 
-    /// A pass over the container's packets, as far as the cut needs them.
-    pub fn read(path: &Path, options: &InputOptions, config: &RunConfig, video: usize) -> Result<Times> {
+    /// A pass over the container's packets, as far as the cut needs them. `first` is when the first frame of the stream
+    /// `video` is shown: AVI tells only when packets are decoded, and frames are shown later by as much as the first.
+    pub fn read(
+        path: &Path,
+        options: &InputOptions,
+        config: &RunConfig,
+        (video, first): (usize, Option<i64>),
+    ) -> Result<Times> {
         let mut input = Input::open(path, options)?;
         let time_base = input.stream(video).map_or(TimeBase::MICROS, |stream| stream.time_base);
         let starts = input
@@ -37,18 +43,22 @@ impl Times {
         let origin = starts.min().unwrap_or(0);
         input.keep_only(|index| index == video);
         let mut enough = Enough::of(config, |micros| origin + TimeBase::MICROS.rescale(micros, time_base));
-        let mut pts = Vec::new();
+        let (mut pts, mut has_all_pts) = (Vec::new(), true);
         while !enough.is_reached()
             && let Ok(Some(packet)) = input.next_packet()
         {
             if packet.stream_index() == video && !packet.is_discarded() {
                 let shown = packet.pts().or(packet.dts());
                 pts.extend(shown);
+                has_all_pts &= packet.pts().is_some();
                 shown.into_iter().for_each(|pts| enough.count(pts));
             }
         }
         pts.sort_unstable();
         pts.dedup();
+        if let (false, Some(first), Some(&least)) = (has_all_pts, first, pts.first()) {
+            pts.iter_mut().for_each(|pts| *pts += first - least);
+        }
         Ok(Times { origin, pts: Some(pts), time_base })
     }
 

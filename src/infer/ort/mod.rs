@@ -335,7 +335,8 @@ fn builder(
         Precision::F32 | Precision::Tf32 => "f32",
         Precision::Bf16 => "bf16",
     };
-    let config = format!(r#"{{"CPU":{{"INFERENCE_PRECISION_HINT":"{precision}"}}}}"#);
+    // Each session would pin its threads from the first processor on, so that all workers would share it.
+    let config = format!(r#"{{"CPU":{{"INFERENCE_PRECISION_HINT":"{precision}","ENABLE_CPU_PINNING":"NO"}}}}"#);
     let provider = ep::OpenVINO::default().with_device_type("CPU").with_num_threads(threads).with_num_streams(1);
     let provider = ep::ArbitrarilyConfigurableExecutionProvider::with_arbitrary_config(provider, "load_config", config);
     Ok(builder.with_execution_providers([provider.build().error_on_failure()])?.with_disable_cpu_fallback()?)

@@ -140,6 +140,11 @@ impl FfmpegSource {
         !self.input.has_no_time_stamps()
     }
 
+    /// When the first frame is shown, before it is taken, in the stream's ticks.
+    pub fn first_pts(&self) -> Option<i64> {
+        self.first.as_ref()?.pts()
+    }
+
     fn look_at_first(&mut self) -> Result<()> {
         let Some(mut first) = self.decode()? else {
             let why = self.damage.lines.first().map_or_else(String::new, |line| format!(" ({line})"));
