@@ -51,7 +51,6 @@ fn options_that_an_encoder_does_not_know_are_refused_by_name() {
         ("b.mkv --encoder ffv1 --crf 20", "--crf"),
         ("b.mkv --crf 52", "expected 0 to 51 for libx264"),
         ("b.mkv --model-config beside.toml", "'identity' is built in"),
-        ("b.mkv --cache c --no-cache", "--cache and --no-cache"),
         ("b.mkv --encoder prores_ks --preset fast", "--preset"),
         ("b.mkv --encoder nonsense", "nonsense"),
         ("b.mkv --encoder aac", "aac"),

@@ -353,11 +353,6 @@ impl RunConfig {
         if !self.said.contains_key("output") {
             return usage("no output; say where the frames go, such as -o out.mp4".into());
         }
-        if self.no_cache
-            && [self.origin("cache"), self.origin("no-cache")] == [Origin::CommandLine, Origin::CommandLine]
-        {
-            return usage("--cache and --no-cache contradict each other; leave one out".into());
-        }
         let ordered = match (self.start.unwrap_or(Position::Frame(0)), self.end) {
             (Position::Time(start), Some(Position::Time(end))) => start < end,
             (Position::Frame(start), Some(Position::Frame(end))) => start < end,
@@ -459,7 +454,6 @@ mod tests {
         assert_eq!(message("end", "0"), "--end 0:00:00 is not after --start 0f, so no frame is left");
         assert!(said(&[("input", "a"), ("start", "2"), ("end", "1:00")]).is_ok());
         assert!(said(&[("input", "a"), ("start", "10f"), ("end", "10f")]).is_err());
-        assert!(said(&[("input", "a"), ("cache", "b"), ("no-cache", "true")]).is_err());
     }
 
     #[test]
