@@ -43,20 +43,19 @@ impl Times {
         let origin = starts.min().unwrap_or(0);
         input.keep_only(|index| index == video);
         let mut enough = Enough::of(config, |micros| origin + TimeBase::MICROS.rescale(micros, time_base));
-        let (mut pts, mut has_all_pts) = (Vec::new(), true);
+        let mut pts = Vec::new();
         while !enough.is_reached()
             && let Ok(Some(packet)) = input.next_packet()
         {
             if packet.stream_index() == video && !packet.is_discarded() {
                 let shown = packet.pts().or(packet.dts());
                 pts.extend(shown);
-                has_all_pts &= packet.pts().is_some();
                 shown.into_iter().for_each(|pts| enough.count(pts));
             }
         }
         pts.sort_unstable();
         pts.dedup();
-        if let (false, Some(first), Some(&least)) = (has_all_pts, first, pts.first()) {
+        if let ("avi", Some(first), Some(&least)) = (input.format_name().as_str(), first, pts.first()) {
             pts.iter_mut().for_each(|pts| *pts += first - least);
         }
         Ok(Times { origin, pts: Some(pts), time_base })
