@@ -123,7 +123,8 @@ fn open_whole(config: &RunConfig, path: &Path, decoder_threads: usize) -> Result
     Ok(Opened { source, container, video, cut: None, has_input_pts, first_pts })
 }
 
-fn input_options(config: &RunConfig) -> InputOptions {
+/// How the input is opened.
+pub fn input_options(config: &RunConfig) -> InputOptions {
     InputOptions { protocols: config.protocols.clone(), ..Default::default() }
 }
 

@@ -4,7 +4,6 @@ use super::prepare::Prepared;
 use super::remember::pixel_hash;
 use crate::cache::Cache;
 use crate::error::Result;
-use crate::frame::Pool;
 use crate::interrupt;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::recall::{Recall, Scope};
@@ -12,7 +11,7 @@ use crate::pipeline::rehearsal::{Rehearsal, rehearse};
 use crate::pipeline::snapshot::Choice;
 use crate::pipeline::stage::Width;
 use crate::pipeline::survey::{Survey, SurveyPlan};
-use crate::pipeline::worker::{NanWatch, Start, Workshop};
+use crate::pipeline::worker::{Start, Workshop};
 use crate::pipeline::{self, Outcome, Settings};
 use crate::plan::Skip;
 use crate::plan::cost::CostModel;
@@ -46,15 +45,9 @@ pub fn run_chain(
     let pictures = how.cache.is_some().then(|| pixel_hash(prepared)).transpose()?;
     let Prepared { plan, network, engine, head, opened, .. } = prepared;
     let mut shop = Workshop {
-        network,
-        engine: engine.clone(),
-        head,
-        tiles: plan.windows.whole.clone(),
         roi: plan.roi.as_ref(),
-        pool: Pool::new(),
-        recall: None,
         start: how.start,
-        nan: NanWatch::default(),
+        ..Workshop::new(network, engine.clone(), head, plan.windows.whole.clone())
     };
     let Rehearsal { cost, is_exact } = rehearse(&shop, &plan.windows)?;
     if !is_exact {
@@ -81,6 +74,6 @@ pub fn run_chain(
     let survey = Survey::new(survey_plan, head);
     let stop = || interrupt::requested().is_some();
     let outcome = pipeline::run(settings, &shop, survey, opened.source.as_mut(), sink, progress, &stop);
-    plan.warnings.extend(shop.nan.warning());
+    plan.warnings.extend(shop.nan_warning());
     Ok(outcome)
 }

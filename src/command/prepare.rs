@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::segment;
+use super::{folder_of, segment};
 use crate::cache::Cache;
 use crate::config::{DeviceChoice, EngineChoice, Origin, Output, Overwrite, Precision, RunConfig, Tuning};
 use crate::error::{Context, Error, Kind, Result};
@@ -73,9 +73,8 @@ fn check_apart(config: &RunConfig) -> Result<()> {
         (config.trace.as_deref(), "trace"),
     ];
     let place = |path: &Path| {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::canonicalize(path)
-            .or_else(|_| Ok(std::fs::canonicalize(folder)?.join(path.file_name().unwrap_or_default())))
+            .or_else(|_| Ok(std::fs::canonicalize(folder_of(path))?.join(path.file_name().unwrap_or_default())))
     };
     let mut places: Vec<(PathBuf, &str)> = Vec::new();
     let is_file = |path: &Path| std::fs::metadata(path).map_or(true, |metadata| metadata.is_file());
@@ -112,7 +111,7 @@ pub fn check_output(config: &RunConfig) -> Result<()> {
         return usage("the output is a folder; add a file name".to_owned());
     }
     if !matches!(config.output, Output::Images(_)) {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder_of(path);
         if !folder.is_dir() {
             return usage(format!("the folder {} is not there; make it first", folder.display()));
         }
@@ -365,7 +364,7 @@ fn job_of(config: &RunConfig, prepared: &Prepared, path: &Path, encoding: &Encod
     let (opened, rest) = (&prepared.opened, &prepared.rest);
     Ok(FileJob {
         input: opened.container.clone(),
-        input_options: crate::av::InputOptions { protocols: config.protocols.clone(), ..Default::default() },
+        input_options: measure::input_options(config),
         output: path.to_owned(),
         container: Container::of(path),
         muxer: muxer(path)?,

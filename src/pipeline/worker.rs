@@ -4,7 +4,7 @@
 //! A worker owns its engine, tensors and scratch memory; a batch goes through it from beginning to end, so its data
 //! stays in the core's cache.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::OnceLock;
 
 use super::batch::{Job, Piece, Task};
 use super::recall::{Found, Recall};
@@ -46,38 +46,42 @@ pub struct Workshop<'a> {
     pub recall: Option<Recall>,
     /// For those who measure.
     pub start: Option<Start<'a>>,
-    /// Whether the network gave what is no number.
-    pub nan: NanWatch,
+    /// The first frame that was found with NaN of the network's in it: weights that are none, or too few bits.
+    pub nan: OnceLock<u64>,
 }
 
-/// Watches for networks that give NaN: weights that are none, or 16 bits that do not suffice.
-#[derive(Default)]
-pub struct NanWatch {
-    is_seen: AtomicBool,
-    frame: AtomicU64,
-}
-
-impl NanWatch {
-    /// A frame has some; the first that comes is told at once.
-    fn see(&self, frame: u64) {
-        if !self.is_seen.load(Ordering::Relaxed) {
-            self.frame.store(frame, Ordering::Relaxed);
-            if !self.is_seen.swap(true, Ordering::Relaxed) {
-                tracing::warn!("{}", told(frame));
-            }
+impl<'a> Workshop<'a> {
+    /// Without a region of interest, and nothing is known of other runs.
+    pub fn new(network: &'a Network, engine: EngineSettings, head: &'a ImageHead, tiles: Vec<Tile>) -> Self {
+        Workshop {
+            network,
+            engine,
+            head,
+            tiles,
+            roi: None,
+            pool: Pool::new(),
+            recall: None,
+            start: None,
+            nan: OnceLock::new(),
         }
     }
 
-    /// What a person should hear of it.
-    pub fn warning(&self) -> Option<String> {
-        self.is_seen.load(Ordering::Relaxed).then(|| told(self.frame.load(Ordering::Relaxed)))
+    /// What a person should hear of NaN.
+    pub fn nan_warning(&self) -> Option<String> {
+        let frame = self.nan.get()?;
+        Some(format!(
+            "the network gives NaN, first seen in frame {frame}, and it comes out black; try --precision f32 or mend it"
+        ))
     }
-}
 
-fn told(frame: u64) -> String {
-    format!(
-        "the network gives NaN, first seen in frame {frame}, and it comes out black; try --precision f32 or mend it"
-    )
+    /// A frame has some; the first that comes is told at once.
+    fn see_nan(&self, frame: u64) {
+        if self.nan.set(frame).is_ok()
+            && let Some(warning) = self.nan_warning()
+        {
+            tracing::warn!("{warning}");
+        }
+    }
 }
 
 /// One worker.
@@ -151,7 +155,7 @@ impl Worker {
         let frame = jobs.first().map_or(0, |job| job.frame);
         let pieces = self.pieces(shop, track, jobs).context(|| format!("frame {frame}"));
         if self.scratch.take_nan() {
-            shop.nan.see(frame);
+            shop.see_nan(frame);
         }
         match pieces {
             Ok(pieces) => pieces.into_iter().map(Ok).collect(),

@@ -6,11 +6,11 @@ use super::stages::Stages;
 use super::{Spec, check_interrupt};
 use crate::config::RunConfig;
 use crate::error::{Error, Kind, Result};
-use crate::frame::{Frame, Picture, Pool};
+use crate::frame::{Frame, Picture};
 use crate::measure;
 use crate::pipeline::stage::{self, Hands, Order, Watch, Width};
 use crate::pipeline::track::Track;
-use crate::pipeline::worker::{NanWatch, Workshop};
+use crate::pipeline::worker::Workshop;
 use crate::report::bench::{Part, Repeat};
 use crate::source::Source;
 use crate::tile::grid::Tile;
@@ -112,17 +112,7 @@ pub fn in_workers(part: Part, mut prepared: Prepared, spec: &Spec) -> Result<Rep
     let Prepared { plan, network, engine, head, .. } = &prepared;
     let width = Width { workers: plan.threads.workers, window: plan.window };
     let (engine, tiles) = (engine.clone(), plan.windows.whole.clone());
-    let shop = &Workshop {
-        network,
-        engine,
-        head,
-        tiles,
-        roi: None,
-        pool: Pool::new(),
-        recall: None,
-        start: None,
-        nan: NanWatch::default(),
-    };
+    let shop = &Workshop::new(network, engine, head, tiles);
     let gate = Gate::new(width.workers);
     let mut index = 0;
     let take = |_: &mut Track| {

@@ -9,11 +9,11 @@ use super::gate::{Gate, Gated};
 use super::stages::Stages;
 use crate::config::{ProgressMode, RunConfig};
 use crate::error::Result;
-use crate::frame::{Frame, Pool};
+use crate::frame::Frame;
 use crate::infer::EngineSettings;
 use crate::pipeline;
 use crate::pipeline::progress::Progress;
-use crate::pipeline::worker::{NanWatch, Start, Workshop};
+use crate::pipeline::worker::{Start, Workshop};
 use crate::report::bench::Repeat;
 
 /// The chain from the first frame to the verified output.
@@ -40,17 +40,7 @@ pub fn plain(config: &RunConfig, mut prepared: Prepared, warm: bool) -> Result<R
     let Prepared { plan, network, engine, head, opened, .. } = &mut prepared;
     let engine = EngineSettings { threads: plan.cores, ..engine.clone() };
     let tiles = plan.windows.whole.clone();
-    let shop = Workshop {
-        network,
-        engine,
-        head,
-        tiles,
-        roi: None,
-        pool: Pool::new(),
-        recall: None,
-        start: None,
-        nan: NanWatch::default(),
-    };
+    let shop = Workshop::new(network, engine, head, tiles);
     let mut stages = Stages::through_tensors(&shop)?;
     if warm {
         stages.infer()?;

@@ -18,6 +18,7 @@ pub use one::OneSegment;
 use crate::config::{EngineChoice, Output, Overwrite, RunConfig, Tuning};
 use crate::error::{Error, Kind, Result};
 use crate::infer;
+use crate::measure;
 use crate::plan::segments::Segments;
 use crate::segment::folder::Folder;
 use crate::segment::identity;
@@ -248,8 +249,7 @@ fn facts(config: &RunConfig, prepared: &Prepared) -> Result<Vec<(String, String)
     if path.is_file() {
         add("input", identity::file(path)?);
         if let Some(container) = &opened.container {
-            let options = crate::av::InputOptions { protocols: config.protocols.clone(), ..Default::default() };
-            add("input's index", identity::index(container, &options)?);
+            add("input's index", identity::index(container, &measure::input_options(config))?);
         }
     } else {
         add("input", config.input.to_string_lossy().into_owned());
