@@ -75,12 +75,8 @@ impl Job {
             return Ok(outcome);
         }
         let again = run(&mut self.command(root), LIMIT);
-        let (outcome, again) = match again.code {
-            Some(0) => (outcome, again),
-            // What FFmpeg could not hold has come into what is there. That is said, and how to go on.
-            Some(1 | 2) if again.errors().len() == 1 && again.stderr.contains("-y ") => {
-                ("failed, the next run asks for -y", run(self.command(root).arg("-y"), LIMIT))
-            }
+        let again = match again.code {
+            Some(0) => again,
             _ => return Err(format!("{what}, {ran:?}, then {again:?}")),
         };
         let is_left = root.join(format!("{OUTPUT}.vproc")).exists();

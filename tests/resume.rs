@@ -195,11 +195,17 @@ fn every_picture_is_there_once() {
 
 /// A run of which some segments are finished.
 fn interrupted(folder: &Path, output: &str) {
+    interrupted_once_there_is(folder, output, "000002.seg", &[]);
+}
+
+/// A run that was stopped when this file was in its folder of segments.
+fn interrupted_once_there_is(folder: &Path, output: &str, name: &str, more: &[&str]) {
     let pattern = "pattern:320x180@25,frames=4000";
-    let mut child = command(folder, pattern, output, "libx264").stderr(Stdio::piped()).spawn().unwrap();
-    let third = folder.join(format!("{output}.vproc/000002.seg"));
+    let mut command = command(folder, pattern, output, "libx264");
+    let mut child = command.args(more).stderr(Stdio::piped()).spawn().unwrap();
+    let awaited = folder.join(format!("{output}.vproc")).join(name);
     let begun = Instant::now();
-    while !third.exists() {
+    while !awaited.exists() {
         assert!(begun.elapsed() < LIMIT && child.try_wait().unwrap().is_none(), "the run does not get that far");
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -254,6 +260,18 @@ fn another_run_on_the_same_output_is_noticed() {
     assert_eq!(again(root, "whole.mkv", &["--crf", "30"]).code, Some(0));
     assert!(fs::read(root.join("out.mkv")).unwrap() == fs::read(root.join("whole.mkv")).unwrap());
     assert!(!root.join("out.mkv.vproc").exists());
+}
+
+#[test]
+fn what_has_finished_no_segment_is_in_nobodys_way_unless_others_may_be_at_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let one = ["--segment-frames", "4000"];
+    interrupted_once_there_is(root, "out.mkv", "manifest.json", &one);
+    let ran = again(root, "out.mkv", &["--crf", "30"]);
+    assert!(ran.code == Some(0) && ran.stderr.contains("starting anew: the encoder was"), "{ran:?}");
+    assert_eq!(again(root, "others.mkv", &["--manifest-only"]).code, Some(0));
+    assert!(again(root, "others.mkv", &["--crf", "30"]).is_refusal(2));
 }
 
 #[test]

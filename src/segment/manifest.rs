@@ -12,7 +12,7 @@ use crate::config::Tuning;
 use crate::source::{Damage, Source};
 
 /// The version of this form.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// What a segmented run is of, and how far it is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,8 @@ pub struct Manifest {
     pub is_engine_tried: bool,
     /// A segment begins at every frame whose index is a multiple of this.
     pub segment_frames: u64,
+    /// It was asked for alone, for other processes to make the segments: they may be at work, whatever is finished.
+    pub is_for_others: bool,
     /// Finished segments by number.
     pub segments: BTreeMap<u64, Done>,
     /// What the source said at its end, once it was there.
@@ -126,6 +128,11 @@ impl Manifest {
     pub fn n_segments(&self) -> Option<u64> {
         let n_frames = self.end.as_ref().map(|end| end.n_frames).or(self.n_frames);
         n_frames.map(|n| n.div_ceil(self.segment_frames))
+    }
+
+    /// Whether nothing is lost with it: no segment is finished, and nobody else makes one.
+    pub fn is_idle(&self) -> bool {
+        self.segments.is_empty() && self.joined.is_none() && !self.is_for_others
     }
 
     /// The first fact that is another one, as a sentence.

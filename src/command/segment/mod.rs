@@ -161,6 +161,7 @@ pub fn begin_on(
                 asked: asked::asked(config),
                 n_frames: prepared.plan.source.n_frames,
                 is_engine_tried: config.engine == EngineChoice::Auto,
+                is_for_others: config.manifest_only,
                 ..Manifest::new(facts, settings(config, prepared), segment_frames)
             };
             folder.save(&manifest)?;
@@ -213,7 +214,7 @@ fn past(manifest: &Manifest) -> Past {
     Past { segment_frames, done, end: Arc::default(), marks: Marks::default() }
 }
 
-/// The manifest of a run like this one; `None`: there is none, or a person allows to start anew.
+/// The manifest of a run like this one; `None`: there is none, or nothing is lost by starting anew, or a person allows it.
 fn resumable(config: &RunConfig, folder: &Folder, facts: &[(String, String)]) -> Result<Option<Manifest>> {
     let may_replace = config.overwrite == Overwrite::Yes;
     let manifest = match folder.load() {
@@ -224,9 +225,10 @@ fn resumable(config: &RunConfig, folder: &Folder, facts: &[(String, String)]) ->
         }
         other => other?,
     };
+    let is_idle = manifest.as_ref().is_some_and(Manifest::is_idle);
     match manifest.as_ref().and_then(|manifest| manifest.difference(facts)) {
         None => Ok(manifest),
-        Some(difference) if may_replace => {
+        Some(difference) if may_replace || is_idle => {
             tracing::warn!("starting anew: {difference}");
             Ok(None)
         }
