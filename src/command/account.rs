@@ -114,8 +114,6 @@ impl Account<'_> {
         let n_frames = self.outcome.n_frames.max(1) as f64;
         let work: Duration =
             self.outcome.tracks.work.iter().map(|track| track.cpu.saturating_sub(track.start_cpu)).sum();
-        // Windows are measured only where there are any.
-        let is_predicted = !self.plan.windows.shapes.is_empty();
         // What is identical has no figure.
         let finite = |psnr: f64| Some(psnr).filter(|psnr| psnr.is_finite());
         report::Skip {
@@ -128,7 +126,7 @@ impl Account<'_> {
             worst_block: verified
                 .filter(|verified| verified.worst_block.0.is_finite())
                 .map(|Verified { worst_block: (_, frame, x, y), .. }| [frame, x as u64, y as u64]),
-            predicted_ms_per_frame: is_predicted.then(|| history.cost * 1000.0 / n_frames),
+            predicted_ms_per_frame: self.outcome.whole_seconds.map(|whole| whole * history.cost * 1000.0 / n_frames),
             worker_ms_per_frame: work.as_secs_f64() * 1000.0 / n_frames,
             computed_shares: history.computed.means.clone(),
             reused_shares: history.reused.means.clone(),

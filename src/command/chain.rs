@@ -7,14 +7,12 @@ use crate::error::Result;
 use crate::interrupt;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::recall::{Recall, Scope};
-use crate::pipeline::rehearsal::{Rehearsal, rehearse};
+use crate::pipeline::rehearsal::{Trial, is_by_caller};
 use crate::pipeline::snapshot::Choice;
 use crate::pipeline::stage::Width;
 use crate::pipeline::survey::{Survey, SurveyPlan};
 use crate::pipeline::worker::{Start, Workshop};
 use crate::pipeline::{self, Outcome, Settings};
-use crate::plan::Skip;
-use crate::plan::cost::CostModel;
 use crate::sink::Sink;
 
 /// What runs differ in; by default nothing is asked for.
@@ -35,7 +33,7 @@ pub struct How<'a> {
 }
 
 /// Runs the frames of what was prepared into `sink`, which is not finished, until the source ends or a signal comes.
-/// Fails before that if windows cannot be tried.
+/// Fails before that if windows have to be tried first and cannot be.
 pub fn run_chain(
     prepared: &mut Prepared,
     how: How,
@@ -44,36 +42,40 @@ pub fn run_chain(
 ) -> Result<(Result<()>, Outcome)> {
     let pictures = how.cache.is_some().then(|| pixel_hash(prepared)).transpose()?;
     let Prepared { plan, network, engine, head, opened, .. } = prepared;
+    // Tiles that the cache has lost are computed in windows, and who measures begins when all is ready.
+    let may_wait = how.cache.is_none() && how.start.is_none();
     let mut shop = Workshop {
         roi: plan.roi.as_ref(),
         start: how.start,
         ..Workshop::new(network, engine.clone(), head, plan.windows.whole.clone())
     };
-    let Rehearsal { cost, is_exact } = rehearse(&shop, &plan.windows)?;
-    if !is_exact {
-        let warning = format!("{} gives other results in windows than in whole frames, so none are used", plan.engine);
-        tracing::warn!("{warning}");
-        plan.warnings.push(warning);
-        plan.windows.shapes.clear();
+    let trial = Trial::new(plan);
+    let waits = may_wait && is_by_caller(&shop);
+    if !waits {
+        trial.hold(&shop)?;
     }
-    // Near results depend on which windows are chosen; they are to be the same in every run, so no clock decides it.
-    let choosing = if let Skip::Near(_) = plan.skip { CostModel::UNMEASURED } else { cost };
-    let survey_plan = SurveyPlan::new(plan, choosing);
+    let survey_plan = SurveyPlan::new(plan, trial.priced());
     if let (Some(cache), Some(pictures)) = (how.cache, pictures) {
         shop.recall =
             Some(Recall::new(cache, Scope { pictures, reach: survey_plan.recall_reach(head) }, head, survey_plan.cell));
     }
     let settings = Settings {
         width: Width { workers: plan.threads.workers, window: plan.window },
+        trial: &trial,
         traced: how.traced,
-        batch_limits: survey_plan.cover.shapes().iter().map(|shape| cost.joined(shape.size)).collect(),
         shown: how.shown,
         verify_stride: how.verify_stride,
         has_overlay: how.has_overlay,
     };
     let survey = Survey::new(survey_plan, head);
+    let price = || trial.hold(&shop).map(|()| trial.priced());
+    let survey = if waits { survey.priced_by(price) } else { survey };
     let stop = || interrupt::requested().is_some();
     let outcome = pipeline::run(settings, &shop, survey, opened.source.as_mut(), sink, progress, &stop);
+    if let Some(warning) = trial.warning() {
+        plan.warnings.push(warning);
+        plan.windows = plan.windows.without_shapes();
+    }
     plan.warnings.extend(shop.nan_warning());
     Ok(outcome)
 }

@@ -29,8 +29,7 @@ pub struct Forecast {
 /// One survey on its way.
 struct Looking {
     skip: Skip,
-    survey: Survey,
-    whole: f64,
+    survey: Survey<'static>,
     pixels: Pixels,
     dirty: u64,
     cost: f64,
@@ -54,8 +53,7 @@ pub fn forecast(
             is_trivial: false,
             forgets_every: None,
         };
-        let whole = plan.cover.whole_cost();
-        Looking { skip, survey: Survey::new(plan, head), whole, pixels: Pixels::default(), dirty: 0, cost: 0.0 }
+        Looking { skip, survey: Survey::new(plan, head), pixels: Pixels::default(), dirty: 0, cost: 0.0 }
     };
     let mut all: Vec<Looking> = ways.into_iter().map(looking).collect();
     let mut n_frames = 0;
@@ -63,7 +61,7 @@ pub fn forecast(
         let Some(frame) = source.next_frame()? else { break };
         n_frames += 1;
         for looking in &mut all {
-            let need = looking.survey.look(frame.index, &frame.picture, None);
+            let need = looking.survey.look(frame.index, &frame.picture, None)?;
             looking.pixels.add(need.pixels);
             looking.dirty += looking.survey.dirty().pixels() as u64;
             looking.cost += need.cost;
@@ -76,7 +74,7 @@ pub fn forecast(
             n_frames,
             dirty_share: share(looking.dirty),
             computed_share: share(looking.pixels.computed),
-            gain: looking.whole * n_frames as f64 / looking.cost.max(f64::MIN_POSITIVE),
+            gain: n_frames as f64 / looking.cost.max(f64::MIN_POSITIVE),
         }
     };
     Ok(all.into_iter().map(tell).collect())

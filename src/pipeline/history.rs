@@ -16,7 +16,7 @@ const MAP: (usize, usize) = (64, 36);
 pub struct History {
     /// All pixels by what became of them.
     pub pixels: Pixels,
-    /// What the network's part of it costs, by the survey's estimate.
+    /// What the network's part of it costs by the survey's estimate, in whole frames.
     pub cost: f64,
     /// Computed pixels as a share of all.
     pub computed: Shares,

@@ -39,6 +39,7 @@ use history::History;
 use overlay::Areas;
 use progress::Progress;
 use recall::{Recall, Remembered};
+use rehearsal::Trial;
 use samples::{Sample, Samples};
 use snapshot::{Choice, Snapshot};
 use stage::{Hands, Order, Tracks, Watch, Width};
@@ -54,14 +55,13 @@ const MAX_LATENCIES: usize = 4096;
 const DECODERS: &[&str] = &["decode", "dav1d"];
 
 /// How a chain is run.
-#[derive(Clone, Debug)]
-pub struct Settings {
+pub struct Settings<'a> {
     /// Threads and frames under way.
     pub width: Width,
+    /// Whether windows may be used, and what they cost.
+    pub trial: &'a Trial,
     /// Every span of every thread is kept.
     pub traced: bool,
-    /// How many windows of each shape go through the network at once, at most.
-    pub batch_limits: Vec<usize>,
     /// Frames kept for people to look at.
     pub shown: Choice,
     /// One frame in so many is run in full as well and compared.
@@ -102,6 +102,8 @@ pub struct Outcome {
     pub latencies: Vec<f64>,
     /// What was computed.
     pub history: History,
+    /// CPU seconds of a frame that is run as a whole, by the rehearsal; `None` where there was none.
+    pub whole_seconds: Option<f64>,
     /// What was done with the cache; `None` without one.
     pub remembered: Option<Remembered>,
     /// How near sampled frames are to full runs; `None` where none were sampled.
@@ -140,7 +142,7 @@ pub fn run(
         let Some(frame) = source.next_frame()? else { return Ok(None) };
         let taken = Instant::now();
         track.lap(Activity::Decode, frame.index);
-        let mut need = survey.look(frame.index, &frame.picture, shop.recall.as_ref());
+        let mut need = survey.look(frame.index, &frame.picture, shop.recall.as_ref())?;
         history.add(&need, survey.kept());
         let areas = settings.has_overlay.then(|| Areas::new(&need, shop.head.picture().area(), survey.inside()));
         let is_sampled = settings.verify_stride.is_some_and(|stride| verify::is_sampled(frame.index, stride));
@@ -171,7 +173,7 @@ pub fn run(
     };
     let hands = Hands {
         take,
-        joins: |batch: &[&Job], job: &Job| batch::joins(&settings.batch_limits, batch, job),
+        joins: |batch: &[&Job], job: &Job| batch::joins(settings.trial.limits(), batch, job),
         start: || Worker::new(shop),
         work: |worker: &mut Worker, track: &mut Track, jobs: Vec<Job>| worker.work(shop, track, &jobs),
         put,
@@ -197,6 +199,7 @@ pub fn run(
         samples: samples.into_vec(),
         latencies: latencies.samples,
         history: history.end(),
+        whole_seconds: settings.trial.whole_seconds(),
         remembered: shop.recall.as_ref().map(Recall::remembered),
         verified: assemble.verified(),
         snapshots,

@@ -1,20 +1,25 @@
-//! The proof that windows may be used at all, and what they cost, found on noise before a run begins.
+//! The proof that windows may be used at all, and what they cost, found on noise before any is chosen.
 //!
 //! Each of the plan's shapes is run around the same place; where their cores overlap, every bit must be the same, or
-//! frames are only ever run as a whole. It takes about as long as half a frame.
+//! frames are only ever run as a whole. It takes about as long as half a frame, and may wait until windows are wanted.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use super::survey::Priced;
 use super::track::Track;
 use super::worker::{Worker, Workshop};
 use crate::error::Result;
 use crate::frame::canvas::Patch;
 use crate::frame::{Packing, Picture, Pool};
 use crate::head::image::PictureFacts;
+use crate::infer::EngineChoice;
 use crate::meter;
 use crate::plan::cost::CostModel;
 use crate::plan::windows::Windows;
+use crate::plan::{Plan, Skip};
 use crate::tile::Rect;
+use crate::tile::cover::Cover;
 
 /// Time after which a shape is not run again.
 const ENOUGH: Duration = Duration::from_millis(5);
@@ -22,31 +27,108 @@ const ENOUGH: Duration = Duration::from_millis(5);
 /// Runs of a shape that are timed at most.
 const MAX_RUNS: usize = 5;
 
+/// The rehearsal of a run, which is held once, and the windows to choose from before and after.
+pub struct Trial {
+    windows: Windows,
+    skip: Skip,
+    /// What runs the network, for people.
+    engine: String,
+    held: OnceLock<Held>,
+}
+
+/// What a trial has brought.
+struct Held {
+    cover: Cover,
+    /// How many windows of each shape go through the network at once, at most.
+    limits: Vec<usize>,
+    whole_seconds: Option<f64>,
+    is_trivial: bool,
+    is_exact: bool,
+}
+
+impl Trial {
+    /// A trial that has not been held.
+    pub fn new(plan: &Plan) -> Trial {
+        let (windows, engine) = (plan.windows.clone(), plan.engine.clone());
+        Trial { windows, skip: plan.skip, engine, held: OnceLock::new() }
+    }
+
+    /// Rehearses; after the first time nothing.
+    pub fn hold(&self, shop: &Workshop) -> Result<()> {
+        if self.held.get().is_some() {
+            return Ok(());
+        }
+        let Rehearsal { cost, is_exact } = rehearse(shop, &self.windows)?;
+        let windows = if is_exact { self.windows.clone() } else { self.windows.without_shapes() };
+        // Near results depend on which windows are chosen; they are to be the same in every run, so no clock decides it.
+        let choosing = if let Skip::Near(_) = self.skip { CostModel::UNMEASURED } else { cost };
+        let cover = windows.cover(choosing);
+        // It was empty, and nobody else holds it.
+        let _ = self.held.set(Held {
+            limits: cover.shapes().iter().map(|shape| cost.joined(shape.size)).collect(),
+            cover,
+            whole_seconds: (!self.windows.shapes.is_empty()).then(|| windows.cover(cost).whole_cost()),
+            is_trivial: choosing.is_trivial(),
+            is_exact,
+        });
+        self.warning().iter().for_each(|warning| tracing::warn!("{warning}"));
+        Ok(())
+    }
+
+    /// The windows to choose from. Before the rehearsal they are those of the plan, and their cost is assumed.
+    pub fn priced(&self) -> Priced {
+        let assumed = || Priced { cover: self.windows.cover(CostModel::UNMEASURED), is_trivial: false };
+        self.held.get().map_or_else(assumed, |held| Priced { cover: held.cover.clone(), is_trivial: held.is_trivial })
+    }
+
+    /// How many windows of each shape go through the network at once, at most; before the rehearsal none do.
+    pub fn limits(&self) -> &[usize] {
+        self.held.get().map_or(&[], |held| &held.limits)
+    }
+
+    /// CPU seconds that a frame takes which is run as a whole, where that was measured.
+    pub fn whole_seconds(&self) -> Option<f64> {
+        self.held.get()?.whole_seconds
+    }
+
+    /// What a person should hear if windows of some shapes gave other bits than others.
+    pub fn warning(&self) -> Option<String> {
+        let is_exact = self.held.get().is_none_or(|held| held.is_exact);
+        let engine = &self.engine;
+        (!is_exact).then(|| format!("{engine} gives other results in windows than in whole frames, so none are used"))
+    }
+}
+
 /// What a rehearsal showed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rehearsal {
+struct Rehearsal {
     /// What windows cost.
-    pub cost: CostModel,
+    cost: CostModel,
     /// Windows of all shapes gave the same bits.
-    pub is_exact: bool,
+    is_exact: bool,
+}
+
+/// Whether all that an engine does is done by the thread that calls it.
+pub fn is_by_caller(shop: &Workshop) -> bool {
+    shop.engine.choice == EngineChoice::Native
 }
 
 /// Runs the shapes of `windows`; without any, nothing.
-pub fn rehearse(shop: &Workshop, windows: &Windows) -> Result<Rehearsal> {
+fn rehearse(shop: &Workshop, windows: &Windows) -> Result<Rehearsal> {
     if windows.shapes.is_empty() {
         return Ok(Rehearsal { cost: CostModel::UNMEASURED, is_exact: true });
     }
     let mut worker = Worker::make(shop)?;
+    // Not the time that passes: others may use the processors. Engines may have threads of their own.
+    let clock = if is_by_caller(shop) { meter::thread_cpu } else { meter::process_cpu };
     let mut track = Track::begin("rehearsal".to_owned(), Instant::now(), false);
     let picture = noise(shop.head.picture())?;
     let (mut measured, mut parts) = (Vec::new(), Vec::new());
     for &size in &windows.shapes {
         let tile = windows.centred(size);
         let mut run = || {
-            // The process', as engines may have threads of their own; other programs take none of it.
-            let before = meter::process_cpu();
+            let before = clock();
             let part = worker.windows(shop, &mut track, &[(picture.clone(), tile)], 0)?.remove(0);
-            Ok((part, meter::process_cpu().saturating_sub(before)))
+            Ok((part, clock().saturating_sub(before)))
         };
         // The first run of a shape makes its memory.
         let (part, _) = run()?;

@@ -8,9 +8,9 @@
 use super::change::Changes;
 use super::near::{Kept, Near};
 use super::recall::{self, Recall, Recalled};
+use crate::error::Result;
 use crate::frame::Picture;
 use crate::head::image::{ImageHead, PictureFacts};
-use crate::plan::cost::CostModel;
 use crate::plan::segments::Segments;
 use crate::plan::{Plan, Skip};
 use crate::tile::Rect;
@@ -41,16 +41,16 @@ pub struct SurveyPlan {
 }
 
 impl SurveyPlan {
-    /// As planned, at these costs.
-    pub fn new(plan: &Plan, cost: CostModel) -> Self {
+    /// As planned, with these windows.
+    pub fn new(plan: &Plan, Priced { cover, is_trivial }: Priced) -> Self {
         SurveyPlan {
             skip: plan.skip,
-            cover: plan.windows.cover(cost),
+            cover,
             whole: plan.windows.whole.clone(),
             cell: plan.windows.cell,
             reach: plan.windows.reach,
             roi: plan.roi.clone(),
-            is_trivial: cost.is_trivial(),
+            is_trivial,
             // What is reused exactly is what would be made, so nothing has to be forgotten.
             forgets_every: match (plan.skip, &plan.segments) {
                 (Skip::Near(_), Segments::Every(frames)) => Some(*frames),
@@ -80,7 +80,7 @@ pub struct Need {
     pub recalled: Recalled,
     /// What that comes to.
     pub pixels: Pixels,
-    /// What the network's part of it costs, by the cover's estimate.
+    /// What the network's part of it costs by the cover's estimate, as a share of a whole frame's cost.
     pub cost: f64,
 }
 
@@ -153,9 +153,19 @@ impl Guess {
     }
 }
 
+/// The windows to choose from, at what they were found to cost.
+pub struct Priced {
+    /// The windows.
+    pub cover: Cover,
+    /// The network costs no more than finding out what changed.
+    pub is_trivial: bool,
+}
+
 /// Looks at the frames of one stream in order.
-pub struct Survey {
+pub struct Survey<'a> {
     plan: SurveyPlan,
+    /// Finds out what windows cost, where that is only assumed.
+    price: Option<Box<dyn FnOnce() -> Result<Priced> + Send + 'a>>,
     picture: PictureFacts,
     made_planes: u8,
     plain_halo: usize,
@@ -172,7 +182,7 @@ pub struct Survey {
     guess: Guess,
 }
 
-impl Survey {
+impl<'a> Survey<'a> {
     /// A survey of a stream that goes through `head`.
     pub fn new(plan: SurveyPlan, head: &ImageHead) -> Self {
         let picture = head.picture();
@@ -186,6 +196,7 @@ impl Survey {
             _ => None,
         };
         Survey {
+            price: None,
             near,
             guess: Guess { whole_from: f64::INFINITY, n_guessed: 0 },
             inside: plan.roi.as_ref().map(|roi| (roi.cells(plan.cell), roi.rest(plan.cell))),
@@ -201,8 +212,16 @@ impl Survey {
         }
     }
 
-    /// What has to be made of the next frame, which has this index; `recall` is asked for what is known of it.
-    pub fn look(&mut self, index: u64, picture: &Picture, recall: Option<&Recall>) -> Need {
+    /// The same with costs that are only assumed until windows seem worthwhile for the first time: then `price` finds
+    /// out.
+    #[must_use]
+    pub fn priced_by(self, price: impl FnOnce() -> Result<Priced> + Send + 'a) -> Self {
+        Survey { price: Some(Box::new(price)), ..self }
+    }
+
+    /// What has to be made of the next frame, which has this index; `recall` is asked for what is known of it. Fails if
+    /// finding out the costs does.
+    pub fn look(&mut self, index: u64, picture: &Picture, recall: Option<&Recall>) -> Result<Need> {
         if self.plan.forgets_every.is_some_and(|frames| index.is_multiple_of(frames)) {
             self.before = None;
             self.near.iter_mut().for_each(Near::forget);
@@ -223,7 +242,7 @@ impl Survey {
             recall.ask(picture, &mut self.dirty, &self.plan.cover, &mut self.scratch)
         });
         self.cells.remove(&self.dirty);
-        let network = self.plan.cover.choose(&self.dirty);
+        let network = self.choose()?;
         if let Some(share) = share.filter(|_| !is_guessed) {
             self.guess.learn(share, network == Choice::Whole);
         }
@@ -235,18 +254,32 @@ impl Survey {
                 }
             }
         }
-        let (pixels, cost) = (self.count(&network), self.plan.cover.cost(&network));
+        let pixels = self.count(&network);
+        let cost = self.plan.cover.cost(&network) / self.plan.cover.whole_cost();
         let is_whole = network == Choice::Whole;
         if is_whole {
             recalled.use_nothing();
         }
         recall.iter().for_each(|recall| recall.count(&recalled));
         if is_whole {
-            return Need { network, recalled, pixels, cost, ..Need::default() };
+            return Ok(Need { network, recalled, pixels, cost, ..Need::default() });
         }
         let outside = self.plain_areas(self.made_planes, true);
         let passed = self.plain_areas(!self.made_planes, false);
-        Need { network, outside, passed, recalled, pixels, cost }
+        Ok(Need { network, outside, passed, recalled, pixels, cost })
+    }
+
+    /// How the dirty cells are run.
+    fn choose(&mut self) -> Result<Choice> {
+        let assumed = self.plan.cover.choose(&self.dirty);
+        let is_in_windows = matches!(&assumed, Choice::Windows(windows) if !windows.is_empty());
+        match self.price.take_if(|_| is_in_windows) {
+            None => Ok(assumed),
+            Some(price) => {
+                Priced { cover: self.plan.cover, is_trivial: self.plan.is_trivial } = price()?;
+                Ok(self.plan.cover.choose(&self.dirty))
+            }
+        }
     }
 
     /// How near the last frame is to what its output was made from; `None` where everything is exact.

@@ -135,6 +135,12 @@ impl Windows {
         }
     }
 
+    /// The same where frames are only ever run as a whole.
+    #[must_use]
+    pub fn without_shapes(&self) -> Windows {
+        Windows { shapes: Vec::new(), ..self.clone() }
+    }
+
     /// The choice among these windows at these costs.
     pub fn cover(&self, cost: CostModel) -> Cover {
         let shapes = self.shapes.iter().map(|&size| Shape { size, cost: cost.of(size) }).collect();
