@@ -64,11 +64,16 @@ pub fn open() -> Result<&'static Filters> {
     FILTERS.get_or_init(load).as_ref().map_err(|message| Error::new(Kind::Library, message.clone()))
 }
 
-fn load() -> std::result::Result<Filters, String> {
+/// The name that the loader is told.
+pub fn name() -> String {
     // The libraries of a release are numbered together: libavfilter 8 goes with libavutil 57, 9 with 58, ...
     // SAFETY: returns a number.
     let release = unsafe { ffi::avutil_version() } >> 16;
-    let name = format!("libavfilter.so.{}", release.saturating_sub(49));
+    format!("libavfilter.so.{}", release.saturating_sub(49))
+}
+
+fn load() -> std::result::Result<Filters, String> {
+    let name = name();
     let missing = |error: libloading::Error| {
         format!("cannot deinterlace without {name} ({error}); install FFmpeg's libavfilter, or use --deinterlace off")
     };

@@ -35,7 +35,7 @@ pub use decoder::{Decoded, Decoder};
 pub use deinterlace::Deinterlacer;
 pub use dictionary::Dictionary;
 pub use encoder::{Encoder, EncoderCodec, EncoderSettings, VideoSettings};
-pub use filters::open as open_filters;
+pub use filters::{name as filters_name, open as open_filters};
 pub use input::{Chapter, IndexEntry, Input, InputOptions};
 pub use io::{Channel, Reader, Writer};
 pub use output::{Output, OutputStream};

@@ -79,22 +79,20 @@ pub fn program() -> String {
 
 /// The open libraries that decide bits, a hash each of their files: the version in a name is not enough, distributions
 /// mend libraries without changing it. Those that run networks count only where the network `is_run_by_one`; they may be
-/// open because they were tried.
+/// open because they were tried. The one that deinterlaces counts in any case: whether any picture will be interlaced
+/// shows only on the way.
 pub fn libraries(is_run_by_one: bool) -> String {
-    // Whether any picture will be deinterlaced shows only on the way.
-    if let Err(error) = av::open_filters() {
-        tracing::debug!("{error}");
+    let engines: &[&str] = if is_run_by_one { &ENGINES } else { &[] };
+    let mut paths = open_libraries(|name| DECIDING.iter().chain(engines).any(|beginning| name.starts_with(beginning)));
+    let beside = |path: &PathBuf| path.with_file_name(av::filters_name()).canonicalize().ok();
+    match paths.iter().find_map(beside) {
+        Some(filters) => paths.push(filters),
+        // Elsewhere, where only the loader finds it.
+        None => match av::open_filters() {
+            Ok(_) => paths.extend(open_libraries(|name| name.starts_with("libavfilter"))),
+            Err(error) => tracing::debug!("{error}"),
+        },
     }
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let mut paths: Vec<PathBuf> = maps
-        .lines()
-        .filter_map(|line| line.find('/').map(|at| PathBuf::from(&line[at..])))
-        .filter(|path| {
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            let engines: &[&str] = if is_run_by_one { &ENGINES } else { &[] };
-            DECIDING.iter().chain(engines).any(|beginning| name.starts_with(beginning))
-        })
-        .collect();
     paths.sort();
     paths.dedup();
     let mut hash = Xxh3::new();
@@ -103,4 +101,13 @@ pub fn libraries(is_run_by_one: bool) -> String {
         hash.update(&print.to_le_bytes());
     }
     format!("{} files ({:016x})", paths.len(), hash.digest())
+}
+
+/// Files of the open libraries with such names.
+fn open_libraries(is_meant: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    maps.lines()
+        .filter_map(|line| line.find('/').map(|at| PathBuf::from(&line[at..])))
+        .filter(|path| path.file_name().is_some_and(|name| is_meant(&name.to_string_lossy())))
+        .collect()
 }
