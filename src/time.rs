@@ -25,6 +25,22 @@ impl Ratio {
         self.num > 0 && self.den > 0
     }
 
+    /// As a sample aspect ratio, unknown counts as square: what shows pictures in their shape that were brought from one
+    /// size (width, height) to another. As near as numbers up to 4096 come, which is what encoders keep.
+    #[must_use]
+    pub fn reshaped(self, from: (usize, usize), to: (usize, usize)) -> Self {
+        if from.0 * to.1 == from.1 * to.0 {
+            return self;
+        }
+        let own = if self.is_known() { self } else { Ratio::new(1, 1) };
+        let wide = own.as_f64() * (from.0 * to.1) as f64 / (from.1 * to.0) as f64;
+        let denominators = 1..=4096;
+        let nearest = |den: i32| Ratio::new((wide * f64::from(den)).round().clamp(1.0, 4096.0) as i32, den);
+        let error = |ratio: &Ratio| (ratio.as_f64() / wide - 1.0).abs();
+        let best = denominators.map(nearest).min_by(|a, b| error(a).total_cmp(&error(b)));
+        best.unwrap_or(own)
+    }
+
     /// The value for people and for estimates; never for time stamps.
     pub fn as_f64(self) -> f64 {
         f64::from(self.num) / f64::from(self.den)
@@ -102,6 +118,20 @@ mod tests {
 
     fn base(num: i32, den: i32) -> TimeBase {
         TimeBase::new(num, den).unwrap()
+    }
+
+    #[test]
+    fn a_shape_stays_when_the_size_does_not() {
+        let square = Ratio::new(1, 1);
+        assert_eq!(square.reshaped((320, 180), (640, 360)), square);
+        assert_eq!(square.reshaped((320, 180), (320, 240)), Ratio::new(4, 3));
+        assert_eq!(Ratio::new(0, 1).reshaped((720, 576), (720, 288)), Ratio::new(1, 2));
+        assert_eq!(Ratio::new(64, 45).reshaped((720, 576), (1024, 576)), square);
+        // More than an encoder keeps.
+        let odd = square.reshaped((4099, 4098), (4096, 4097));
+        assert!(
+            odd.num <= 4096 && odd.den <= 4096 && (odd.as_f64() - 4099.0 * 4097.0 / (4098.0 * 4096.0)).abs() < 1e-6
+        );
     }
 
     #[test]

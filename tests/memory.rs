@@ -8,10 +8,10 @@
 //! it could not hold for damage of the source, or forget it, which is said. In none of these is the output silently
 //! another one.
 //!
-//! The film is FFV1 and not H.264, whose decoder hides from its caller what it was refused: of 3762 allocations of a job
-//! over an H.264 film ten gave a film with a picture less, told as damage, and one in some hundred a concealed picture
-//! without a word. A single small allocation that fails between others that succeed is what no kernel does; where memory
-//! is refused for ever from some point on, that decoder does not come so far.
+//! The film is raw, since decoders hide from their callers what they were refused: of 3762 allocations of a job over an
+//! H.264 film ten gave a film with a picture less, told as damage, and one in some hundred a concealed picture without a
+//! word; of 8,623 over an FFV1 film three gave a wrong picture. A single small allocation that fails between others that
+//! succeed is what no kernel does; where memory is refused for ever from some point on, no decoder comes so far.
 //!
 //! The quick form takes every 307th allocation in ten seconds; the full form all of the job's 9,800 both ways, in six
 //! slices of up to six minutes on two cores.
@@ -45,7 +45,7 @@ impl Job {
         let folder = tempfile::tempdir().unwrap();
         let input = folder.path().join("in.mkv");
         let sources = ["-f", "lavfi", "-i", "testsrc2=s=64x64:r=25", "-f", "lavfi", "-i", "sine"];
-        let codecs = ["-c:v", "ffv1", "-level", "1", "-threads", "1", "-pix_fmt", "yuv420p", "-c:a", "pcm_s16le"];
+        let codecs = ["-c:v", "rawvideo", "-pix_fmt", "yuv420p", "-c:a", "pcm_s16le"];
         ffmpeg(&[&sources[..], &["-frames:v", "5", "-t", "0.2"], &codecs, &[input.to_str().unwrap()]].concat());
         let mut job = Job { folder, input, whole: Vec::new() };
         let ran = run(&mut job.command(job.folder.path()), LIMIT);
@@ -77,6 +77,10 @@ impl Job {
         let again = run(&mut self.command(root), LIMIT);
         let again = match again.code {
             Some(0) => again,
+            // What FFmpeg took for damage of the source was said, and is complete; another output is asked for.
+            Some(2) if ran.code == Some(3) && again.errors().len() == 1 && again.stderr.contains("-y ") => {
+                run(self.command(root).arg("-y"), LIMIT)
+            }
             _ => return Err(format!("{what}, {ran:?}, then {again:?}")),
         };
         let is_left = root.join(format!("{OUTPUT}.vproc")).exists();

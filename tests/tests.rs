@@ -33,6 +33,7 @@ mod raw_video;
 mod resume;
 mod sandbox;
 mod signals;
+mod size;
 mod skip;
 mod steady;
 mod streams;

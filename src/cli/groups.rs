@@ -180,6 +180,9 @@ pub struct Encoding {
     /// The output's pixel format by FFmpeg's name
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     pix_fmt: Option<OsString>,
+    /// The size of the output's pictures, after the network: 1920x1080, or 1920x or x1080 to keep their shape
+    #[arg(long, value_name = "WxH", help_heading = "What")]
+    size: Option<OsString>,
 }
 
 impl Input {
@@ -248,6 +251,7 @@ impl Encoding {
             ("crf", self.crf),
             ("preset", self.preset),
             ("pix-fmt", self.pix_fmt),
+            ("size", self.size),
         ]);
         said.push(("encoder-opt", self.encoder_opt));
         said

@@ -41,6 +41,7 @@ pub fn run_chain(
     progress: &mut Progress,
 ) -> Result<(Result<()>, Outcome)> {
     let pictures = how.cache.is_some().then(|| pixel_hash(prepared)).transpose()?;
+    let fit = prepared.fit();
     let Prepared { plan, network, engine, head, opened, .. } = prepared;
     // Tiles that the cache has lost are computed in windows, and who measures begins when all is ready.
     let may_wait = how.cache.is_none() && how.start.is_none();
@@ -66,6 +67,7 @@ pub fn run_chain(
         shown: how.shown,
         verify_stride: how.verify_stride,
         has_overlay: how.has_overlay,
+        fit,
     };
     let survey = Survey::new(survey_plan, head);
     let price = || trial.hold(&shop).map(|()| trial.priced());

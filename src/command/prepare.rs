@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use super::{folder_of, segment};
 use crate::cache::Cache;
-use crate::config::{DeviceChoice, EngineChoice, Origin, Output, Overwrite, Precision, RunConfig, Tuning};
+use crate::config::{DeviceChoice, EngineChoice, Origin, Output, Overwrite, PictureSize, Precision, RunConfig, Tuning};
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::ColorTags;
 use crate::gpu::{self, Devices};
+use crate::head::fit::Fit;
 use crate::head::image::{ImageHead, PictureFacts};
 use crate::infer::{self, EngineSettings};
 use crate::measure::tuned::{self, Remembered, Situation};
@@ -50,6 +51,16 @@ pub struct Prepared {
     pub video: VideoFacts,
     /// What [`rehearse`] opened, for an output file.
     pub rehearsed: Option<Rehearsed>,
+}
+
+impl Prepared {
+    /// What brings pictures out of the network to the size that was asked for, if that is another one.
+    pub fn fit(&self) -> Option<Fit> {
+        let (head, size) = (&self.head, self.plan.output_size);
+        let (width, height) = head.output_size();
+        let made = PictureFacts { format: head.output_format(), width, height, color: self.video.color };
+        ((width, height) != size).then(|| Fit::new(made, size))
+    }
 }
 
 /// Refuses a file to be written, called `what`, that is one to be read, by whatever name.
@@ -140,13 +151,17 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
     let picture =
         PictureFacts { format: source.format, width: source.width, height: source.height, color: source.color };
     let head = ImageHead::new(&network.facts, picture)?;
-    let (width, height) = head.output_size();
+    let made = head.output_size();
+    let (width, height) = config.size.map_or(made, |size| size.of(made));
     let mut video = VideoFacts {
         width,
         height,
         format: head.output_format(),
         color: source.color,
-        sample_aspect_ratio: source.sample_aspect_ratio,
+        sample_aspect_ratio: match config.size {
+            Some(PictureSize::Exact(..)) => source.sample_aspect_ratio.reshaped(made, (width, height)),
+            _ => source.sample_aspect_ratio,
+        },
         field_order: source.field_order,
         time_base: source.time_base,
         frame_rate: source.frame_rate,
@@ -209,6 +224,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
         working: infer::working(&network, &engine)?,
         cache_memory: config.cache_folder().map_or(0, |folder| Cache::memory(&folder, config.cache_size)),
         output: describe(&config.output),
+        size: (width, height),
         roi: measure::roi(config, (source.width, source.height))?,
         encoding,
         segments,

@@ -43,6 +43,29 @@ pub enum Tile {
     Size(usize),
 }
 
+/// A size of pictures, in luma samples; of a side that nobody said, what keeps their shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PictureSize {
+    /// Width and height.
+    Exact(usize, usize),
+    /// The width.
+    Width(usize),
+    /// The height.
+    Height(usize),
+}
+
+impl PictureSize {
+    /// For pictures of `size` (width, height). A side that follows from the other is even, so that every encoder takes it.
+    pub fn of(self, size: (usize, usize)) -> (usize, usize) {
+        let even = |side: usize, from: usize, to: usize| ((side * from + to) / (2 * to)).max(1) * 2;
+        match self {
+            PictureSize::Exact(width, height) => (width, height),
+            PictureSize::Width(width) => (width, even(width, size.1, size.0)),
+            PictureSize::Height(height) => (even(height, size.0, size.1), height),
+        }
+    }
+}
+
 /// A part of the region of interest.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Region {

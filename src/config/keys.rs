@@ -79,6 +79,7 @@ pub const KEYS: &[Key] = &[
     key("preset", Scope::Anywhere),
     key("encoder-opt", Scope::Anywhere),
     key("pix-fmt", Scope::Anywhere),
+    key("size", Scope::Anywhere),
     key("master", Scope::Trusted),
     key("no-resume", Scope::Anywhere),
     key("segment-frames", Scope::Anywhere),

@@ -23,8 +23,8 @@ use std::path::{Path, PathBuf};
 pub use batch::{BatchConfig, Names, Template};
 pub use bench::{BenchConfig, Resolution, TuneConfig};
 pub use choice::{
-    CacheAct, Deinterlace, DeviceChoice, EngineChoice, Overwrite, Position, Precision, ProgressMode, Region, SkipMode,
-    Tile,
+    CacheAct, Deinterlace, DeviceChoice, EngineChoice, Overwrite, PictureSize, Position, Precision, ProgressMode,
+    Region, SkipMode, Tile,
 };
 pub use keys::{KEYS, Key, OF_THE_RUN, Scope};
 pub use layers::{Layers, folders};
@@ -142,6 +142,8 @@ pub struct RunConfig {
     pub encoder_options: Vec<(String, String)>,
     /// FFmpeg's name of the output's pixel format.
     pub pix_fmt: Option<String>,
+    /// The size of the output's pictures; without it, what comes out of the network.
+    pub size: Option<PictureSize>,
     /// A lossless copy of the result, beside the output.
     pub master: Option<PathBuf>,
     /// The output is made in one go, and an interrupted run begins anew.
@@ -213,6 +215,7 @@ impl Default for RunConfig {
             preset: None,
             encoder_options: Vec::new(),
             pix_fmt: None,
+            size: None,
             master: None,
             no_resume: false,
             segment_frames: None,
@@ -330,6 +333,7 @@ impl RunConfig {
             "no-cache" => self.no_cache = value::switch(text)?,
             "crf" => self.crf = Some(value::number(text)?),
             "no-resume" => self.no_resume = value::switch(text)?,
+            "size" => self.size = Some(value::picture_size(text)?),
             "segment-frames" => self.segment_frames = Some(value::whole(text, 2)?),
             "manifest-only" => self.manifest_only = value::switch(text)?,
             "overwrite" if text == "never" => self.overwrite = Overwrite::Never,

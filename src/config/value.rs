@@ -4,7 +4,7 @@
 //! exact: a time is a whole number of microseconds and a rate a ratio, never a float. A failure says what was got and
 //! what is expected; where the value came from is added by the caller.
 
-use super::choice::{Position, Region, Tile};
+use super::choice::{PictureSize, Position, Region, Tile};
 use crate::error::{Error, Kind, Result};
 use crate::tile::roi::Length;
 use crate::time::Ratio;
@@ -39,6 +39,9 @@ pub fn count(text: &str) -> Result<usize> {
 
 /// The most threads of a kind: more than any machine has cores, and as many as FFmpeg's decoders and systems bear.
 const MAX_THREADS: usize = 1024;
+
+/// The longest side of an output that is asked for, in luma samples.
+const MAX_SIDE: usize = 16384;
 
 /// A number of threads.
 pub fn threads(text: &str) -> Result<usize> {
@@ -135,6 +138,26 @@ pub fn size(text: &str) -> Result<u64> {
     let (thousandths, _) = fixed_point(amount, 3).ok_or_else(wrong)?;
     let bytes = thousandths.checked_mul(1 << shift).ok_or_else(wrong)? / 1000;
     u64::try_from(bytes).ok().filter(|&bytes| bytes > 0).ok_or_else(wrong)
+}
+
+/// The size of a picture: `1920x1080`, `1920x` or `x1080`.
+pub fn picture_size(text: &str) -> Result<PictureSize> {
+    let wrong = || {
+        bad(format!(
+            "got '{text}', expected WIDTHxHEIGHT up to {MAX_SIDE} such as 1920x1080, or one of both: 1920x, x1080"
+        ))
+    };
+    let side = |text: &str| match text {
+        "" => Some(None),
+        text => digits(text).and_then(|n| usize::try_from(n).ok()).filter(|n| (1..=MAX_SIDE).contains(n)).map(Some),
+    };
+    let (width, height) = text.split_once(['x', 'X']).ok_or_else(wrong)?;
+    match (side(width).ok_or_else(wrong)?, side(height).ok_or_else(wrong)?) {
+        (Some(width), Some(height)) => Ok(PictureSize::Exact(width, height)),
+        (Some(width), None) => Ok(PictureSize::Width(width)),
+        (None, Some(height)) => Ok(PictureSize::Height(height)),
+        (None, None) => Err(wrong()),
+    }
 }
 
 /// The size of a cache: from 1 MiB to 16 TiB.
@@ -310,6 +333,19 @@ mod tests {
         }
         for text in ["", "G", "0", "-1G", "6X", "6 G", "99999999999T", "1..5G"] {
             assert_eq!(size(text).unwrap_err().kind(), Kind::Usage, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_of_pictures_may_leave_a_side_open() {
+        assert_eq!(picture_size("1920x1080").unwrap(), PictureSize::Exact(1920, 1080));
+        let of = |text: &str, size| picture_size(text).unwrap().of(size);
+        assert_eq!(of("1280x", (1920, 1080)), (1280, 720));
+        assert_eq!(of("x720", (1920, 1080)), (1280, 720));
+        assert_eq!(of("x100", (320, 180)), (178, 100));
+        assert_eq!(of("2x", (1000, 10)), (2, 2));
+        for text in ["", "x", "1920", "1920x-1", "0x5", "16385x5", "5x5x5", " 5x5"] {
+            assert!(picture_size(text).is_err(), "{text}");
         }
     }
 

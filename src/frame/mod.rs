@@ -67,6 +67,11 @@ impl Picture {
         self.height
     }
 
+    /// Whether it is the same memory as another's.
+    pub fn is_same(&self, other: &Picture) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(&self.memory), Arc::as_ptr(&other.memory))
+    }
+
     /// A plane to read.
     pub fn plane(&self, plane: usize) -> PlaneView<'_> {
         let (columns, rows) = self.format.plane_size(plane, self.width, self.height);

@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::frame::Frame;
+use crate::head::fit::Fit;
 use crate::meter;
 use crate::sink::{Finished, Sink};
 use crate::source::Source;
@@ -68,6 +69,8 @@ pub struct Settings<'a> {
     pub verify_stride: Option<u64>,
     /// The output shows what was computed where.
     pub has_overlay: bool,
+    /// What brings finished pictures to another size.
+    pub fit: Option<Fit>,
 }
 
 /// CPU time by what it was for. Codecs' own threads count where they belong.
@@ -124,7 +127,7 @@ struct Passing {
 /// Runs frames from `source` through `survey` and the workers into `sink` until the source ends or `stop` says so;
 /// frames under way are finished either way. The outcome is also there when it fails.
 pub fn run(
-    settings: Settings,
+    mut settings: Settings,
     shop: &Workshop,
     mut survey: Survey,
     source: &mut dyn Source,
@@ -157,9 +160,13 @@ pub fn run(
     let mut snapshots = Vec::new();
     let mut latencies = Latencies::default();
     let mut assemble = Assemble::new(shop);
+    let mut fit = settings.fit.take();
     let put = |track: &mut Track, passing: Passing, pieces: Vec<Piece>| {
         let source = settings.shown.includes(passing.frame.index).then(|| passing.frame.picture.clone());
-        let frame = assemble.frame(passing.frame, pieces, passing.passed)?;
+        let mut frame = assemble.frame(passing.frame, pieces, passing.passed)?;
+        if let Some(fit) = &mut fit {
+            frame.picture = fit.picture(frame.picture)?;
+        }
         track.lap(Activity::Assemble, frame.index);
         sink.write(&frame)?;
         let seconds = time_base.seconds(frame.pts);

@@ -61,14 +61,22 @@ impl Choice {
     }
 }
 
-/// Cuts the middle out of both pictures; `frame` is the processed one, of `scale` times the size.
+/// Cuts the middle out of both pictures; `frame` is the processed one, of any size.
 pub fn take(source: &Picture, frame: &Frame, seconds: f64) -> Result<Snapshot> {
-    let scale = frame.picture.width() / source.width().max(1);
     let (width, height) = (source.width().min(MAX_CROP.0), source.height().min(MAX_CROP.1));
     // On even samples, so that chroma is cut where it lies.
     let place = |all: usize, part: usize| ((all - part) / 2) & !1;
     let area = Rect::new(place(source.width(), width), place(source.height(), height), width, height);
-    let scaled = Rect::new(area.x * scale, area.y * scale, width * scale, height * scale);
+    let (out_width, out_height) = (frame.picture.width(), frame.picture.height());
+    let x = |at: usize| (at * out_width / source.width().max(1)) & !1;
+    let y = |at: usize| (at * out_height / source.height().max(1)) & !1;
+    let corner = (x(area.x), y(area.y));
+    let scaled = Rect::new(
+        corner.0,
+        corner.1,
+        (width * out_width / source.width().max(1)).clamp(1, out_width - corner.0),
+        (height * out_height / source.height().max(1)).clamp(1, out_height - corner.1),
+    );
     let crop = |picture: &Picture, area: Rect| -> Result<Crop> {
         let pixels = preview::rgb8(picture, frame.color, area)?;
         Ok(Crop { width: area.width, height: area.height, pixels })

@@ -34,12 +34,13 @@ impl Needs {
         source: &SourceFacts,
         of_window: WindowBytes,
         windows: &Windows,
-        output: (PixelFormat, (usize, usize)),
+        (format, made_size, output_size): (PixelFormat, (usize, usize), (usize, usize)),
         threads: &Threads,
         kept: Kept,
     ) -> Needs {
         let input = picture_bytes(source.format, (source.width, source.height));
-        let encoded = picture_bytes(output.0, output.1);
+        let [made, encoded] = [made_size, output_size].map(|size| picture_bytes(format, size));
+        let fitted = if made_size == output_size { 0 } else { encoded };
         let whole = windows.whole.first().map(|tile| (tile.window.width, tile.window.height));
         let sizes = whole.into_iter().chain(windows.shapes.iter().copied());
         Needs {
@@ -48,7 +49,7 @@ impl Needs {
             encoder: kept.frames() * encoded,
             cache: kept.cache,
             worker: sizes.map(|size| of_window.of(size)).sum(),
-            frame: input + encoded,
+            frame: input + made + fitted,
         }
     }
 

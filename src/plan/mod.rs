@@ -104,6 +104,8 @@ pub struct Plan {
     pub device: String,
     /// Why not on a CUDA device, where that was left open.
     pub no_gpu: Option<String>,
+    /// Size in luma samples of what comes out of the network.
+    pub made_size: (usize, usize),
     /// Size of the output in luma samples.
     pub output_size: (usize, usize),
     /// How frames are cut.
@@ -164,6 +166,8 @@ pub struct Facts<'a> {
     pub cache_memory: u64,
     /// Where it goes, for people.
     pub output: String,
+    /// Size of the output in luma samples.
+    pub size: (usize, usize),
     /// The region of interest.
     pub roi: Option<Roi>,
     /// How the video is encoded.
@@ -186,7 +190,7 @@ impl Plan {
         let (source, network) = (facts.source, &facts.network.facts);
         let mut warnings = Vec::new();
         let mut workers = threads.workers;
-        let output_size = facts.head.output_size();
+        let (made_size, output_size) = (facts.head.output_size(), facts.size);
         let of_window = WindowBytes::new(network, facts.head, facts.working);
         let windows = Windows::new(config, facts.head, network, of_window, workers)?;
         let mut cache = CachePlan::new(config, facts.network, facts.head);
@@ -195,7 +199,7 @@ impl Plan {
             has_master: config.master.is_some(),
             cache: if cache.is_used() { facts.cache_memory } else { 0 },
         };
-        let output = (facts.head.output_format(), output_size);
+        let output = (facts.head.output_format(), made_size, output_size);
         let mut needs = Needs::new(source, of_window, &windows, output, &threads, kept);
         let mut window = window(config, source, workers);
         if let Some(budget) = config.memory {
@@ -236,6 +240,7 @@ impl Plan {
             engine: facts.engine,
             device: facts.device,
             no_gpu: facts.no_gpu,
+            made_size,
             output_size,
             windows,
             skip: match config.skip {
@@ -347,7 +352,9 @@ impl fmt::Display for Plan {
         if let Some(tuned) = &self.tuned {
             writeln!(f, "tuned     {tuned}")?;
         }
-        writeln!(f, "output    {}: {}x{}", self.output, self.output_size.0, self.output_size.1)?;
+        let (width, height) = self.output_size;
+        let fitted = if self.made_size == self.output_size { "" } else { ", brought there by Lanczos" };
+        writeln!(f, "output    {}: {width}x{height}{fitted}", self.output)?;
         if let Some(encoding) = &self.encoding {
             let options: Vec<_> = encoding.options.iter().map(|(key, value)| format!("{key}={value}")).collect();
             writeln!(f, "encoder   {} {} {}", encoding.encoder, encoding.pixel_format, options.join(" "))?;

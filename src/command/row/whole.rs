@@ -37,6 +37,7 @@ pub fn plain(config: &RunConfig, mut prepared: Prepared, warm: bool) -> Result<R
     let mut sink = open_sink(config, &mut prepared)?;
     let gate = Arc::new(Gate::new(0));
     prepared.opened = Gated::put(prepared.opened, &gate, config.start.is_some())?;
+    let mut fit = prepared.fit();
     let Prepared { plan, network, engine, head, opened, .. } = &mut prepared;
     let engine = EngineSettings { threads: plan.cores, ..engine.clone() };
     let tiles = plan.windows.whole.clone();
@@ -54,7 +55,11 @@ pub fn plain(config: &RunConfig, mut prepared: Prepared, warm: bool) -> Result<R
             stages.scatter(&frame.picture, tile, &mut out)?;
         }
         stages.finish(&frame.picture, &mut out)?;
-        sink.write(&Frame { picture: out.freeze(), ..frame })?;
+        let mut picture = out.freeze();
+        if let Some(fit) = &mut fit {
+            picture = fit.picture(picture)?;
+        }
+        sink.write(&Frame { picture, ..frame })?;
         n_frames += 1;
         check_interrupt()?;
     }
