@@ -105,7 +105,7 @@ fn judge(ran: &Ran, is_there: bool, is_whole: bool) -> Option<&'static str> {
         (_, Some(6)) if ran.stderr.contains("Fatal glibc error") => Some("ended by glibc"),
         (_, Some(6)) if ran.stderr.starts_with("memory allocation of ") => Some("ended by Rust's library"),
         // It frees what it was not given.
-        (_, Some(11)) if ran.stderr.starts_with("x264 [error]: malloc") => Some("x264 crashed"),
+        (_, Some(6 | 11)) if ran.stderr.starts_with("x264 [error]: malloc") => Some("x264 crashed"),
         _ => None,
     }
 }

@@ -389,3 +389,21 @@ fn two_outputs_are_not_written_into_one_file() {
     command.args([input, "-m", "identity", "-o", "null:", "--report", "/dev/null", "--trace", "/dev/null"]);
     assert_eq!(run(&mut command, Duration::from_secs(30)).code, Some(0));
 }
+
+#[test]
+fn pictures_that_cannot_be_decoded_do_not_count_in_a_cut() {
+    let Some(film) = Film::new() else { return };
+    film.ffmpeg("-f lavfi -i testsrc2=s=96x64:r=25:d=4 -c:v mpeg2video -g 12 -bf 2 -f mpegts a.ts");
+    // A group and a half later, on a packet's border.
+    let whole = std::fs::read(film.path("a.ts")).unwrap();
+    film.write("b.ts", &whole[whole.len() / 3 / 188 * 188..]);
+    let told = film.vproc("b.ts -o whole.mkv -m identity --encoder ffv1");
+    assert!(matches!(told.status.code(), Some(0 | 3)), "{told:?}");
+    let all = film.frames("whole.mkv", "v:0");
+    assert!(all.len() > 40, "{} frames", all.len());
+    for (cut, range) in [("--frames 5", 0..5), ("--start 3f --frames 7", 3..10), ("--start 20f --end 31f", 20..31)] {
+        let told = film.vproc(&format!("b.ts -o c.mkv -y -m identity --encoder ffv1 {cut}"));
+        assert!(matches!(told.status.code(), Some(0 | 3)), "{cut}: {told:?}");
+        assert_eq!(hashes(&film.frames("c.mkv", "v:0")), hashes(&all[range]), "{cut}");
+    }
+}

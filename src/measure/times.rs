@@ -27,7 +27,8 @@ impl Times {
     }
 
     /// A pass over the container's packets, as far as the cut needs them. `first` is when the first frame of the stream
-    /// `video` is shown: AVI tells only when packets are decoded, and frames are shown later by as much as the first.
+    /// `video` is shown. What would be shown before it cannot be decoded: the file begins in mid-group. AVI tells only
+    /// when packets are decoded, and frames are shown later by as much as the first.
     pub fn read(
         path: &Path,
         options: &InputOptions,
@@ -43,11 +44,13 @@ impl Times {
         let origin = starts.min().unwrap_or(0);
         input.keep_only(|index| index == video);
         let mut enough = Enough::of(config, |micros| origin + TimeBase::MICROS.rescale(micros, time_base));
+        let is_avi = input.format_name() == "avi";
+        let is_before = |pts: Option<i64>| !is_avi && pts.zip(first).is_some_and(|(pts, first)| pts < first);
         let mut pts = Vec::new();
         while !enough.is_reached()
             && let Ok(Some(packet)) = input.next_packet()
         {
-            if packet.stream_index() == video && !packet.is_discarded() {
+            if packet.stream_index() == video && !packet.is_discarded() && !is_before(packet.pts()) {
                 let shown = packet.pts().or(packet.dts());
                 pts.extend(shown);
                 shown.into_iter().for_each(|pts| enough.count(pts));
@@ -55,7 +58,7 @@ impl Times {
         }
         pts.sort_unstable();
         pts.dedup();
-        if let ("avi", Some(first), Some(&least)) = (input.format_name().as_str(), first, pts.first()) {
+        if let (true, Some(first), Some(&least)) = (is_avi, first, pts.first()) {
             pts.iter_mut().for_each(|pts| *pts += first - least);
         }
         Ok(Times { origin, pts: Some(pts), time_base })
