@@ -13,8 +13,8 @@
 //! word; of 8,623 over an FFV1 film three gave a wrong picture. A single small allocation that fails between others that
 //! succeed is what no kernel does; where memory is refused for ever from some point on, no decoder comes so far.
 //!
-//! The quick form takes every 307th allocation in ten seconds; the full form all of the job's 9,800 both ways, in six
-//! slices of up to six minutes on two cores.
+//! The quick form takes every 307th allocation in ten seconds; the full form all of the job's 8,300 both ways, in six
+//! slices of four to eight minutes on two cores.
 
 use std::collections::BTreeMap;
 use std::fs;
