@@ -91,9 +91,11 @@ fn segments_made_apart_in_any_order_join_to_the_bytes_of_one_run() {
         // One that is not what it was is named, and made again.
         let mut bytes = fs::read(&path).unwrap();
         bytes[10] ^= 1;
-        fs::write(&path, bytes).unwrap();
+        fs::write(&path, &bytes).unwrap();
         let refused = ran(root, &format!("join {output}.vproc"));
         assert!(refused.is_refusal(1) && refused.stderr.contains("1 in all: 3;"), "{refused:?}");
+        fs::write(&path, &bytes[1..]).unwrap();
+        assert_eq!(listed(root, output)["missing"], Value::from(vec![3]));
         assert_eq!(segment(3).status().unwrap().code(), Some(0));
         done(root, &format!("join {output}.vproc"));
         let whole = fs::read(root.join(format!("whole.{output}"))).unwrap();

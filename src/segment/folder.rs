@@ -200,6 +200,13 @@ impl Folder {
         packets::print_of(&self.segment(number)).is_ok_and(|print| done.is(print))
     }
 
+    /// Forgets finished segments whose files are gone or have another length. Less than [`Folder::check`], which reads
+    /// all of them.
+    pub fn look(&self, manifest: &mut Manifest) {
+        let bytes = |number: u64| std::fs::metadata(self.segment(number)).map(|facts| facts.len());
+        manifest.segments.retain(|number, done| bytes(*number).is_ok_and(|bytes| bytes == done.bytes));
+    }
+
     /// Forgets finished segments whose files are not what they were; their numbers.
     pub fn check(&self, manifest: &mut Manifest) -> Vec<u64> {
         let segments = manifest.segments.iter();

@@ -108,7 +108,10 @@ impl OneSegment {
     }
 
     /// Tells which segments there are, and which are made.
-    fn tell(&self) -> Result<u8> {
+    fn tell(mut self) -> Result<u8> {
+        if !is_joined(&self.run, &self.manifest) {
+            self.folder.look(&mut self.manifest);
+        }
         let manifest = &self.manifest;
         let n = manifest.n_segments();
         let missing: Vec<u64> = super::missing(manifest);
