@@ -67,6 +67,8 @@ fn the_shape_on_the_screen_stays() {
         assert_eq!(video["sample_aspect_ratio"], sar, "{size}");
         assert_eq!(film.frames("b.mp4", "v:0").len(), 25);
     }
+    // A ratio in large numbers, which Matroska keeps in others.
+    film.copy("a.mkv -o c.mkv --size 1334x778");
     // What is no square sample stays what it is shown as: 320x180 at 4:3 is 64:27.
     film.ffmpeg("-i a.mkv -vf setsar=4/3 -c:v ffv1 w.mkv");
     film.copy("w.mkv -o b.mp4 -y --size 640x270");

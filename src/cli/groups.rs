@@ -181,7 +181,7 @@ pub struct Encoding {
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     pix_fmt: Option<OsString>,
     /// The size of the output's pictures, after the network: 1920x1080, or 1920x or x1080 to keep their shape
-    #[arg(long, value_name = "WxH", help_heading = "What")]
+    #[arg(long, value_name = "WxH", help_heading = "What", hide_short_help = true)]
     size: Option<OsString>,
 }
 
