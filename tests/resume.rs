@@ -270,8 +270,13 @@ fn what_has_finished_no_segment_is_in_nobodys_way_unless_others_may_be_at_work()
     interrupted_once_there_is(root, "out.mkv", "manifest.json", &one);
     let ran = again(root, "out.mkv", &["--crf", "30"]);
     assert!(ran.code == Some(0) && ran.stderr.contains("starting anew: the encoder was"), "{ran:?}");
+    // Also where the manifest was there before others were thought of.
+    interrupted_once_there_is(root, "late.mkv", "manifest.json", &one);
+    assert_eq!(again(root, "late.mkv", &["--segment-frames", "4000", "--manifest-only"]).code, Some(0));
     assert_eq!(again(root, "others.mkv", &["--manifest-only"]).code, Some(0));
-    assert!(again(root, "others.mkv", &["--crf", "30"]).is_refusal(2));
+    for output in ["others.mkv", "late.mkv"] {
+        assert!(again(root, output, &["--crf", "30"]).is_refusal(2), "{output}");
+    }
 }
 
 #[test]

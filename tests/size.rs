@@ -100,4 +100,7 @@ fn what_is_no_size_is_refused() {
     }
     let said = film.refused("a.mkv -o b.mkv --size 161x121");
     assert!(said.contains("161x121"), "{said}");
+    film.ffmpeg("-i a.mkv -vf crop=32:64 -c:v ffv1 tall.mkv");
+    let said = film.refused("tall.mkv -o b.mkv --size 16384x");
+    assert!(said.contains("16384x32768"), "{said}");
 }

@@ -275,9 +275,9 @@ impl Encoder {
         raw.pts = pts;
         raw.interlaced_frame = i32::from(interlaced);
         raw.top_field_first = i32::from(frame.field_order == FieldOrder::TopFirst);
-        raw.sample_aspect_ratio = tags::rational(frame.sample_aspect_ratio);
         // SAFETY: the context is open. Frame tags follow the stream's, so that no encoder sees them change.
         let context = unsafe { &*self.context };
+        raw.sample_aspect_ratio = context.sample_aspect_ratio;
         raw.color_range = context.color_range;
         raw.colorspace = context.colorspace;
         raw.color_primaries = context.color_primaries;

@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 use super::{folder_of, segment};
 use crate::cache::Cache;
-use crate::config::{DeviceChoice, EngineChoice, Origin, Output, Overwrite, PictureSize, Precision, RunConfig, Tuning};
+use crate::config::{
+    DeviceChoice, EngineChoice, Origin, Output, Overwrite, PictureSize, Precision, RunConfig, Tuning, value,
+};
 use crate::error::{Context, Error, Kind, Result};
-use crate::frame::ColorTags;
+use crate::frame::{ColorTags, FieldOrder};
 use crate::gpu::{self, Devices};
 use crate::head::fit::Fit;
 use crate::head::image::{ImageHead, PictureFacts};
@@ -32,6 +34,7 @@ use crate::sink::mux::{self, Rehearsed};
 use crate::sink::null::NullSink;
 use crate::sink::y4m::Y4mSink;
 use crate::sink::{Sink, VideoFacts};
+use crate::time::Ratio;
 
 /// A run with everything decided and nothing started.
 pub struct Prepared {
@@ -152,16 +155,13 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
         PictureFacts { format: source.format, width: source.width, height: source.height, color: source.color };
     let head = ImageHead::new(&network.facts, picture)?;
     let made = head.output_size();
-    let (width, height) = config.size.map_or(made, |size| size.of(made));
+    let (width, height) = size(config, made)?;
     let mut video = VideoFacts {
         width,
         height,
         format: head.output_format(),
         color: source.color,
-        sample_aspect_ratio: match config.size {
-            Some(PictureSize::Exact(..)) => source.sample_aspect_ratio.reshaped(made, (width, height)),
-            _ => source.sample_aspect_ratio,
-        },
+        sample_aspect_ratio: shape(config.size, source.sample_aspect_ratio, made, (width, height)),
         field_order: source.field_order,
         time_base: source.time_base,
         frame_rate: source.frame_rate,
@@ -231,8 +231,35 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
         streams: rest.streams.clone(),
         hardware,
     };
-    let plan = Plan::new(config, facts)?;
+    let mut plan = Plan::new(config, facts)?;
+    if height != made.1 && source.field_order != FieldOrder::Progressive {
+        plan.warnings
+            .push("--size mixes the fields of interlaced frames; --deinterlace auto parts them first".to_owned());
+    }
     Ok(Prepared { plan, network, engine, head, opened, rest, video, rehearsed: None })
+}
+
+/// The size of the output's pictures, of which the network makes those of size `made`.
+fn size(config: &RunConfig, made: (usize, usize)) -> Result<(usize, usize)> {
+    let Some(wanted) = config.size else { return Ok(made) };
+    let (width, height) = wanted.of(made);
+    if width.max(height) <= value::MAX_SIDE {
+        return Ok((width, height));
+    }
+    let (from, most) = (format!("{}x{}", made.0, made.1), value::MAX_SIDE);
+    let message = format!("--size: {from} becomes {width}x{height}, expected sides up to {most}; name both sides");
+    Err(Error::new(Kind::Usage, message))
+}
+
+/// The sample aspect ratio with which pictures are shown in their shape. Where one side follows from the other it is
+/// theirs, unless rounding has changed it by more than anybody would overlook.
+fn shape(wanted: Option<PictureSize>, theirs: Ratio, made: (usize, usize), size: (usize, usize)) -> Ratio {
+    let bent = (made.0 * size.1) as f64 / (made.1 * size.0) as f64 - 1.0;
+    match wanted {
+        Some(PictureSize::Exact(..)) => theirs.reshaped(made, size),
+        Some(_) if bent.abs() > 0.01 => theirs.reshaped(made, size),
+        _ => theirs,
+    }
 }
 
 /// Tells the network how strongly to act, where it can be told: as asked, or by how the source was coded. What a file

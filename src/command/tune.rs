@@ -82,7 +82,8 @@ pub fn situation(config: &RunConfig, network: &Network, source: &SourceFacts) ->
     let encoder = match &config.output {
         Output::File(path) => {
             let scale = network.facts.scale;
-            let size = (source.width * scale, source.height * scale);
+            let made = (source.width * scale, source.height * scale);
+            let size = config.size.map_or(made, |size| size.of(made));
             let default = || default_encoder(Container::of(path), source.format, size).to_owned();
             let name = config.encoder.clone().unwrap_or_else(default);
             let preset = config.preset.as_ref().map_or_else(String::new, |preset| format!(" preset={preset}"));

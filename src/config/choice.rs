@@ -57,6 +57,9 @@ pub enum PictureSize {
 impl PictureSize {
     /// For pictures of `size` (width, height). A side that follows from the other is even, so that every encoder takes it.
     pub fn of(self, size: (usize, usize)) -> (usize, usize) {
+        if self == PictureSize::Width(size.0) || self == PictureSize::Height(size.1) {
+            return size;
+        }
         let even = |side: usize, from: usize, to: usize| ((side * from + to) / (2 * to)).max(1) * 2;
         match self {
             PictureSize::Exact(width, height) => (width, height),

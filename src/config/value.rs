@@ -41,7 +41,7 @@ pub fn count(text: &str) -> Result<usize> {
 const MAX_THREADS: usize = 1024;
 
 /// The longest side of an output that is asked for, in luma samples.
-const MAX_SIDE: usize = 16384;
+pub const MAX_SIDE: usize = 16384;
 
 /// A number of threads.
 pub fn threads(text: &str) -> Result<usize> {
@@ -344,6 +344,7 @@ mod tests {
         assert_eq!(of("x720", (1920, 1080)), (1280, 720));
         assert_eq!(of("x100", (320, 180)), (178, 100));
         assert_eq!(of("2x", (1000, 10)), (2, 2));
+        assert_eq!(of("321x", (321, 241)), (321, 241));
         for text in ["", "x", "1920", "1920x-1", "0x5", "16385x5", "5x5x5", " 5x5"] {
             assert!(picture_size(text).is_err(), "{text}");
         }

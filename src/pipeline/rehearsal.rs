@@ -67,7 +67,7 @@ impl Trial {
         let _ = self.held.set(Held {
             limits: cover.shapes().iter().map(|shape| cost.joined(shape.size)).collect(),
             cover,
-            whole_seconds: (!self.windows.shapes.is_empty()).then(|| windows.cover(cost).whole_cost()),
+            whole_seconds: (!windows.shapes.is_empty()).then(|| windows.cover(cost).whole_cost()),
             is_trivial: choosing.is_trivial(),
             is_exact,
         });

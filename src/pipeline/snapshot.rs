@@ -13,6 +13,9 @@ const MAX_SNAPSHOTS: usize = 5;
 /// The largest crop of a source, in luma samples.
 const MAX_CROP: (usize, usize) = (480, 270);
 
+/// The crop of an output is at most so many times as wide and high.
+const MAX_SCALE: usize = 4;
+
 /// One side of a comparison: rows of R, G, B bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Crop {
@@ -63,11 +66,13 @@ impl Choice {
 
 /// Cuts the middle out of both pictures; `frame` is the processed one, of any size.
 pub fn take(source: &Picture, frame: &Frame, seconds: f64) -> Result<Snapshot> {
-    let (width, height) = (source.width().min(MAX_CROP.0), source.height().min(MAX_CROP.1));
+    let (out_width, out_height) = (frame.picture.width(), frame.picture.height());
+    let side = |all: usize, out: usize, most: usize| all.min(most).min((MAX_SCALE * most * all).div_ceil(out.max(1)));
+    let width = side(source.width(), out_width, MAX_CROP.0);
+    let height = side(source.height(), out_height, MAX_CROP.1);
     // On even samples, so that chroma is cut where it lies.
     let place = |all: usize, part: usize| ((all - part) / 2) & !1;
     let area = Rect::new(place(source.width(), width), place(source.height(), height), width, height);
-    let (out_width, out_height) = (frame.picture.width(), frame.picture.height());
     let x = |at: usize| (at * out_width / source.width().max(1)) & !1;
     let y = |at: usize| (at * out_height / source.height().max(1)) & !1;
     let corner = (x(area.x), y(area.y));

@@ -1,7 +1,7 @@
 //! What of each frame has to be made anew: the survey compares it with the frame before, block by block.
 //!
-//! Called by the taking thread, once a frame, in order; it starts nothing and runs no network. A frame's output is
-//! then that of the frame before with some windows of the network's replaced, and some areas that are only resized.
+//! Called by the taking thread, once a frame, in order; it starts nothing, and runs no network but to find out what
+//! windows cost when they seem worthwhile for the first time. A frame's output is then that of the frame before with some windows of the network's replaced, and some areas that are only resized.
 //! Comparing contents and not time stamps makes it right for frames of every kind: a cut is just "all dirty", and a
 //! frame after a damaged one is compared with what was really decoded.
 

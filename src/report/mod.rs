@@ -113,8 +113,8 @@ pub struct Skip {
     pub output_psnr_worst_block: Option<f64>,
     /// That block's frame, column and row.
     pub worst_block: Option<[u64; 3]>,
-    /// What the workers should have taken for a frame, in milliseconds of one core, by what windows took before the
-    /// run; absent where frames are only run as a whole.
+    /// What the workers should have taken for a frame, in milliseconds of one core, by what windows took when they
+    /// were tried; absent where frames were only run as a whole.
     pub predicted_ms_per_frame: Option<f64>,
     /// What they took, without their start.
     pub worker_ms_per_frame: f64,

@@ -84,8 +84,10 @@ pub fn program() -> String {
 pub fn libraries(is_run_by_one: bool) -> String {
     let engines: &[&str] = if is_run_by_one { &ENGINES } else { &[] };
     let mut paths = open_libraries(|name| DECIDING.iter().chain(engines).any(|beginning| name.starts_with(beginning)));
+    let is_ffmpegs =
+        |path: &&PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libavutil"));
     let beside = |path: &PathBuf| path.with_file_name(av::filters_name()).canonicalize().ok();
-    match paths.iter().find_map(beside) {
+    match paths.iter().filter(is_ffmpegs).find_map(beside) {
         Some(filters) => paths.push(filters),
         // Elsewhere, where only the loader finds it.
         None => match av::open_filters() {

@@ -145,6 +145,7 @@ impl Row {
                 config.frames = None;
                 config.output = Output::File(clip.clone());
                 config.model = "identity".into();
+                config.size = None;
                 config.encoder = Some("libx264".to_owned());
                 (config.preset, config.crf, config.pix_fmt) = (Some("veryfast".to_owned()), Some(20.0), None);
                 config.encoder_options = Vec::new();

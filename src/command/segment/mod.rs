@@ -153,7 +153,13 @@ pub fn begin_on(
     let part = PartFile::create_on(disk, path)?;
     let facts = facts(config, prepared)?;
     let mut manifest = match resumable(config, &folder, &facts)? {
-        Some(manifest) => manifest,
+        Some(mut manifest) => {
+            if config.manifest_only && !manifest.is_for_others {
+                manifest.is_for_others = true;
+                folder.save(&manifest)?;
+            }
+            manifest
+        }
         None => {
             folder.clear()?;
             folder.make()?;
