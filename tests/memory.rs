@@ -10,7 +10,7 @@
 //!
 //! The film is raw, since decoders hide from their callers what they were refused: of 3762 allocations of a job over an
 //! H.264 film ten gave a film with a picture less, told as damage, and one in some hundred a concealed picture without a
-//! word; of 8,623 over an FFV1 film three gave a wrong picture. A single small allocation that fails between others that
+//! word; of 2,865 over an FFV1 film one gave a wrong picture. A single small allocation that fails between others that
 //! succeed is what no kernel does; where memory is refused for ever from some point on, no decoder comes so far.
 //!
 //! The quick form takes every 307th allocation in ten seconds; the full form all of the job's 8,300 both ways, in six
