@@ -72,7 +72,7 @@ fn wait(mut signals: Signals, notice: impl Fn()) {
 }
 
 /// Whether whoever started us (`nohup`) wants the program to outlive its terminal.
-fn hangup_is_ignored() -> bool {
+pub fn hangup_is_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or_default();
     u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & (1 << (SIGHUP - 1)) != 0)

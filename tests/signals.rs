@@ -53,13 +53,6 @@ fn await_line(said: &mut impl BufRead, word: &str) {
     }
 }
 
-/// Whether a child of ours is born as `nohup` starts one.
-fn hangup_is_ignored() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
-    u64::from_str_radix(mask, 16).unwrap() & 1 == 1
-}
-
 fn send(child: &Child, signal: System) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
@@ -67,7 +60,7 @@ fn send(child: &Child, signal: System) {
 #[test]
 fn the_first_signal_is_told_and_names_the_status() {
     for (signal, status) in [(System::INT, 130), (System::TERM, 143), (System::HUP, 143)] {
-        if signal == System::HUP && hangup_is_ignored() {
+        if signal == System::HUP && interrupt::hangup_is_ignored() {
             println!("skipped: whoever started the tests has hangups ignored");
             continue;
         }

@@ -19,7 +19,6 @@ use crate::plan::cost::CostModel;
 use crate::plan::windows::Windows;
 use crate::plan::{Plan, Skip};
 use crate::tile::Rect;
-use crate::tile::cover::Cover;
 
 /// Time after which a shape is not run again.
 const ENOUGH: Duration = Duration::from_millis(5);
@@ -38,11 +37,10 @@ pub struct Trial {
 
 /// What a trial has brought.
 struct Held {
-    cover: Cover,
+    priced: Priced,
     /// How many windows of each shape go through the network at once, at most.
     limits: Vec<usize>,
     whole_seconds: Option<f64>,
-    is_trivial: bool,
     is_exact: bool,
 }
 
@@ -66,9 +64,8 @@ impl Trial {
         // It was empty, and nobody else holds it.
         let _ = self.held.set(Held {
             limits: cover.shapes().iter().map(|shape| cost.joined(shape.size)).collect(),
-            cover,
+            priced: Priced { cover, is_trivial: choosing.is_trivial() },
             whole_seconds: (!windows.shapes.is_empty()).then(|| windows.cover(cost).whole_cost()),
-            is_trivial: choosing.is_trivial(),
             is_exact,
         });
         self.warning().iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -78,7 +75,7 @@ impl Trial {
     /// The windows to choose from. Before the rehearsal they are those of the plan, and their cost is assumed.
     pub fn priced(&self) -> Priced {
         let assumed = || Priced { cover: self.windows.cover(CostModel::UNMEASURED), is_trivial: false };
-        self.held.get().map_or_else(assumed, |held| Priced { cover: held.cover.clone(), is_trivial: held.is_trivial })
+        self.held.get().map_or_else(assumed, |held| held.priced.clone())
     }
 
     /// How many windows of each shape go through the network at once, at most; before the rehearsal none do.

@@ -66,22 +66,17 @@ impl Choice {
 
 /// Cuts the middle out of both pictures; `frame` is the processed one, of any size.
 pub fn take(source: &Picture, frame: &Frame, seconds: f64) -> Result<Snapshot> {
-    let (out_width, out_height) = (frame.picture.width(), frame.picture.height());
-    let side = |all: usize, out: usize, most: usize| all.min(most).min((MAX_SCALE * most * all).div_ceil(out.max(1)));
-    let width = side(source.width(), out_width, MAX_CROP.0);
-    let height = side(source.height(), out_height, MAX_CROP.1);
-    // On even samples, so that chroma is cut where it lies.
-    let place = |all: usize, part: usize| ((all - part) / 2) & !1;
-    let area = Rect::new(place(source.width(), width), place(source.height(), height), width, height);
-    let x = |at: usize| (at * out_width / source.width().max(1)) & !1;
-    let y = |at: usize| (at * out_height / source.height().max(1)) & !1;
-    let corner = (x(area.x), y(area.y));
-    let scaled = Rect::new(
-        corner.0,
-        corner.1,
-        (width * out_width / source.width().max(1)).clamp(1, out_width - corner.0),
-        (height * out_height / source.height().max(1)).clamp(1, out_height - corner.1),
-    );
+    // Start and length of both crops along an axis; on even samples, so that chroma is cut where it lies.
+    let axis = |all: usize, out: usize, most: usize| {
+        let length = all.min(most).min((MAX_SCALE * most * all).div_ceil(out.max(1)));
+        let start = ((all - length) / 2) & !1;
+        let out_start = (start * out / all.max(1)) & !1;
+        ((start, length), (out_start, (length * out / all.max(1)).clamp(1, out - out_start)))
+    };
+    let (x, out_x) = axis(source.width(), frame.picture.width(), MAX_CROP.0);
+    let (y, out_y) = axis(source.height(), frame.picture.height(), MAX_CROP.1);
+    let area = Rect::new(x.0, y.0, x.1, y.1);
+    let scaled = Rect::new(out_x.0, out_y.0, out_x.1, out_y.1);
     let crop = |picture: &Picture, area: Rect| -> Result<Crop> {
         let pixels = preview::rgb8(picture, frame.color, area)?;
         Ok(Crop { width: area.width, height: area.height, pixels })

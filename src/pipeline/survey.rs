@@ -1,9 +1,10 @@
 //! What of each frame has to be made anew: the survey compares it with the frame before, block by block.
 //!
 //! Called by the taking thread, once a frame, in order; it starts nothing, and runs no network but to find out what
-//! windows cost when they seem worthwhile for the first time. A frame's output is then that of the frame before with some windows of the network's replaced, and some areas that are only resized.
-//! Comparing contents and not time stamps makes it right for frames of every kind: a cut is just "all dirty", and a
-//! frame after a damaged one is compared with what was really decoded.
+//! windows cost when they seem worthwhile for the first time. A frame's output is then that of the frame before with
+//! some windows of the network's replaced, and some areas that are only resized. Comparing contents and not time stamps
+//! makes it right for frames of every kind: a cut is just "all dirty", and a frame after a damaged one is compared with
+//! what was really decoded.
 
 use super::change::Changes;
 use super::near::{Kept, Near};
@@ -154,6 +155,7 @@ impl Guess {
 }
 
 /// The windows to choose from, at what they were found to cost.
+#[derive(Clone)]
 pub struct Priced {
     /// The windows.
     pub cover: Cover,
