@@ -177,7 +177,8 @@ pub fn open_network(config: &RunConfig) -> Result<Network> {
     let facts = graph.facts.picture_facts(&overrides).context(what)?;
     let work = graph.facts.multiply_adds_per_pixel;
     let dial = graph.facts.dial;
-    Ok(Network { name: what(), hash: graph.hash, facts, work, dial, code: NetworkCode::Onnx(graph.bytes) })
+    let (hash, code) = (graph.hash, NetworkCode::Onnx(graph.bytes));
+    Ok(Network { name: what(), hash, origin: hash, facts, work, dial, code })
 }
 
 /// How the video of the source was coded; what no container holds was not.

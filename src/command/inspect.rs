@@ -69,6 +69,7 @@ fn of_network(
             Ok(facts) => Ok(Network {
                 name: name.clone(),
                 hash: graph.hash,
+                origin: graph.hash,
                 facts,
                 work: graph.facts.multiply_adds_per_pixel,
                 dial: graph.facts.dial.clone(),

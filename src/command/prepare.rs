@@ -151,6 +151,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
     let source = opened.source.facts().clone();
     let (engine, no_gpu) = engine(config, &network)?;
     let (network, strength) = strength(config, network, &opened)?;
+    let network = infer::suited(network, &engine, (source.width, source.height))?;
     let picture =
         PictureFacts { format: source.format, width: source.width, height: source.height, color: source.color };
     let head = ImageHead::new(&network.facts, picture)?;
@@ -338,7 +339,7 @@ fn engine(config: &RunConfig, network: &Network) -> Result<(EngineSettings, Opti
 fn on_processor(config: &RunConfig, network: &Network, wanted: EngineSettings) -> Result<EngineSettings> {
     let folder = tuned::folder().filter(|_| config.tries_engines());
     let Some(folder) = folder else { return infer::choose(network, &wanted) };
-    let situation = Situation::of_network(network.hash, config.precision, measure::hardware());
+    let situation = Situation::of_network(network.origin, config.precision, measure::hardware());
     if let Some(remembered) = tuned::recall(&folder, &situation)
         && let Some(choice) = remembered.settings.engine.as_deref().and_then(named_engine)
     {

@@ -95,7 +95,7 @@ pub fn situation(config: &RunConfig, network: &Network, source: &SourceFacts) ->
     Situation {
         input: format!("{codec} {}x{} {}", source.width, source.height, source.format),
         encoder,
-        ..Situation::of_network(network.hash, config.precision, measure::hardware())
+        ..Situation::of_network(network.origin, config.precision, measure::hardware())
     }
 }
 

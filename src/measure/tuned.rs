@@ -39,10 +39,10 @@ pub struct Situation {
 
 impl Situation {
     /// The situation of a network on this machine, whatever the video.
-    pub fn of_network(hash: u128, precision: impl ToString, hardware: Hardware) -> Situation {
+    pub fn of_network(origin: u128, precision: impl ToString, hardware: Hardware) -> Situation {
         let libraries: Vec<_> = infer::ort::installed().iter().map(|path| path.display().to_string()).collect();
         Situation {
-            network: format!("{hash:032x}"),
+            network: format!("{origin:032x}"),
             precision: precision.to_string(),
             machine: format!("{}, {} cores, {}", machine::cpu_name(), hardware.cores, libraries.join(", ")),
             ..Situation::default()

@@ -75,6 +75,7 @@ impl Builtin {
         let in_code = |channels, scale, code| Network {
             name: self.name.to_owned(),
             hash: xxh3_128(self.name.as_bytes()),
+            origin: xxh3_128(self.name.as_bytes()),
             facts: facts(channels, scale),
             work: Some(0.0),
             dial: None,
@@ -86,6 +87,7 @@ impl Builtin {
                 Network {
                     name: self.name.to_owned(),
                     hash: graph.hash,
+                    origin: graph.hash,
                     facts: facts.expect("the tests read every network inside the program"),
                     work: graph.facts.multiply_adds_per_pixel,
                     dial: graph.facts.dial,

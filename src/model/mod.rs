@@ -115,6 +115,8 @@ pub struct Network {
     pub name: String,
     /// Hash of all that decides its results.
     pub hash: u128,
+    /// Hash of the network as it was read, whatever it was told and however it was written since.
+    pub origin: u128,
     /// What is known of it.
     pub facts: NetworkFacts,
     /// Multiply-adds for each input pixel; `None` where the graph does not tell.
@@ -135,5 +137,21 @@ impl Network {
             }
             _ => Err(strength::refused(&self.name)),
         }
+    }
+
+    /// The network with convolutions that give blocks of pixels, for engines that compute `lanes` channels at once and
+    /// pictures of this width and height; as it is where nothing is gained. It gives the same values, and wants sizes of
+    /// larger multiples, of which the pictures' are.
+    pub fn in_blocks(self, lanes: usize, (width, height): (usize, usize)) -> Result<Network> {
+        let NetworkCode::Onnx(bytes) = &self.code else { return Ok(self) };
+        let of = self.facts.multiple_of.max(1);
+        let size = (width.next_multiple_of(of), height.next_multiple_of(of));
+        let Some(graph) = onnx::in_blocks(bytes, lanes, self.facts.fixed_size.unwrap_or(size))? else {
+            return Ok(self);
+        };
+        let multiple_of = radius::map::lcm(of as i64, graph.facts.multiple_of as i64);
+        let Some(multiple_of) = multiple_of else { return Ok(self) };
+        let facts = NetworkFacts { multiple_of: multiple_of as usize, ..self.facts };
+        Ok(Network { hash: graph.hash, facts, code: NetworkCode::Onnx(graph.bytes), ..self })
     }
 }

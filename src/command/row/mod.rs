@@ -234,7 +234,7 @@ fn facts(config: &RunConfig, prepared: &Prepared) -> Facts {
         output_size: plan.output_size,
         n_frames: plan.source.n_frames,
         source: format!("{} {}", plan.source.kind, plan.source.format),
-        network: (plan.network.0.clone(), format!("{:032x}", plan.network.1)),
+        network: (plan.network.0.clone(), format!("{:032x}", prepared.network.origin)),
         engine: prepare::engine_name(&prepared.engine).map_or_else(String::new, |engine| engine.to_string()),
         engine_text: plan.engine.clone(),
         encoder,

@@ -16,7 +16,8 @@ fn network_in(path: &Path) -> Option<Network> {
     let graph = onnx::load(path).ok()?;
     let facts = graph.facts.picture_facts(&Overrides::default()).ok()?;
     let name = path.file_name()?.to_string_lossy().into_owned();
-    Some(Network { name, hash: graph.hash, facts, work: None, dial: None, code: NetworkCode::Onnx(graph.bytes) })
+    let (hash, code) = (graph.hash, NetworkCode::Onnx(graph.bytes));
+    Some(Network { name, hash, origin: hash, facts, work: None, dial: None, code })
 }
 
 fn shared(name: &str) -> Option<Network> {

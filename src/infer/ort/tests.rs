@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use half::f16;
 
 use super::*;
-use crate::infer::{choose, facts, open};
+use crate::infer::{choose, facts, open, suited};
 use crate::model::probe::probe;
 use crate::model::{Channels, Layout, NetworkFacts, builtin};
 
@@ -272,6 +272,58 @@ fn the_library_and_the_engine_are_named_for_the_report() {
     assert_eq!(facts.to_string(), format!("ort {} cpu", library.version));
     let test = super::super::facts(&builtin::find("identity").unwrap(), &EngineSettings::default()).unwrap();
     assert_eq!(test.to_string(), "test");
+}
+
+#[test]
+fn networks_written_in_blocks_give_the_same_values() {
+    let Some(library) = library_or_skip("blocks") else { return };
+    for choice in [EngineChoice::Ort, EngineChoice::OpenVino] {
+        if choice == EngineChoice::OpenVino && !library.openvino {
+            println!("skipped blocks with OpenVINO: {} has none", library.path.display());
+        } else {
+            written_in_blocks(&settings(choice));
+        }
+    }
+}
+
+/// Compares what networks give as they are and written in blocks.
+fn written_in_blocks(settings: &EngineSettings) {
+    let run = |network: &Network, input: &Tensor, output: &mut Tensor| {
+        OrtEngine::new(network, settings).unwrap().run(input, output).unwrap();
+    };
+    let of_the_program = ["upscale-x2", "upscale-x2-fast", "restore"].map(|name| (builtin::find(name).unwrap(), name));
+    // OpenVINO refuses graphs of so few operators.
+    let is_small = |name: &str| settings.choice == EngineChoice::OpenVino && name == "bicubic_x2";
+    let referenced = references().into_iter().map(|(network, name, _, _)| (network, name));
+    let referenced = referenced.filter(|(_, name)| !is_small(name));
+    let mut n_written = 0;
+    for (network, name) in of_the_program.into_iter().chain(referenced) {
+        for (width, height) in [(40, 24), (42, 26), (4, 8), (2, 2)] {
+            let written = suited(network.clone(), settings, (width, height)).unwrap();
+            let multiple = written.facts.multiple_of;
+            if written.hash == network.hash {
+                continue;
+            }
+            n_written += 1;
+            assert!(multiple > 1 && width % multiple == 0 && height % multiple == 0, "{name}: {multiple}");
+            let (mut input, mut expected) =
+                tensors(&network.facts, network.facts.fixed_batch.unwrap_or(2), width, height);
+            let mut output = Tensor::new(expected.element(), expected.shape());
+            match input.element() {
+                Element::F32 => fill(&mut input),
+                _ => input.bytes_mut().iter_mut().enumerate().for_each(|(at, byte)| *byte = (at * 37 % 51) as u8),
+            }
+            run(&network, &input, &mut expected);
+            run(&written, &input, &mut output);
+            let pairs = values(&output).into_iter().zip(values(&expected));
+            let difference = pairs.map(|(a, b)| (a - b).abs() / b.abs().max(1.0)).fold(0.0, f32::max);
+            println!("{name} {width}x{height}, multiples of {multiple}: {difference:e}");
+            assert!(difference <= 1e-6, "{name}: {difference:e}");
+        }
+        let odd = suited(network.clone(), settings, (41, 24)).unwrap();
+        assert_eq!((odd.hash, odd.facts), (network.hash, network.facts), "{name}");
+    }
+    assert!(n_written >= 12, "{n_written}");
 }
 
 #[test]

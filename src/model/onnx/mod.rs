@@ -6,6 +6,7 @@
 //! network. When weights lie in other files the graph is written again with the weights inline; what vproc's few
 //! messages do not hold (documentation, annotations) is lost then and only then.
 
+mod blocks;
 mod check;
 mod external;
 pub mod facts;
@@ -77,6 +78,22 @@ pub fn with_strength(bytes: &Arc<[u8]>, value: f32) -> Result<(Arc<[u8]>, u128)>
     let bytes = model.to_bytes();
     let hash = xxh3_128(&bytes);
     Ok((bytes, hash))
+}
+
+/// The graph in `bytes` with convolutions that give blocks of pixels (`blocks`), for an engine that computes `lanes`
+/// channels at once and pictures of `size`; `None` where nothing is gained.
+pub fn in_blocks(bytes: &Arc<[u8]>, lanes: usize, size: (usize, usize)) -> Result<Option<LoadedGraph>> {
+    let mut model = parse(Arc::clone(bytes))?;
+    let before = GraphFacts::new(&model);
+    let graph = model.proto.graph.as_mut().expect("a judged model has a graph");
+    if !blocks::rewrite(graph, lanes, size) {
+        return Ok(None);
+    }
+    // Names that are taken already are refused.
+    let Ok(graph) = from_bytes(model.to_bytes()) else { return Ok(None) };
+    let of = graph.facts.multiple_of;
+    let takes_it = size.0.is_multiple_of(of) && size.1.is_multiple_of(of);
+    Ok(Some(graph).filter(|graph| takes_it && graph.facts.gives_alike(&before)))
 }
 
 fn load_inner(path: &Path) -> Result<LoadedGraph> {

@@ -329,6 +329,7 @@ fn random_graphs_agree_with_onnx_runtime() {
         let network = Network {
             name: seed.to_string(),
             hash: graph.hash,
+            origin: graph.hash,
             facts,
             work: None,
             dial: None,

@@ -23,7 +23,7 @@ impl Maker {
         let graph = onnx::from_bytes(Model { proto, opset: 21 }.to_bytes()).unwrap();
         let facts = graph.facts.picture_facts(&Overrides::default()).unwrap();
         let code = NetworkCode::Onnx(graph.bytes);
-        Network { name: "steps".into(), hash: graph.hash, facts, work: None, dial: None, code }
+        Network { name: "steps".into(), hash: graph.hash, origin: graph.hash, facts, work: None, dial: None, code }
     }
 
     /// To steps of `scale` and back.
