@@ -172,7 +172,7 @@ pub fn open_network(config: &RunConfig) -> Result<Network> {
         });
     };
     let what = || path.display().to_string();
-    let graph = onnx::load(path).context(what)?;
+    let graph = onnx::load(path)?;
     let overrides = network_overrides(path, config.model_config.as_deref())?;
     let facts = graph.facts.picture_facts(&overrides).context(what)?;
     let work = graph.facts.multiply_adds_per_pixel;

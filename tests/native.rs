@@ -62,6 +62,33 @@ fn windows_that_begin_at_odd_rows_change_nothing() {
 }
 
 #[test]
+fn a_first_frame_that_all_workers_make_in_bands_is_the_same() {
+    let Some(film) = Film::new() else { return };
+    let rgb = shared().map(|shared| shared.join("data/models/DigitalFlim_SuperUltraCompact_x2_fp32.onnx"));
+    let rgb = rgb.map(|path| path.display().to_string());
+    if rgb.is_none() {
+        println!("skipped RGB: the folder with the shared networks is missing");
+    }
+    for (size, format) in [("66x402", "yuv420p"), ("67x401", "yuv420p"), ("64x400", "yuv422p10le"), ("66x333", "gray")]
+    {
+        film.ffmpeg(&format!(
+            "-y -f lavfi -i testsrc2=s={size}:r=25:d=0.08 -pix_fmt {format} -c:v ffv1 -strict -2 clip.mkv"
+        ));
+        for model in ["upscale-x2", "restore"].into_iter().chain(rgb.as_deref()) {
+            let hashes = |arguments: &str| {
+                let output = film.vproc(&format!("clip.mkv -o md5: -q --engine native -m {model} {arguments}"));
+                assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+                String::from_utf8(output.stdout).unwrap()
+            };
+            let whole = hashes("--tile off");
+            for arguments in ["--workers 2", "--workers 5 --skip off", "--workers 3 --verify-skip 1"] {
+                assert_eq!(whole, hashes(arguments), "{size} {format} {model} {arguments}");
+            }
+        }
+    }
+}
+
+#[test]
 fn other_networks_are_refused_by_the_operators_name() {
     let Some(film) = Film::new() else { return };
     film.ffmpeg(CLIP);

@@ -1,8 +1,9 @@
 //! y4m, image sequences, hashes and the pattern, held against the `ffmpeg` program where it is installed.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use vproc::error::{Kind, Result};
@@ -181,6 +182,40 @@ fn a_named_pipe_gives_the_same_frames_as_the_file() {
         assert_eq!(piped, hashes(&mut Y4mSource::open(&path).unwrap()));
         std::fs::remove_file(&pipe).unwrap();
     }
+}
+
+#[test]
+fn each_frame_comes_out_of_a_pipe_before_the_next_goes_in() {
+    let folder = folder();
+    let path = folder.path().join("in.y4m");
+    write_y4m(&mut pattern("pattern:96x64@25,frames=3"), &path);
+    let bytes = std::fs::read(&path).unwrap();
+    let header = bytes.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    let (begin, frames) = bytes.split_at(header);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vproc"));
+    command.args(["-", "-o", "-", "-m", "identity", "-q"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    stdin.write_all(begin).unwrap();
+    let (arrived, arrives) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut byte = [0];
+        while stdout.read_exact(&mut byte).is_ok() {
+            arrived.send(byte[0]).unwrap();
+        }
+    });
+    let mut take = |n: usize| -> Vec<u8> {
+        (0..n).map(|_| arrives.recv_timeout(Duration::from_secs(60)).expect("it is held back")).collect()
+    };
+    for (number, frame) in frames.chunks_exact(frames.len() / 3).enumerate() {
+        stdin.write_all(frame).unwrap();
+        if number == 0 {
+            while take(1) != [b'\n'] {}
+        }
+        assert!(take(frame.len()) == frame, "frame {number}");
+    }
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

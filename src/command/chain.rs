@@ -68,6 +68,7 @@ pub fn run_chain(
         verify_stride: how.verify_stride,
         has_overlay: how.has_overlay,
         fit,
+        bands: if is_by_caller(&shop) { plan.windows.bands(plan.threads.workers) } else { Vec::new() },
     };
     let survey = Survey::new(survey_plan, head);
     let price = || trial.hold(&shop).map(|()| trial.priced());

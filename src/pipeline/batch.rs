@@ -34,6 +34,8 @@ pub enum Task {
         /// The window and its core.
         tile: Tile,
     },
+    /// A part of the whole picture.
+    Band(Tile),
     /// Areas without the network, each in these planes, by their bits.
     Plain(Vec<(Rect, u8)>),
     /// Tiles that the cache has.
@@ -53,22 +55,29 @@ pub enum Piece {
 }
 
 /// The jobs for what a frame needs, and for tiles that the cache has. `made` are the planes that the network makes,
-/// `passed` the others; a sampled frame is run in full as well.
+/// `passed` the others; a whole picture is made in `bands` where there are some; a sampled frame is run in full as well.
 pub fn jobs(
     frame: u64,
     source: &Picture,
-    need: Need,
+    mut need: Need,
     found: Vec<Found>,
     (made, passed): (u8, u8),
+    bands: &[Tile],
     is_sampled: bool,
 ) -> Vec<Job> {
     let job = |task| Job { frame, source: source.clone(), task };
     let mut jobs = match need.network {
-        Choice::Whole => return vec![job(Task::Whole)],
+        Choice::Whole if bands.len() < 2 => return vec![job(Task::Whole)],
+        Choice::Whole => {
+            if passed != 0 {
+                need.passed.push(Rect::new(0, 0, source.width(), source.height()));
+            }
+            bands.iter().map(|&band| job(Task::Band(band))).collect::<Vec<_>>()
+        }
         Choice::Windows(mut windows) => {
             // Those of one shape side by side, so that they can be joined.
             windows.sort_by_key(|(shape, _)| std::cmp::Reverse(*shape));
-            windows.into_iter().map(|(shape, tile)| job(Task::Window { shape, tile })).collect::<Vec<_>>()
+            windows.into_iter().map(|(shape, tile)| job(Task::Window { shape, tile })).collect()
         }
     };
     let outside = need.outside.into_iter().map(|area| (area, made));

@@ -34,6 +34,7 @@ use crate::meter;
 use crate::sink::{Finished, Sink};
 use crate::source::Source;
 
+use crate::tile::grid::Tile;
 use assemble::{Assemble, Passed};
 use batch::{Job, Piece};
 use history::History;
@@ -71,6 +72,8 @@ pub struct Settings<'a> {
     pub has_overlay: bool,
     /// What brings finished pictures to another size.
     pub fit: Option<Fit>,
+    /// What the first frame is made in, so that all workers are at it and none keeps it waiting with the second.
+    pub bands: Vec<Tile>,
 }
 
 /// CPU time by what it was for. Codecs' own threads count where they belong.
@@ -137,6 +140,7 @@ pub fn run(
 ) -> (Result<()>, Outcome) {
     let time_base = source.facts().time_base;
     let (made, passed) = (shop.head.made_planes(), shop.head.passed_planes());
+    let mut bands = std::mem::take(&mut settings.bands);
     let mut history = History::new((shop.head.picture().width, shop.head.picture().height));
     let take = |track: &mut Track| {
         if stop() {
@@ -151,7 +155,8 @@ pub fn run(
         let is_sampled = settings.verify_stride.is_some_and(|stride| verify::is_sampled(frame.index, stride));
         let mut recalled = std::mem::take(&mut need.recalled);
         let found = std::mem::take(&mut recalled.found);
-        let jobs = batch::jobs(frame.index, &frame.picture, need, found, (made, passed), is_sampled);
+        let bands = std::mem::take(&mut bands);
+        let jobs = batch::jobs(frame.index, &frame.picture, need, found, (made, passed), &bands, is_sampled);
         track.lap(Activity::Survey, frame.index);
         let passed = Passed { recalled, areas, is_sampled };
         Ok(Some(Order { item: Passing { frame, taken, passed }, jobs }))

@@ -165,7 +165,7 @@ impl Worker {
 
     fn pieces(&mut self, shop: &Workshop, track: &mut Track, jobs: &[Job]) -> Result<Vec<Piece>> {
         let window = |job: &Job| match &job.task {
-            Task::Window { tile, .. } => Some((job.source.clone(), *tile)),
+            Task::Window { tile, .. } | Task::Band(tile) => Some((job.source.clone(), *tile)),
             _ => None,
         };
         match jobs {

@@ -28,6 +28,9 @@ const WIDE: (usize, usize) = (224, 128);
 /// The side of a tile that is judged as one where near is enough, about.
 const NEAR_TILE: usize = 32;
 
+/// The least rows of a band, in halos.
+const LEAST_BAND: usize = 8;
+
 /// How frames are cut.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Windows {
@@ -41,6 +44,8 @@ pub struct Windows {
     pub reach: Option<usize>,
     /// The side of the cells that the picture is looked at in.
     pub cell: usize,
+    /// Nobody said how frames are to be cut.
+    is_free: bool,
     alignment: usize,
     picture: (usize, usize),
     padded: (usize, usize),
@@ -66,6 +71,7 @@ impl Windows {
             halo,
             reach: network.radius.map(|radius| radius + head.change_halo()),
             cell,
+            is_free: config.tile == Tile::Auto,
             alignment,
             picture: (head.picture().width, head.picture().height),
             padded: head.padded_size(),
@@ -133,6 +139,24 @@ impl Windows {
             window: Rect::new(x.0, y.0, size.0, size.1),
             core: Rect::new(x.1, y.1, x.2.saturating_sub(x.1), y.2.saturating_sub(y.1)),
         }
+    }
+
+    /// A frame that is run as a whole in at most `n` bands of full width instead, which are not much more to compute; none
+    /// where it is run in windows, or the network looks everywhere.
+    pub fn bands(&self, n: usize) -> Vec<Window> {
+        let ([_], Some(_), true) = (self.whole.as_slice(), self.reach, self.is_free) else { return Vec::new() };
+        let n = n.min(self.picture.1 / (LEAST_BAND * self.halo.max(self.alignment)));
+        let cut = |at: usize| self.picture.1 * at / n / self.alignment * self.alignment;
+        let band = |at: usize| {
+            let (top, bottom) = (cut(at), if at + 1 == n { self.picture.1 } else { cut(at + 1) });
+            let start = top.saturating_sub(self.halo) / self.alignment * self.alignment;
+            let end = (bottom + self.halo).next_multiple_of(self.alignment).min(self.padded.1);
+            Window {
+                window: Rect::new(0, start, self.padded.0, end - start),
+                core: Rect::new(0, top, self.picture.0, bottom - top),
+            }
+        };
+        (0..n).map(band).collect()
     }
 
     /// The same where frames are only ever run as a whole.

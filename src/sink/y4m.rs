@@ -105,7 +105,8 @@ impl Sink for Y4mSink {
             let plane = picture.plane(index);
             (0..plane.height()).try_for_each(|y| self.out.write_all(plane.row_bytes(y))).map_err(fail)?;
         }
-        Ok(())
+        // Whoever reads the other end gets frames whole, not the end of each with the next.
+        self.out.flush().map_err(fail)
     }
 
     fn finish(mut self: Box<Self>) -> Result<Finished> {

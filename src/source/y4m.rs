@@ -12,6 +12,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use memmap2::{Mmap, MmapOptions};
+use rustix::pipe::fcntl_setpipe_size;
 
 use self::header::Header;
 use super::{Damage, Source, SourceFacts};
@@ -68,6 +69,8 @@ impl Y4mSource {
         if metadata.is_dir() {
             return Err(fail(ErrorKind::IsADirectory.into()));
         }
+        // A pipe with room for much of a frame lets its writer go ahead; else it keeps the room it has.
+        let _ = fcntl_setpipe_size(&file, 1 << 20);
         // Standard input may be a file that someone has begun to read.
         let position = if metadata.is_file() { file.stream_position().map_err(fail)? } else { 0 };
         Y4mSource::begin(file, metadata.is_file(), position).context(|| name.clone())
