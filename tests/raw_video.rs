@@ -204,7 +204,7 @@ fn each_frame_comes_out_of_a_pipe_before_the_next_goes_in() {
             arrived.send(byte[0]).unwrap();
         }
     });
-    let mut take = |n: usize| -> Vec<u8> {
+    let take = |n: usize| -> Vec<u8> {
         (0..n).map(|_| arrives.recv_timeout(Duration::from_secs(60)).expect("it is held back")).collect()
     };
     for (number, frame) in frames.chunks_exact(frames.len() / 3).enumerate() {
