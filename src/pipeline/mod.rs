@@ -34,6 +34,7 @@ use crate::meter;
 use crate::sink::{Finished, Sink};
 use crate::source::Source;
 
+use crate::tile::cover;
 use crate::tile::grid::Tile;
 use assemble::{Assemble, Passed};
 use batch::{Job, Piece};
@@ -150,12 +151,15 @@ pub fn run(
         let taken = Instant::now();
         track.lap(Activity::Decode, frame.index);
         let mut need = survey.look(frame.index, &frame.picture, shop.recall.as_ref())?;
+        let bands = std::mem::take(&mut bands);
+        if need.network == cover::Choice::Whole && bands.len() > 1 {
+            need.pixels.computed = bands.iter().map(|band| (band.window.width * band.window.height) as u64).sum();
+        }
         history.add(&need, survey.kept());
         let areas = settings.has_overlay.then(|| Areas::new(&need, shop.head.picture().area(), survey.inside()));
         let is_sampled = settings.verify_stride.is_some_and(|stride| verify::is_sampled(frame.index, stride));
         let mut recalled = std::mem::take(&mut need.recalled);
         let found = std::mem::take(&mut recalled.found);
-        let bands = std::mem::take(&mut bands);
         let jobs = batch::jobs(frame.index, &frame.picture, need, found, (made, passed), &bands, is_sampled);
         track.lap(Activity::Survey, frame.index);
         let passed = Passed { recalled, areas, is_sampled };
