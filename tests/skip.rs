@@ -158,6 +158,9 @@ fn random_clips_are_the_same_with_and_without_skipping() {
         if random.below(4) == 0 {
             arguments.extend(["--roi".into(), "20%,10%,50%,60%".into()]);
         }
+        if case % 3 == 0 {
+            arguments.extend(["--batch".into(), ["1", "5", "64"][random.below(3)].into()]);
+        }
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let report = check(&input, folder, &arguments);
         reused += pixels(&report, "reused");

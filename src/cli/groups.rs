@@ -111,6 +111,9 @@ pub struct Place {
     /// Cut frames into tiles: auto, off, or pixels a side
     #[arg(long, value_name = "N", hide_short_help = true)]
     tile: Option<OsString>,
+    /// Windows of changed areas that go through the network at once, at most: auto, or a number
+    #[arg(long, value_name = "N", hide_short_help = true)]
+    batch: Option<OsString>,
     /// The time a frame may be under way, in seconds of the video: 0.5, 200ms
     #[arg(long, value_name = "TIME", hide_short_help = true)]
     latency: Option<OsString>,
@@ -229,6 +232,7 @@ impl Place {
             ("workers", self.workers),
             ("memory", self.memory),
             ("tile", self.tile),
+            ("batch", self.batch),
             ("latency", self.latency),
             ("skip", self.skip),
             ("skip-psnr", self.skip_psnr),

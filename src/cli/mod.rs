@@ -216,7 +216,7 @@ mod tests {
     fn the_main_job_is_the_default_command() {
         let line = "in.mp4 -o out.mkv -m identity --model-config n.toml --strength 0.5 --video-stream 2 --start 1:00 --end 120.5 \
             --frames 7 --fps 23.976 --deinterlace bwdif --engine ort --precision f32 --device cpu --threads 4 \
-            --workers 2 --memory 6G --tile 64 --encoder libx264 --crf 20 --preset fast --encoder-opt a=1 \
+            --workers 2 --memory 6G --tile 64 --batch 4 --encoder libx264 --crf 20 --preset fast --encoder-opt a=1 \
             --encoder-opt b=2:c=3 --pix-fmt yuv420p --size 640x -y --strict -q -vv --dry-run --progress json --report r.json \
             --latency 200ms --cpu-affinity 0 --trace t.json --protocol https --protocol tls --skip near --skip-psnr 45.5 \
             --verify-skip 3 --roi 10%,0,50,60 --roi m.png --debug-overlay \
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!((config.start, config.end), (Some(Position::Time(60_000_000)), Some(Position::Time(120_500_000))));
         assert_eq!((config.frames, config.memory, config.crf), (Some(7), Some(6 << 30), Some(20.0)));
         assert_eq!(config.encoder_options.len(), 3);
-        assert_eq!(config.size, Some(PictureSize::Width(640)));
+        assert_eq!((config.size, config.batch), (Some(PictureSize::Width(640)), Some(4)));
         assert_eq!(config.protocols, ["https", "tls"]);
         assert_eq!((config.skip, config.skip_psnr, config.verify_skip), (SkipMode::Near, 45.5, Some(3)));
         assert_eq!((config.roi.len(), config.debug_overlay), (2, true));

@@ -112,6 +112,8 @@ pub struct RunConfig {
     pub memory: Option<u64>,
     /// How windows are cut.
     pub tile: Tile,
+    /// Windows that go through the network at once, at most; as many as gain by it where nobody says.
+    pub batch: Option<usize>,
     /// What is not computed again.
     pub skip: SkipMode,
     /// How near is near, in dB.
@@ -200,6 +202,7 @@ impl Default for RunConfig {
             workers: None,
             memory: None,
             tile: Tile::Auto,
+            batch: None,
             skip: SkipMode::Exact,
             skip_psnr: 50.0,
             verify_skip: None,
@@ -323,6 +326,7 @@ impl RunConfig {
             "workers" => self.workers = Some(value::threads(text)?),
             "memory" => self.memory = Some(value::size(text)?),
             "tile" => self.tile = value::tile(text)?,
+            "batch" => self.batch = value::batch(text)?,
             "latency" => self.latency = Some(value::seconds(text)?),
             "cpu-affinity" => self.cpu_affinity = Some(value::processors(text)?),
             "skip" => self.skip = SkipMode::parse(text)?,

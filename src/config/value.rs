@@ -233,6 +233,21 @@ pub(super) fn tile(text: &str) -> Result<Tile> {
     }
 }
 
+/// The most windows that go through a network at once; more would only take memory.
+const MAX_BATCH: usize = 64;
+
+/// How many windows go through the network at once: `auto` or a number.
+pub(super) fn batch(text: &str) -> Result<Option<usize>> {
+    match text {
+        "auto" => Ok(None),
+        _ => count(text)
+            .ok()
+            .filter(|n| *n <= MAX_BATCH)
+            .map(Some)
+            .ok_or_else(|| bad(format!("got '{text}', expected auto or a number from 1 to {MAX_BATCH}"))),
+    }
+}
+
 /// A part of the region of interest: `X,Y,W,H` in pixels or percent, or a PNG picture.
 pub fn region(text: &str) -> Result<Region> {
     let wrong =
@@ -304,6 +319,12 @@ mod tests {
 
     use super::super::choice::{Deinterlace, EngineChoice};
     use super::*;
+
+    #[test]
+    fn a_batch_is_a_number_that_memory_holds() {
+        assert_eq!(["auto", "1", "64"].map(|text| batch(text).unwrap()), [None, Some(1), Some(64)]);
+        assert!(["0", "65", "-1", "many", ""].iter().all(|text| batch(text).is_err()));
+    }
 
     #[test]
     fn times_are_read_as_people_write_them() {

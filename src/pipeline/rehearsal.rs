@@ -57,13 +57,14 @@ impl Trial {
             return Ok(());
         }
         let Rehearsal { cost, is_exact } = rehearse(shop, &self.windows)?;
+        let limit = |size| self.windows.batch.unwrap_or_else(|| cost.joined(size));
         let windows = if is_exact { self.windows.clone() } else { self.windows.without_shapes() };
         // Near results depend on which windows are chosen; they are to be the same in every run, so no clock decides it.
         let choosing = if let Skip::Near(_) = self.skip { CostModel::UNMEASURED } else { cost };
         let cover = windows.cover(choosing);
         // It was empty, and nobody else holds it.
         let _ = self.held.set(Held {
-            limits: cover.shapes().iter().map(|shape| cost.joined(shape.size)).collect(),
+            limits: cover.shapes().iter().map(|shape| limit(shape.size)).collect(),
             priced: Priced { cover, is_trivial: choosing.is_trivial() },
             whole_seconds: (!windows.shapes.is_empty()).then(|| windows.cover(cost).whole_cost()),
             is_exact,

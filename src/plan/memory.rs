@@ -42,13 +42,13 @@ impl Needs {
         let [made, encoded] = [made_size, output_size].map(|size| picture_bytes(format, size));
         let fitted = if made_size == output_size { 0 } else { encoded };
         let whole = windows.whole.first().map(|tile| (tile.window.width, tile.window.height));
-        let sizes = whole.into_iter().chain(windows.shapes.iter().copied());
+        let at_once = |shape: &(usize, usize)| windows.batch.unwrap_or(1) as u64 * of_window.of(*shape);
         Needs {
             // References, and one frame a thread.
             decoder: (6 + threads.decoder as u64) * input,
             encoder: kept.frames() * encoded,
             cache: kept.cache,
-            worker: sizes.map(|size| of_window.of(size)).sum(),
+            worker: whole.map_or(0, |size| of_window.of(size)) + windows.shapes.iter().map(at_once).sum::<u64>(),
             frame: input + made + fitted,
         }
     }

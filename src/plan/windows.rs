@@ -38,6 +38,8 @@ pub struct Windows {
     pub whole: Vec<Window>,
     /// Width and height of the windows that changed areas are run in; none where frames are always run as a whole.
     pub shapes: Vec<(usize, usize)>,
+    /// How many of those go through the network at once, at most, where somebody said that.
+    pub batch: Option<usize>,
     /// Pixels that a window holds around its core.
     pub halo: usize,
     /// How far a changed sample changes the output, in luma pixels; `None` for everywhere.
@@ -68,6 +70,7 @@ impl Windows {
         let whole = whole(config, head, network, of_window, workers)?;
         let mut windows = Windows {
             shapes: Vec::new(),
+            batch: config.batch,
             halo,
             reach: network.radius.map(|radius| radius + head.change_halo()),
             cell,
