@@ -19,6 +19,7 @@ pub mod interrupt;
 pub mod measure;
 pub mod meter;
 pub mod model;
+pub mod pipe;
 pub mod pipeline;
 pub mod plan;
 pub mod quality;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The floors from the ground up. A room may import any room on a lower floor.
 const FLOORS: &[&[&str]] = &[
-    &["error", "fatal", "time", "interrupt", "sequence", "meter"],
+    &["error", "fatal", "time", "interrupt", "sequence", "meter", "pipe"],
     &["frame", "tile"],
     &["config"],
     &["av", "model", "simd", "gpu", "quality"],

@@ -151,6 +151,10 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
     let source = opened.source.facts().clone();
     let (engine, no_gpu) = engine(config, &network)?;
     let (network, strength) = strength(config, network, &opened)?;
+    let network_bytes = match &network.code {
+        NetworkCode::Onnx(bytes) => bytes.len() as u64,
+        NetworkCode::Identity | NetworkCode::NearestX2 => 0,
+    };
     let network = infer::suited(network, &engine, (source.width, source.height))?;
     let picture =
         PictureFacts { format: source.format, width: source.width, height: source.height, color: source.color };
@@ -203,10 +207,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
                 frame_rate: source.frame_rate,
                 pixels_in: (source.width * source.height) as u64,
                 pixels_out: (width * height) as u64,
-                network_bytes: match &network.code {
-                    NetworkCode::Onnx(bytes) => bytes.len() as u64,
-                    NetworkCode::Identity | NetworkCode::NearestX2 => 0,
-                },
+                network_bytes,
                 cores: hardware.cores,
             };
             Segments::new(config.segment_frames, config.no_resume, &run)

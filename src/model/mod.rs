@@ -18,6 +18,7 @@ pub use strength::Dial;
 pub use tensor::{Element, Tensor};
 
 use crate::error::Result;
+use radius::map::lcm;
 
 /// Which components of a picture a network takes and gives, in which order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
@@ -140,16 +141,16 @@ impl Network {
     }
 
     /// The network with convolutions that give blocks of pixels, for engines that compute `lanes` channels at once and
-    /// pictures of this width and height; as it is where nothing is gained. It gives the same values, and wants sizes of
-    /// larger multiples, of which the pictures' are.
+    /// pictures of this width and height; as it is where nothing is gained. What it gives is the same up to rounding,
+    /// and it wants sizes of larger multiples, of which the pictures' are.
     pub fn in_blocks(self, lanes: usize, (width, height): (usize, usize)) -> Result<Network> {
         let NetworkCode::Onnx(bytes) = &self.code else { return Ok(self) };
         let of = self.facts.multiple_of.max(1);
         let size = (width.next_multiple_of(of), height.next_multiple_of(of));
-        let Some(graph) = onnx::in_blocks(bytes, lanes, self.facts.fixed_size.unwrap_or(size))? else {
-            return Ok(self);
-        };
-        let multiple_of = radius::map::lcm(of as i64, graph.facts.multiple_of as i64);
+        let window = self.facts.fixed_size.unwrap_or(size);
+        let Some((graph, side)) = onnx::in_blocks(bytes, &self.facts, lanes, window)? else { return Ok(self) };
+        // Windows of one size are what they are.
+        let multiple_of = if self.facts.fixed_size.is_some() { Some(of as i64) } else { lcm(of as i64, side as i64) };
         let Some(multiple_of) = multiple_of else { return Ok(self) };
         let facts = NetworkFacts { multiple_of: multiple_of as usize, ..self.facts };
         Ok(Network { hash: graph.hash, facts, code: NetworkCode::Onnx(graph.bytes), ..self })

@@ -130,6 +130,24 @@ impl Manifest {
         n_frames.map(|n| n.div_ceil(self.segment_frames))
     }
 
+    /// What of the segments does not fit this end of the source, as a sentence.
+    pub fn contradiction(&self, end: &SourceEnd) -> Option<String> {
+        let n = end.n_frames.div_ceil(self.segment_frames);
+        let expected = |number: u64| match number < n {
+            true => Some((end.n_frames - number * self.segment_frames).min(self.segment_frames)),
+            false => None,
+        };
+        let got = |number: u64| self.segments.get(&number).map(|done| done.frames);
+        let beyond = self.segments.range(n..).map(|(number, _)| *number);
+        let number = (0..n).chain(beyond).find(|&number| got(number) != expected(number))?;
+        let what = match (expected(number), got(number)) {
+            (None, _) => format!("segment {number} lies beyond"),
+            (Some(_), None) => format!("segment {number} is not there"),
+            (Some(expected), Some(got)) => format!("segment {number} has {got} frames, not {expected}"),
+        };
+        Some(format!("the input has ended after {} frames, and {what}", end.n_frames))
+    }
+
     /// Whether nothing is lost with it: no segment is finished, and nobody else makes one.
     pub fn is_idle(&self) -> bool {
         self.segments.is_empty() && self.joined.is_none() && !self.is_for_others
@@ -156,5 +174,26 @@ impl Done {
     /// Whether this is its file.
     pub fn is(&self, print: Print) -> bool {
         self.bytes == print.bytes && self.hash == format!("{:032x}", print.hash)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_that_do_not_fit_the_end_are_named() {
+        let mut manifest = Manifest::new(Vec::new(), Tuning::default(), 10);
+        let end = SourceEnd { n_frames: 25, ..SourceEnd::default() };
+        let mut has = |segments: &[(u64, u64)]| {
+            let done = |&(number, frames)| (number, Done::new(frames, Print { bytes: 1, hash: 2 }, 3, Vec::new()));
+            manifest.segments = segments.iter().map(done).collect();
+            manifest.contradiction(&end).unwrap_or_default()
+        };
+        assert_eq!(has(&[(0, 10), (1, 10), (2, 5)]), "");
+        assert!(has(&[(0, 10), (1, 9), (2, 5)]).ends_with("segment 1 has 9 frames, not 10"));
+        assert!(has(&[(0, 10), (1, 10), (2, 10)]).ends_with("after 25 frames, and segment 2 has 10 frames, not 5"));
+        assert!(has(&[(0, 10), (2, 5)]).ends_with("segment 1 is not there"));
+        assert!(has(&[(0, 10), (1, 10), (2, 5), (3, 1)]).ends_with("segment 3 lies beyond"));
     }
 }

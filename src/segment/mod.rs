@@ -13,5 +13,6 @@ pub mod manifest;
 pub mod mark;
 pub mod one;
 pub mod packets;
+mod passing;
 pub mod resumed;
 pub mod sink;

@@ -3,6 +3,7 @@
 use super::folder::Folder;
 use super::manifest::{Done, SourceEnd};
 use super::mark::{self, Marker};
+use super::passing::Passing;
 use super::resumed::Past;
 use super::sink::Segment;
 use crate::av::Encoder;
@@ -19,6 +20,7 @@ pub struct Excerpt {
     source: Box<dyn Source>,
     past: Past,
     number: u64,
+    passing: Passing,
     marker: Marker,
     n_frames: u64,
     has_begun: bool,
@@ -28,7 +30,7 @@ impl Excerpt {
     /// The frames of segment `number` of `source`; the end in `past` is filled where the source ends.
     pub fn new(source: Box<dyn Source>, past: Past, number: u64) -> Excerpt {
         let marker = Marker::new(past.segment_frames, past.marks.clone());
-        Excerpt { source, past, number, marker, n_frames: 0, has_begun: false }
+        Excerpt { source, past, number, passing: Passing::default(), marker, n_frames: 0, has_begun: false }
     }
 }
 
@@ -46,15 +48,18 @@ impl Source for Excerpt {
         // Passing over may take minutes in which nobody else looks.
         while interrupt::requested().is_none() {
             let Some(frame) = self.source.next_frame()? else {
+                self.passing.arrive(&self.past.done)?;
                 let end = SourceEnd::of(self.source.as_ref(), self.n_frames);
                 // It was empty a moment ago, and nobody else fills it.
                 let _ = self.past.end.set(end);
                 return Ok(None);
             };
             self.n_frames += 1;
-            match (frame.index / segment_frames).cmp(&self.number) {
-                std::cmp::Ordering::Less => {}
+            let number = frame.index / segment_frames;
+            match number.cmp(&self.number) {
+                std::cmp::Ordering::Less => self.passing.pass(&self.past.done, number, frame.pts)?,
                 std::cmp::Ordering::Equal => {
+                    self.passing.arrive(&self.past.done)?;
                     self.marker.see(&frame, self.source.as_ref());
                     return Ok(Some(frame));
                 }

@@ -2,16 +2,15 @@
 //!
 //! Where it can be proven that nothing differs, the source begins behind the segments that are finished from the first
 //! on; else every frame is decoded from the beginning of the input, so that nothing depends on how well it can be sought,
-//! and frames that are there already go no further. That they are the same ones is checked by their times: a damaged
-//! input may be decoded differently.
+//! and frames that are there already go no further.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use super::manifest::{Done, SourceEnd};
 use super::mark::{self, Marker, Marks};
-use super::packets::TimesHash;
-use crate::error::{Error, Kind, Result};
+use super::passing::Passing;
+use crate::error::Result;
 use crate::frame::Frame;
 use crate::interrupt;
 use crate::source::{Damage, Source, SourceFacts};
@@ -40,25 +39,17 @@ impl Past {
 pub struct Resumed {
     source: Box<dyn Source>,
     past: Past,
-    /// The finished segment that is being passed over, if one is.
-    passing: Option<Passing>,
+    passing: Passing,
     marker: Marker,
     n_frames: u64,
     has_begun: bool,
-}
-
-/// How much of a finished segment has been passed over.
-struct Passing {
-    number: u64,
-    frames: u64,
-    times: TimesHash,
 }
 
 impl Resumed {
     /// The frames of `source` but for those of finished segments.
     pub fn new(source: Box<dyn Source>, past: Past) -> Resumed {
         let marker = Marker::new(past.segment_frames, past.marks.clone());
-        Resumed { source, past, passing: None, marker, n_frames: 0, has_begun: false }
+        Resumed { source, past, passing: Passing::default(), marker, n_frames: 0, has_begun: false }
     }
 
     /// Begins behind the finished segments, if that can be done.
@@ -68,28 +59,6 @@ impl Resumed {
         let n = (0..).take_while(|number| done.contains_key(number)).count() as u64;
         self.n_frames = mark::leap(self.source.as_mut(), self.past.segment_frames, done, n)?;
         Ok(())
-    }
-
-    /// The finished segment that is passed over is at its end: it must have been the one that was encoded.
-    fn arrive(&mut self) -> Result<()> {
-        let Some(passing) = self.passing.take() else { return Ok(()) };
-        let done = self.past.done.get(&passing.number);
-        if done.is_some_and(|done| done.frames == passing.frames && done.times == passing.times.value()) {
-            return Ok(());
-        }
-        let message = format!(
-            "segment {} has other frames than in the run before, as damaged inputs may; -y starts anew, --no-resume makes \
-             the output in one go",
-            passing.number
-        );
-        Err(Error::new(Kind::Decode, message))
-    }
-
-    fn pass(&mut self, number: u64, pts: i64) {
-        let start = || Passing { number, frames: 0, times: TimesHash::default() };
-        let passing = self.passing.get_or_insert_with(start);
-        passing.frames += 1;
-        passing.times.push(pts);
     }
 }
 
@@ -108,7 +77,7 @@ impl Source for Resumed {
         // Passing over may take minutes in which nobody else looks.
         while interrupt::requested().is_none() {
             let Some(frame) = self.source.next_frame()? else {
-                self.arrive()?;
+                self.passing.arrive(&self.past.done)?;
                 let end = SourceEnd::of(self.source.as_ref(), self.n_frames);
                 // It was empty a moment ago, and nobody else fills it.
                 let _ = self.past.end.set(end);
@@ -116,14 +85,11 @@ impl Source for Resumed {
             };
             self.n_frames += 1;
             let number = frame.index / self.past.segment_frames;
-            if self.passing.as_ref().is_some_and(|passing| passing.number != number) {
-                self.arrive()?;
-            }
+            self.passing.pass(&self.past.done, number, frame.pts)?;
             if !self.past.done.contains_key(&number) {
                 self.marker.see(&frame, self.source.as_ref());
                 return Ok(Some(frame));
             }
-            self.pass(number, frame.pts);
         }
         Ok(None)
     }

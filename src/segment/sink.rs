@@ -3,8 +3,6 @@
 //! A segment is sealed as soon as its last frame is in: its packets are brought to the disk, named, and listed in the
 //! manifest, in this order. What an end of the process at any moment leaves behind is either a listed segment or none.
 
-use std::collections::BTreeMap;
-
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::folder::Folder;
@@ -100,15 +98,10 @@ impl SegmentSink {
             self.manifest.end = Some(end.clone());
             self.folder.save(&self.manifest)?;
         }
-        let size = self.manifest.segment_frames;
-        let expected = |number: u64| (end.n_frames - number * size).min(size);
-        let wanted: BTreeMap<u64, u64> = (0..end.n_frames.div_ceil(size)).map(|k| (k, expected(k))).collect();
-        let got: BTreeMap<u64, u64> = self.manifest.segments.iter().map(|(k, done)| (*k, done.frames)).collect();
-        if wanted != got {
-            let message = format!("{} segments of {} frames, expected {}", got.len(), end.n_frames, wanted.len());
-            return Err(Error::new(Kind::Internal, message));
+        match self.manifest.contradiction(end) {
+            Some(what) => Err(Error::new(Kind::Internal, what)),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::io::Errno;
-use rustix::pipe::fcntl_setpipe_size;
 
 use super::disk::{Disk, System};
 use crate::error::{Error, Kind, Result};
 use crate::meter;
+use crate::pipe;
 
 /// A file that is being written under the name `OUTPUT.part`. Dropped without [`PartFile::commit`] it stays there.
 #[derive(Debug)]
@@ -174,12 +174,12 @@ impl Output {
             // Not `io::stdout()`, which looks for line ends in every byte.
             let stdout = io::stdout().as_fd().try_clone_to_owned();
             let stdout = stdout.map_err(|error| Error::io("open standard output", error))?;
-            return Ok(Output::Stream(Box::new(roomy(File::from(stdout)))));
+            return Ok(Output::Stream(Box::new(pipe::roomy(File::from(stdout)))));
         }
         if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
             let file = OpenOptions::new().write(true).open(path);
             let file = file.map_err(|error| Error::io(format!("open {}", path.display()), error))?;
-            return Ok(Output::Stream(Box::new(roomy(file))));
+            return Ok(Output::Stream(Box::new(pipe::roomy(file))));
         }
         PartFile::create(path).map(Output::File)
     }
@@ -191,13 +191,6 @@ impl Output {
             Output::Stream(mut stream) => stream.flush().map_err(|error| Error::io("write the output", error)),
         }
     }
-}
-
-/// With room for much of a frame where it is a pipe, so that writer and reader wait for each other less often.
-fn roomy(file: File) -> File {
-    // Else it keeps the room it has.
-    let _ = fcntl_setpipe_size(&file, 1 << 20);
-    file
 }
 
 impl Write for Output {

@@ -12,13 +12,13 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use memmap2::{Mmap, MmapOptions};
-use rustix::pipe::fcntl_setpipe_size;
 
 use self::header::Header;
 use super::{Damage, Source, SourceFacts};
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::{FieldOrder, Frame, Picture, PlaneMemory, Pool};
 use crate::meter::Metered;
+use crate::pipe;
 use crate::time::TimeBase;
 
 /// Longest header line, in bytes; FFmpeg gives up at a tenth of that.
@@ -64,13 +64,11 @@ impl Y4mSource {
         let name = if stdin { "standard input".to_owned() } else { path.display().to_string() };
         let file = if stdin { std::io::stdin().as_fd().try_clone_to_owned().map(File::from) } else { File::open(path) };
         let fail = |error| Error::open(&name, error);
-        let mut file = file.map_err(fail)?;
+        let mut file = pipe::roomy(file.map_err(fail)?);
         let metadata = file.metadata().map_err(fail)?;
         if metadata.is_dir() {
             return Err(fail(ErrorKind::IsADirectory.into()));
         }
-        // A pipe with room for much of a frame lets its writer go ahead; else it keeps the room it has.
-        let _ = fcntl_setpipe_size(&file, 1 << 20);
         // Standard input may be a file that someone has begun to read.
         let position = if metadata.is_file() { file.stream_position().map_err(fail)? } else { 0 };
         Y4mSource::begin(file, metadata.is_file(), position).context(|| name.clone())

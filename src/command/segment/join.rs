@@ -92,7 +92,13 @@ impl Join {
 fn check_all(manifest: &Manifest) -> Result<()> {
     let missing = missing(manifest);
     match (missing.as_slice(), &manifest.end) {
-        ([], Some(_)) => Ok(()),
+        ([], Some(end)) => match manifest.contradiction(end) {
+            None => Ok(()),
+            Some(what) => {
+                let why = "a damaged input may be decoded differently each time";
+                Err(Error::new(Kind::Decode, format!("{what}; {why}, so make the output in one go: --no-resume")))
+            }
+        },
         ([], None) => {
             let next = manifest.segments.keys().next_back().map_or(0, |last| last + 1);
             let message =

@@ -266,10 +266,11 @@ fn facts(config: &RunConfig, prepared: &Prepared) -> Result<Vec<(String, String)
     add("part of the input", opened.cut.map_or_else(|| "all of it".to_owned(), |cut| cut.to_string()));
     add("deinterlacing", config.deinterlace.to_string());
     add("hash of the source's description", format!("{:016x}", xxh3_64(format!("{:?}", plan.source).as_bytes())));
+    let engine = infer::facts(network, &prepared.engine)?;
+    // Before the network, which is written for the engine.
+    add("engine", format!("{engine} ({})", engine.isa));
     let of_network = format!("{:032x} {:?}", network.hash, network.facts);
     add("network", format!("{:032x}", xxh3_128(of_network.as_bytes())));
-    let engine = infer::facts(network, &prepared.engine)?;
-    add("engine", format!("{engine} ({})", engine.isa));
     let whole = &plan.windows.whole;
     let size =
         whole.first().map_or_else(String::new, |tile| format!(" of {}x{}", tile.window.width, tile.window.height));

@@ -3,8 +3,9 @@
 //! On processors engines compute as many output channels at once as a register holds floats, and throw away those that a
 //! network has not. Networks for pictures end in just such a convolution: to 1 or 3 channels, or to 4 that become 2x2
 //! pixels. It is the same as one with strides that gives the channels of a block of pixels, each from its kernel moved
-//! within a larger one of zeros, with a DepthToSpace behind it: the same products, summed in the same order, with
-//! products by zero between them, which change no finite sum.
+//! within a larger one of zeros, with a DepthToSpace behind it: the same products, with products by zero between
+//! them, which change no finite sum. Where an engine sums them in the same order, as those do that are known, the values
+//! are the same bit for bit.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,32 +15,66 @@ use prost::bytes::Bytes;
 use super::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, data_type};
 
 /// Sides of blocks that are tried, in pixels.
-const SIDES: [usize; 2] = [2, 4];
+const SIDES: [usize; 2] = [2, LARGEST];
+/// The largest of them, a multiple of all.
+pub const LARGEST: usize = 4;
 /// Multiply-adds in whose time one value is moved.
 const MOVE: usize = 256;
+/// Bytes of all weights that are written; a network's last convolutions take a few thousand.
+const MAX_BYTES: usize = 4 << 20;
 /// What may stand between a convolution and its DepthToSpace: one number becomes one number, everywhere alike.
 const POINTWISE: [&str; 7] = ["Clip", "Elu", "HardSigmoid", "LeakyRelu", "Relu", "Sigmoid", "Tanh"];
 /// Types of attributes by their numbers in the format.
 const INT: i32 = 2;
 const INTS: i32 = 7;
 
-/// Rewrites the convolutions that gain by it, for an engine that computes `lanes` channels at once, with blocks of sides
-/// that divide `size`; tells whether there were any.
-pub fn rewrite(graph: &mut GraphProto, lanes: usize, size: (usize, usize)) -> bool {
+/// A convolution that gains by being written so.
+pub struct Candidate {
+    /// Where it stands among the nodes.
+    at: usize,
+    /// The DepthToSpace that its output goes to, if nothing else reads it.
+    shuffle: Option<usize>,
+    /// What that makes of its channels; without one, each is a pixel.
+    order: Order,
+    weights: TensorProto,
+    bias: Option<TensorProto>,
+    kernel: [i64; 2],
+    pads: [i64; 4],
+    /// Pixels of its output along a block.
+    pub side: usize,
+}
+
+/// The convolutions that gain, for an engine that computes `lanes` channels at once, with blocks of sides that divide
+/// `size`. Whether they divide the convolution's own output is for the caller to say.
+pub fn find(graph: &GraphProto, lanes: usize, size: (usize, usize)) -> Vec<Candidate> {
     let is_nested = |attribute: &AttributeProto| attribute.g.is_some() || !attribute.graphs.is_empty();
     if graph.node.iter().flat_map(|node| &node.attribute).any(is_nested) {
-        return false;
+        return Vec::new();
     }
     let names = Names::new(graph);
-    let found: Vec<_> = (0..graph.node.len()).filter_map(|at| Rewrite::new(graph, &names, at, lanes, size)).collect();
+    let mut room = MAX_BYTES;
+    let candidate = |at: usize| Candidate::new(graph, &names, at, lanes, size);
+    let has_room = |candidate: &Candidate| {
+        let left = room.checked_sub(candidate.bytes());
+        room = left.unwrap_or(room);
+        left.is_some()
+    };
+    (0..graph.node.len()).filter_map(candidate).filter(has_room).collect()
+}
+
+/// Writes these convolutions so; `None` where what they need is not what it seemed.
+pub fn apply(graph: &mut GraphProto, candidates: &[Candidate]) -> Option<()> {
+    candidates.iter().try_for_each(|candidate| candidate.apply(graph))?;
     // From the last, so that positions stay what they were.
-    for rewrite in found.iter().rev() {
-        rewrite.apply(graph);
+    for candidate in candidates.iter().rev() {
+        candidate.shuffle_behind(graph);
     }
-    if !found.is_empty() {
-        graph.value_info.clear();
-    }
-    !found.is_empty()
+    graph.value_info.clear();
+    let read: HashSet<&str> = graph.node.iter().flat_map(|node| &node.input).map(String::as_str).collect();
+    let inputs = graph.input.iter().chain(&graph.output).filter_map(|port| port.name.as_deref());
+    let kept: HashSet<&str> = read.into_iter().chain(inputs).collect();
+    graph.initializer.retain(|tensor| tensor.name.as_deref().is_some_and(|name| kept.contains(name)));
+    Some(())
 }
 
 /// What a graph's names stand for.
@@ -60,7 +95,8 @@ impl<'a> Names<'a> {
         }
         let mut readers: HashMap<_, Vec<usize>> = HashMap::new();
         for (at, node) in graph.node.iter().enumerate() {
-            for name in &node.input {
+            // An empty name is nobody's.
+            for name in node.input.iter().filter(|name| !name.is_empty()) {
                 readers.entry(name.as_str()).or_default().push(at);
             }
         }
@@ -86,24 +122,8 @@ impl<'a> Names<'a> {
     }
 }
 
-/// What becomes of a convolution.
-struct Rewrite {
-    /// Where it stands among the nodes.
-    at: usize,
-    /// The DepthToSpace that its output goes to, if it is the only one to read it.
-    shuffle: Option<usize>,
-    /// What that makes of its channels; without one, each is a pixel.
-    order: Order,
-    weights: TensorProto,
-    bias: Option<TensorProto>,
-    kernel: [i64; 2],
-    pads: [i64; 4],
-    /// Pixels of its output along a block.
-    side: usize,
-}
-
-impl Rewrite {
-    fn new(graph: &GraphProto, names: &Names<'_>, at: usize, lanes: usize, size: (usize, usize)) -> Option<Rewrite> {
+impl Candidate {
+    fn new(graph: &GraphProto, names: &Names<'_>, at: usize, lanes: usize, size: (usize, usize)) -> Option<Candidate> {
         let node = &graph.node[at];
         let is_all = |name, value| node.ints(name).is_none_or(|values| values.iter().all(|&given| given == value));
         let is_plain = node.op() == "Conv"
@@ -114,9 +134,9 @@ impl Rewrite {
         if !is_plain {
             return None;
         }
-        let weights = names.constants.get(node.input.get(1)?.as_str())?;
+        let weights = names.constants.get(node.input.get(1)?.as_str()).copied()?;
         let bias = match node.input.get(2).filter(|name| !name.is_empty()) {
-            Some(name) => Some(names.constants.get(name.as_str())?),
+            Some(name) => Some(names.constants.get(name.as_str()).copied()?),
             None => None,
         };
         let [channels, depth, height, width] = weights.dims[..] else { return None };
@@ -135,24 +155,35 @@ impl Rewrite {
         let fits = |side: &usize| size.0.is_multiple_of(*side) && size.1.is_multiple_of(*side);
         let side =
             SIDES.into_iter().filter(fits).min_by_key(|&side| cost(side)).filter(|&side| cost(side) < cost(1))?;
-        let of_blocks = Blocks { side, order };
-        Some(Rewrite {
+        Some(Candidate {
             at,
             shuffle,
             order,
-            weights: of_blocks.spread(weights)?,
-            bias: match bias {
-                Some(bias) => Some(of_blocks.spread(bias)?),
-                None => None,
-            },
+            // Their values stay where they are.
+            weights: weights.clone(),
+            bias: bias.cloned(),
             kernel: [height, width].map(|size| size + side as i64 - 1),
             pads: pads(node, [height, width])?,
             side,
         })
     }
 
-    fn apply(&self, graph: &mut GraphProto) {
-        let factor = (self.order.factor * self.side) as i64;
+    /// The name of the tensor that keeps its size, behind the DepthToSpace where there is one.
+    pub fn output<'a>(&self, graph: &'a GraphProto) -> &'a str {
+        &graph.node[self.at].output[0]
+    }
+
+    /// Bytes of the weights for blocks, as floats.
+    fn bytes(&self) -> usize {
+        let channels = self.weights.dims.first().map_or(0, |&channels| channels as usize) * self.side * self.side;
+        let depth = self.weights.dims.get(1).map_or(0, |&depth| depth as usize);
+        let taps: i64 = self.kernel.iter().product();
+        size_of::<f32>().saturating_mul(channels).saturating_mul(depth).saturating_mul(taps as usize)
+    }
+
+    /// Changes the convolution, and the DepthToSpace behind it if it is its own.
+    fn apply(&self, graph: &mut GraphProto) -> Option<()> {
+        let blocks = Blocks { side: self.side, order: self.order };
         let node = &mut graph.node[self.at];
         node.attribute.retain(|attribute| {
             let name = attribute.name.as_deref().unwrap_or("");
@@ -161,27 +192,34 @@ impl Rewrite {
         node.attribute.push(ints("kernel_shape", &self.kernel));
         node.attribute.push(ints("strides", &[self.side as i64; 2]));
         node.attribute.push(ints("pads", &self.pads));
-        let output = node.output[0].clone();
-        let name = |what: &str| format!("{output}/blocks/{what}");
-        node.input[1] = name("weights");
-        graph.initializer.push(TensorProto { name: Some(name("weights")), ..self.weights.clone() });
-        if let Some(bias) = &self.bias {
-            node.input[2] = name("bias");
-            graph.initializer.push(TensorProto { name: Some(name("bias")), ..bias.clone() });
+        for (input, tensor) in [(1, Some(&self.weights)), (2, self.bias.as_ref())] {
+            let Some(tensor) = tensor else { continue };
+            node.input[input] = format!("{}/blocks/{input}", node.output[0]);
+            let name = Some(node.input[input].clone());
+            graph.initializer.push(TensorProto { name, ..blocks.spread(tensor)? });
         }
         if let Some(shuffle) = self.shuffle {
             let attributes = &mut graph.node[shuffle].attribute;
             attributes.retain(|attribute| attribute.name.as_deref() != Some("blocksize"));
-            attributes.push(int("blocksize", factor));
+            attributes.push(int("blocksize", (self.order.factor * self.side) as i64));
+        }
+        Some(())
+    }
+
+    /// Puts a DepthToSpace behind the convolution if it has none of its own.
+    fn shuffle_behind(&self, graph: &mut GraphProto) {
+        if self.shuffle.is_some() {
             return;
         }
-        node.output[0] = name("channels");
+        let output = &mut graph.node[self.at].output[0];
+        let channels = format!("{output}/blocks");
+        let pixels = std::mem::replace(output, channels.clone());
         let shuffle = NodeProto {
-            input: vec![name("channels")],
-            output: vec![output.clone()],
-            name: Some(name("pixels")),
+            name: Some(format!("{channels}/pixels")),
             op_type: Some("DepthToSpace".to_owned()),
-            attribute: vec![int("blocksize", factor)],
+            input: vec![channels],
+            output: vec![pixels],
+            attribute: vec![int("blocksize", self.side as i64)],
             ..NodeProto::default()
         };
         graph.node.insert(self.at + 1, shuffle);

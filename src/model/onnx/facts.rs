@@ -146,13 +146,6 @@ impl GraphFacts {
         facts
     }
 
-    /// Whether another graph takes and gives tensors of the same shapes, but for what sizes must be multiples of.
-    pub fn gives_alike(&self, other: &GraphFacts) -> bool {
-        let shapes = |facts: &GraphFacts| (facts.layout, facts.channels, facts.output, facts.scale);
-        let fixed = |facts: &GraphFacts| (facts.fixed_size, facts.fixed_batch);
-        shapes(self) == shapes(other) && fixed(self) == fixed(other) && self.refusal == other.refusal
-    }
-
     /// Why the network cannot be run on pictures; `None` when it can, with the right overrides at least.
     pub fn refusal(&self) -> Option<&str> {
         self.refusal.as_deref()

@@ -3,8 +3,9 @@
 //! The order is the point: the kind of file is recognised first, then its size and its number of parts are limited,
 //! then it is decoded, then [`check`] judges operators, weights and structure, then external data are looked for, and
 //! only then is anything concluded from the graph (`facts`, with the rules in `model/radius`). Nothing here runs a
-//! network. When weights lie in other files the graph is written again with the weights inline; what vproc's few
-//! messages do not hold (documentation, annotations) is lost then and only then.
+//! network. When weights lie in other files the graph is written again with the weights inline, and so is one that is told
+//! a strength or given to an engine in blocks; what vproc's few messages do not hold (documentation, annotations) is lost
+//! then and only then.
 
 mod blocks;
 mod check;
@@ -16,6 +17,7 @@ mod scan;
 mod seen;
 mod strength;
 
+use std::collections::HashMap;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +27,8 @@ use prost::bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::model::radius::{self, Assumption};
+use crate::model::{NetworkFacts, Port};
 use facts::GraphFacts;
 use proto::ModelProto;
 
@@ -81,19 +85,58 @@ pub fn with_strength(bytes: &Arc<[u8]>, value: f32) -> Result<(Arc<[u8]>, u128)>
 }
 
 /// The graph in `bytes` with convolutions that give blocks of pixels (`blocks`), for an engine that computes `lanes`
-/// channels at once and pictures of `size`; `None` where nothing is gained.
-pub fn in_blocks(bytes: &Arc<[u8]>, lanes: usize, size: (usize, usize)) -> Result<Option<LoadedGraph>> {
+/// channels at once and pictures of this width and height, or of those that are larger or smaller by a multiple of the
+/// blocks' side, which is given too. `None` where nothing is gained.
+pub fn in_blocks(
+    bytes: &Arc<[u8]>,
+    facts: &NetworkFacts,
+    lanes: usize,
+    (width, height): (usize, usize),
+) -> Result<Option<(LoadedGraph, usize)>> {
     let mut model = parse(Arc::clone(bytes))?;
-    let before = GraphFacts::new(&model);
+    let graph = model.proto.graph.as_ref().expect("a judged model has a graph");
+    let mut candidates = blocks::find(graph, lanes, (width, height));
+    if candidates.is_empty() {
+        return Ok(None);
+    }
+    // Of outputs that are so many times as large as the picture, whole blocks cover all.
+    let step = facts.multiple_of.max(1) * blocks::LARGEST;
+    let larger = if facts.fixed_size.is_some() { (width, height) } else { (width + step, height + 2 * step) };
+    for (width, height) in [(width, height), larger] {
+        let Some(sizes) = sizes(&model, facts, (width, height)) else { return Ok(None) };
+        candidates.retain(|candidate| match sizes.get(candidate.output(graph)).map(Vec::as_slice) {
+            Some(&[.., rows, columns]) => {
+                let times = rows / height as i64;
+                times > 0 && (rows, columns) == (times * height as i64, times * width as i64)
+            }
+            _ => false,
+        });
+    }
+    let Some(side) = candidates.iter().map(|candidate| candidate.side).max() else { return Ok(None) };
     let graph = model.proto.graph.as_mut().expect("a judged model has a graph");
-    if !blocks::rewrite(graph, lanes, size) {
+    if blocks::apply(graph, &candidates).is_none() {
         return Ok(None);
     }
     // Names that are taken already are refused.
-    let Ok(graph) = from_bytes(model.to_bytes()) else { return Ok(None) };
-    let of = graph.facts.multiple_of;
-    let takes_it = size.0.is_multiple_of(of) && size.1.is_multiple_of(of);
-    Ok(Some(graph).filter(|graph| takes_it && graph.facts.gives_alike(&before)))
+    Ok(from_bytes(model.to_bytes()).ok().map(|graph| (graph, side)))
+}
+
+/// The sizes of all tensors for a picture of this width and height, where they can be followed.
+fn sizes<'a>(
+    model: &'a Model,
+    facts: &'a NetworkFacts,
+    (width, height): (usize, usize),
+) -> Option<HashMap<&'a str, Vec<i64>>> {
+    let Port { name, element, layout, channels, .. } = &facts.input;
+    let assumption = Assumption {
+        batch: facts.fixed_batch.unwrap_or(1) as i64,
+        channels: channels.count() as i64,
+        rows: height as i64,
+        columns: width as i64,
+        layout: *layout,
+        free: facts.fixed_size.is_none(),
+    };
+    radius::sizes(model, name, proto::data_type::of(*element), assumption).ok()
 }
 
 fn load_inner(path: &Path) -> Result<LoadedGraph> {

@@ -8,6 +8,8 @@ use prost::bytes::Bytes;
 
 /// `TensorProto.DataType`: the element types by their numbers in the format.
 pub mod data_type {
+    use crate::model::Element;
+
     pub const FLOAT: i32 = 1;
     pub const UINT8: i32 = 2;
     pub const INT8: i32 = 3;
@@ -21,6 +23,15 @@ pub mod data_type {
     pub const UINT32: i32 = 12;
     pub const UINT64: i32 = 13;
     pub const BFLOAT16: i32 = 16;
+
+    /// The number of a picture's element type.
+    pub fn of(element: Element) -> i32 {
+        match element {
+            Element::F32 => FLOAT,
+            Element::F16 => FLOAT16,
+            Element::U8 => UINT8,
+        }
+    }
 
     /// Bytes an element and the name of the type, for the types that vproc reads.
     pub fn describe(number: i32) -> Option<(usize, &'static str)> {

@@ -19,7 +19,7 @@ use std::rc::Rc;
 
 use super::Layout;
 use super::onnx::Model;
-use super::onnx::proto::{NodeProto, TensorProto, data_type, short};
+use super::onnx::proto::{GraphProto, NodeProto, TensorProto, data_type, short};
 use map::{Map, Step, lcm};
 use value::{Axis, Factor, Number, Origin, Place, Value};
 
@@ -89,23 +89,7 @@ struct Trace<'a> {
 /// Traces the graph with the picture at the input named `input`; an error says where the graph contradicts itself.
 pub fn trace(model: &Model, input: &str, element: i32, assumption: Assumption) -> Result<Traced, String> {
     let graph = model.proto.graph.as_ref().ok_or("the file holds no graph")?;
-    let mut trace = Trace {
-        opset: model.opset,
-        assumption,
-        values: HashMap::new(),
-        multiple_of: 1,
-        multiple_reasons: Vec::new(),
-        multiply_adds: 0.0,
-        reaching: Vec::new(),
-        work: 0,
-    };
-    for tensor in &graph.initializer {
-        trace.values.insert(tensor.name.as_deref().unwrap_or(""), constant(tensor));
-    }
-    trace.values.insert(input, trace.picture(element));
-    for node in &graph.node {
-        trace.node(node)?;
-    }
+    let trace = Trace::through(model, graph, input, element, assumption)?;
     let outputs = graph.output.iter().map(|output| {
         let name = output.name.as_deref().unwrap_or("");
         trace.values.get(name).cloned().ok_or_else(|| format!("nothing gives the output `{}`", short(name)))
@@ -121,6 +105,19 @@ pub fn trace(model: &Model, input: &str, element: i32, assumption: Assumption) -
         peak_bytes,
         reaching: trace.reaching,
     })
+}
+
+/// The sizes of all tensors of the graph that can be followed, by name.
+pub fn sizes<'a>(
+    model: &'a Model,
+    input: &'a str,
+    element: i32,
+    assumption: Assumption,
+) -> Result<HashMap<&'a str, Vec<i64>>, String> {
+    let graph = model.proto.graph.as_ref().ok_or("the file holds no graph")?;
+    let trace = Trace::through(model, graph, input, element, assumption)?;
+    let followed = trace.values.into_iter().filter(|(_, value)| value.axes.is_some());
+    Ok(followed.map(|(name, value)| (name, value.sizes())).collect())
 }
 
 /// The most bytes alive at once when the nodes run in order and each tensor goes after its last reader.
@@ -166,6 +163,33 @@ fn constant(tensor: &TensorProto) -> Value {
 }
 
 impl<'a> Trace<'a> {
+    fn through(
+        model: &Model,
+        graph: &'a GraphProto,
+        input: &'a str,
+        element: i32,
+        assumption: Assumption,
+    ) -> Result<Trace<'a>, String> {
+        let mut trace = Trace {
+            opset: model.opset,
+            assumption,
+            values: HashMap::new(),
+            multiple_of: 1,
+            multiple_reasons: Vec::new(),
+            multiply_adds: 0.0,
+            reaching: Vec::new(),
+            work: 0,
+        };
+        for tensor in &graph.initializer {
+            trace.values.insert(tensor.name.as_deref().unwrap_or(""), constant(tensor));
+        }
+        trace.values.insert(input, trace.picture(element));
+        for node in &graph.node {
+            trace.node(node)?;
+        }
+        Ok(trace)
+    }
+
     fn picture(&self, element: i32) -> Value {
         let Assumption { batch, channels, rows, columns, layout, .. } = self.assumption;
         let map = || Rc::new(Map::identity());

@@ -96,6 +96,13 @@ fn run(graph: &GraphProto, input: &Planes) -> Planes {
     })
 }
 
+/// Writes all that can be.
+fn rewrite(graph: &mut GraphProto, lanes: usize, size: (usize, usize)) -> bool {
+    let found = find(graph, lanes, size);
+    apply(graph, &found).unwrap();
+    !found.is_empty()
+}
+
 /// What the graph gives is the same when it is written in blocks; the new graph.
 fn same(mut graph: GraphProto, lanes: usize, (width, height): (usize, usize)) -> GraphProto {
     let value = |plane: usize, y: usize, x: usize| ((plane * 31 + y * 17 + x * 5) % 23) as f64 - 11.0;
@@ -103,6 +110,9 @@ fn same(mut graph: GraphProto, lanes: usize, (width, height): (usize, usize)) ->
     let input: Planes = (0..2).map(|plane| (0..height).map(|y| row(plane, y)).collect()).collect();
     let expected = run(&graph, &input);
     assert!(rewrite(&mut graph, lanes, (width, height)));
+    assert!(
+        graph.initializer.iter().all(|tensor| tensor.name.as_deref().is_some_and(|name| name.contains("/blocks/")))
+    );
     assert_eq!(run(&graph, &input), expected);
     graph
 }
@@ -163,4 +173,94 @@ fn paddings_by_name_are_those_by_number() {
     }
     let behind = vec![shuffle(vec![int("blocksize", 2)], "c")];
     same(graph(4, vec![text("auto_pad", "SAME_LOWER")], behind), 16, (8, 4));
+}
+
+#[test]
+fn the_order_of_nodes_does_not_matter() {
+    let shuffled = |from: &str, to: &str| node("DepthToSpace", &[from], to, vec![int("blocksize", 2)]);
+    let second = || node("Conv", &["x", "v", "b"], "d", pads_around());
+    for behind in [[shuffled("c", "y"), second()], [second(), shuffled("c", "y")]] {
+        let mut given = graph(4, pads_around(), behind.to_vec());
+        // So deep that moving its values is the lesser work.
+        given.initializer.push(tensor("v", &[4, 64, 3, 2], 3));
+        given.output = vec![port("y"), port("d")];
+        assert!(rewrite(&mut given, 16, (8, 8)));
+        let of = |output: &str| given.node.iter().find(|node| node.output[0] == output).unwrap();
+        assert_eq!((of("y").int("blocksize"), of("y").input[0].as_str()), (Some(4), "c"));
+        assert_eq!((of("d").int("blocksize"), of("d").input[0].as_str()), (Some(2), "d/blocks"));
+        assert_eq!(of("d/blocks").ints("strides"), Some(&[2, 2][..]));
+    }
+}
+
+#[test]
+fn names_that_are_empty_lead_nowhere() {
+    let mut given = graph(4, pads_around(), vec![shuffle(vec![int("blocksize", 2)], "c")]);
+    given.node.push(node("Conv", &["x", "w", "b"], "", pads_around()));
+    given.node.push(node("Relu", &[""], "", vec![]));
+    assert_eq!(find(&given, 16, (8, 8)).len(), 1);
+}
+
+#[test]
+fn many_convolutions_that_share_weights_take_no_more_memory_than_is_allowed() {
+    let mut given = graph(4, pads_around(), vec![shuffle(vec![int("blocksize", 2)], "c")]);
+    given.initializer.push(tensor("v", &[1, 512, 3, 3], 3));
+    for at in 0..100 {
+        given.node.push(node("Conv", &["x", "v"], &format!("more{at}"), pads_around()));
+    }
+    let found = find(&given, 16, (8, 8));
+    let bytes: usize = found.iter().map(Candidate::bytes).sum();
+    assert!((2..20).contains(&found.len()) && bytes <= MAX_BYTES, "{} with {bytes} bytes", found.len());
+}
+
+/// The bytes of a network of these nodes, from `x` to `y`, one channel each.
+fn network(graph: GraphProto) -> std::sync::Arc<[u8]> {
+    use crate::model::onnx::proto::*;
+    let dim = |text: &str| DimensionProto { dim_value: text.parse().ok(), dim_param: None };
+    let picture = |name: &str| {
+        let shape = TensorShapeProto { dim: ["1", "1", "h", "w"].map(dim).to_vec() };
+        let tensor = TensorTypeProto { elem_type: Some(data_type::FLOAT), shape: Some(shape) };
+        ValueInfoProto { name: Some(name.to_owned()), r#type: Some(TypeProto { tensor_type: Some(tensor) }) }
+    };
+    let model = ModelProto {
+        ir_version: Some(8),
+        opset_import: vec![OperatorSetIdProto { domain: None, version: Some(17) }],
+        graph: Some(GraphProto { input: vec![picture("x")], output: vec![picture("y")], ..graph }),
+        ..ModelProto::default()
+    };
+    prost::Message::encode_to_vec(&model).into()
+}
+
+#[test]
+fn outputs_that_are_no_multiple_of_the_picture_are_left_alone() {
+    let wide = tensor("u", &[64, 1, 1, 1], 3);
+    let few = tensor("w", &[1, 64, 3, 3], 5);
+    let first = node("Conv", &["x", "u"], "u1", vec![]);
+    let facts = |bytes| {
+        let graph = crate::model::onnx::from_bytes(bytes).unwrap();
+        graph.facts.picture_facts(&crate::model::overrides::Overrides::default()).unwrap()
+    };
+    let blocks = |pads: &[i64], behind: Vec<NodeProto>, fixed| {
+        let mut nodes = vec![first.clone(), node("Conv", &["u1", "w"], "c", vec![ints("pads", pads)])];
+        nodes.extend(behind);
+        let initializer = vec![wide.clone(), few.clone()];
+        let bytes = network(GraphProto { node: nodes, initializer, ..GraphProto::default() });
+        let mut facts = facts(std::sync::Arc::clone(&bytes));
+        facts.fixed_size = fixed;
+        let found = crate::model::onnx::in_blocks(&bytes, &facts, 16, fixed.unwrap_or((16, 24))).unwrap();
+        found.map(|(_, side)| side)
+    };
+    let identity = || vec![node("Identity", &["c"], "y", vec![])];
+    assert_eq!(blocks(&[1, 1, 1, 1], identity(), None), Some(4));
+    assert_eq!(blocks(&[1, 1, 1, 1], identity(), Some((18, 22))), Some(2));
+    // A mean over a picture of two rows and columns less.
+    let mean = || {
+        let mean = node("GlobalAveragePool", &["c"], "m", vec![]);
+        let nothing = node("Sub", &["x", "x"], "o", vec![]);
+        vec![mean, nothing, node("Add", &["m", "o"], "y", vec![])]
+    };
+    assert_eq!(blocks(&[1, 1, 1, 1], mean(), None), Some(4));
+    assert_eq!(blocks(&[0, 0, 0, 0], mean(), None), None);
+    assert_eq!(blocks(&[0, 0, 0, 0], mean(), Some((18, 22))), None);
+    // Other pads that keep the size.
+    assert_eq!(blocks(&[1, 2, 1, 0], mean(), None), Some(4));
 }
