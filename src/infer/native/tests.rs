@@ -75,7 +75,7 @@ fn networks() -> Vec<Network> {
 /// The largest difference and the largest value, or `None` where ONNX Runtime does not run it.
 fn difference(
     network: &Network,
-    engine: &mut NativeEngine,
+    engine: &mut dyn Engine,
     reference: &mut ort::OrtEngine,
     size: (usize, usize),
 ) -> Option<(f32, f32)> {

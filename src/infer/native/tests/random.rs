@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
+use crate::infer::{EngineChoice, suited};
 use crate::model::onnx::Model;
 use crate::model::onnx::proto::*;
 
@@ -315,7 +316,7 @@ fn random_graphs_agree_with_onnx_runtime() {
     if !has_runtime() {
         return;
     }
-    let n_compared = std::cell::Cell::new(0);
+    let (n_compared, n_written) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
     let config = Config { cases: 250, failure_persistence: None, ..Config::default() };
     let cases = (any::<u64>(), 1..40usize, 1..40usize, 0..4u8);
     let result = TestRunner::new(config).run(&cases, |(seed, width, height, small)| {
@@ -345,6 +346,16 @@ fn random_graphs_agree_with_onnx_runtime() {
         };
         n_compared.set(n_compared.get() + 1);
         prop_assert!(error <= 1e-5 * largest.max(0.1), "{} of {}", error, largest);
+        // The same graph as other engines get it.
+        let others = EngineSettings { choice: EngineChoice::Ort, ..settings.clone() };
+        let written = suited(network.clone(), &others, (width, height)).unwrap();
+        if written.hash != network.hash {
+            let mut written = ort::OrtEngine::new(&written, &others).unwrap();
+            let compared = difference(&network, &mut written, &mut reference, (width, height));
+            n_written.set(n_written.get() + 1);
+            let (error, largest) = compared.ok_or_else(|| TestCaseError::fail("it runs no more in blocks"))?;
+            prop_assert!(error <= 1e-6 * largest.max(0.1), "in blocks {} of {}", error, largest);
+        }
         let (input, _) = tensors(&network.facts, 1, width, height);
         let whole = bits(&mut engine, &network.facts, &input);
         for level in [Level::Scalar, Level::Avx2] {
@@ -354,6 +365,6 @@ fn random_graphs_agree_with_onnx_runtime() {
         Ok(())
     });
     result.unwrap_or_else(|error| panic!("{error}"));
-    println!("{} compared", n_compared.get());
-    assert!(n_compared.get() > 150);
+    println!("{} compared, {} in blocks", n_compared.get(), n_written.get());
+    assert!(n_compared.get() > 150 && n_written.get() > 2);
 }
