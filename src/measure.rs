@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use self::times::Times;
-use crate::av::{self, Chapter, EncoderCodec, Input, InputOptions, OutputStream, Stream, Writer};
+use crate::av::{self, AudioTranscoder, Chapter, EncoderCodec, Input, InputOptions, OutputStream, Stream, SubtitleTranscoder, Writer};
 use crate::config::{Origin, Region, RunConfig};
 use crate::error::{Context, Error, Kind, Result};
 use crate::meter;
@@ -238,6 +238,18 @@ pub fn rest(config: &RunConfig, opened: &Opened, container: Container, muxer: &s
     let mut streams = plan_streams(input.streams(), opened.video, !chapters.is_empty(), container, &holds);
     if let Some(error) = failed.take() {
         return Err(error);
+    }
+    for (plan, stream) in streams.iter_mut().zip(input.streams()) {
+        let tried = match &plan.treatment {
+            Treatment::Sound { encoder } => AudioTranscoder::new(stream, encoder).map(drop),
+            Treatment::Subtitles { encoder, .. } => SubtitleTranscoder::new(stream, encoder).map(drop),
+            _ => Ok(()),
+        };
+        match tried {
+            Err(error) if error.kind() == Kind::Io => return Err(error),
+            Err(error) => plan.treatment = Treatment::Dropped(format!("it cannot be converted: {error}; try an .mkv")),
+            Ok(()) => {}
+        }
     }
     if let Some(video) = streams.iter_mut().find(|plan| plan.treatment == Treatment::Process) {
         hdr::complete(&mut video.about.side_data, &opened.source.facts().side_data);

@@ -145,15 +145,22 @@ impl SubtitleTranscoder {
     }
 }
 
+/// Gaps longer than a second divided by this are filled with silence: shorter than any codec's packet, and longer than
+/// what containers round times by.
+const LEAST_GAP: i64 = 64;
+
 /// Sound from one codec to another.
 pub struct AudioTranscoder {
     decoder: Codec,
     encoder: Codec,
     resampler: *mut ffi::SwrContext,
+    /// Format, rate and layout that the resampler is set for; no samples.
+    heard: AvFrame,
     fifo: *mut ffi::AVAudioFifo,
     from: TimeBase,
-    /// Samples given to the encoder so far, counted from the first pts.
+    /// Where the next sample goes that the encoder gets, in its ticks; from the first pts on.
     position: Option<i64>,
+    n_broken: u64,
     ready: Vec<Packet>,
 }
 
@@ -165,54 +172,91 @@ impl AudioTranscoder {
     pub fn new(stream: &Stream, encoder: &str) -> Result<Self> {
         let decoder = Codec::decoder(stream)?;
         let codec = find_encoder(encoder)?;
-        let target = Codec::new(codec)?;
-        // SAFETY: contexts are valid; every result is checked; the struct frees what was made.
-        unsafe {
-            let source = &*decoder.0;
-            let raw = &mut *target.0;
-            raw.sample_rate = if encoder == "libopus" { 48_000 } else { source.sample_rate };
-            raw.sample_fmt = best_format(codec, source.sample_fmt);
-            raw.bits_per_raw_sample = source.bits_per_raw_sample.max(stream.parameters.get().bits_per_raw_sample);
-            raw.time_base = ffi::AVRational { num: 1, den: raw.sample_rate };
-            raw.flags |= (ffi::AV_CODEC_FLAG_GLOBAL_HEADER | ffi::AV_CODEC_FLAG_BITEXACT) as i32;
-            if source.ch_layout.order == ffi::AVChannelOrder::AV_CHANNEL_ORDER_UNSPEC {
-                ffi::av_channel_layout_default(&mut raw.ch_layout, source.ch_layout.nb_channels);
-            } else {
-                ffi::av_channel_layout_copy(&mut raw.ch_layout, &source.ch_layout);
+        let format = |layout: *const ffi::AVChannelLayout| -> Result<Codec> {
+            let target = Codec::new(codec)?;
+            // SAFETY: contexts are valid, and the layout is the decoder's or a standard one.
+            unsafe {
+                let (source, raw) = (&*decoder.0, &mut *target.0);
+                raw.sample_rate = if encoder == "libopus" { 48_000 } else { source.sample_rate };
+                raw.sample_fmt = best_format(codec, source.sample_fmt);
+                raw.bits_per_raw_sample = source.bits_per_raw_sample.max(stream.parameters.get().bits_per_raw_sample);
+                raw.time_base = ffi::AVRational { num: 1, den: raw.sample_rate };
+                raw.flags |= (ffi::AV_CODEC_FLAG_GLOBAL_HEADER | ffi::AV_CODEC_FLAG_BITEXACT) as i32;
+                ffi::av_channel_layout_copy(&mut raw.ch_layout, layout);
             }
             target.open(codec)?;
-            let mut this = AudioTranscoder {
-                decoder,
-                encoder: target,
-                resampler: ptr::null_mut(),
-                fifo: ptr::null_mut(),
-                from: stream.time_base,
-                position: None,
-                ready: Vec::new(),
-            };
-            let (source, raw) = (&*this.decoder.0, &*this.encoder.0);
+            Ok(target)
+        };
+        // SAFETY: the decoder is open; an all-zero layout is an empty one, and standard ones own no memory.
+        let target = unsafe {
+            let layout = &raw const (*decoder.0).ch_layout;
+            let mut usual: ffi::AVChannelLayout = std::mem::zeroed();
+            ffi::av_channel_layout_default(&mut usual, (*layout).nb_channels);
+            if (*layout).order == ffi::AVChannelOrder::AV_CHANNEL_ORDER_UNSPEC {
+                format(&usual)?
+            } else {
+                // Encoders that do not know 5.1 with side speakers know it with rear ones.
+                format(layout).or_else(|_| format(&usual))?
+            }
+        };
+        let mut this = AudioTranscoder {
+            decoder,
+            encoder: target,
+            resampler: ptr::null_mut(),
+            heard: AvFrame::new()?,
+            fifo: ptr::null_mut(),
+            from: stream.time_base,
+            position: None,
+            n_broken: 0,
+            ready: Vec::new(),
+        };
+        // SAFETY: contexts are valid; every result is checked; the struct frees what was made.
+        unsafe {
+            let source = &*this.decoder.0;
+            let (format, rate, layout) = (source.sample_fmt as i32, source.sample_rate, &raw const source.ch_layout);
+            this.hear(format, rate, layout)?;
+            let raw = &*this.encoder.0;
+            this.fifo = ffi::av_audio_fifo_alloc(raw.sample_fmt, raw.ch_layout.nb_channels, 8192);
+        }
+        if this.fifo.is_null() {
+            return Err(Error::new(Kind::Io, "out of memory for sound"));
+        }
+        Ok(this)
+    }
+
+    /// Sets the resampler for sound of this format, rate and layout. As many channels as the encoder has are its own, in
+    /// their order; others are mixed.
+    ///
+    /// # Safety
+    /// `layout` is valid.
+    unsafe fn hear(&mut self, format: i32, rate: i32, layout: *const ffi::AVChannelLayout) -> Result<()> {
+        // SAFETY: layouts are valid, by the contract and as the encoder's; every result is checked; `heard` keeps a copy.
+        unsafe {
+            let raw = &*self.encoder.0;
+            let own = &raw const raw.ch_layout;
+            let from = if (*layout).nb_channels == (*own).nb_channels { own } else { layout };
+            ffi::swr_free(&mut self.resampler);
             let code = ffi::swr_alloc_set_opts2(
-                &mut this.resampler,
-                (&raw const raw.ch_layout).cast_mut(),
+                &mut self.resampler,
+                own.cast_mut(),
                 raw.sample_fmt,
                 raw.sample_rate,
-                (&raw const raw.ch_layout).cast_mut(),
-                source.sample_fmt,
-                source.sample_rate,
+                from.cast_mut(),
+                std::mem::transmute::<i32, ffi::AVSampleFormat>(format),
+                rate,
                 0,
                 ptr::null_mut(),
             );
-            if code < 0 || ffi::swr_init(this.resampler) < 0 {
-                return Err(Error::new(
-                    Kind::Encode,
-                    format!("{} sound cannot be converted for {encoder}", stream.codec),
-                ));
+            if code < 0 || ffi::swr_init(self.resampler) < 0 {
+                let message = format!("sound of {} channels at {rate} Hz cannot be converted", (*layout).nb_channels);
+                return Err(Error::new(Kind::Encode, message));
             }
-            this.fifo = ffi::av_audio_fifo_alloc(raw.sample_fmt, raw.ch_layout.nb_channels, 8192);
-            if this.fifo.is_null() {
-                return Err(Error::new(Kind::Io, "out of memory for sound"));
+            let heard = self.heard.get_mut();
+            (heard.format, heard.sample_rate) = (format, rate);
+            match ffi::av_channel_layout_copy(&mut heard.ch_layout, layout) {
+                0.. => Ok(()),
+                code => Err(super::error(Kind::Io, "remember a channel layout", code)),
             }
-            Ok(this)
         }
     }
 
@@ -230,19 +274,17 @@ impl AudioTranscoder {
     /// Converts one packet, or at the end (`None`) what is left.
     pub fn convert(&mut self, packet: Option<&Packet>) -> Result<Vec<Packet>> {
         let pointer = packet.map_or(ptr::null(), |packet| packet.as_ptr().cast_const());
-        // SAFETY: the decoder is open; the packet is valid or null. A packet that does not decode is passed over:
-        // `receive` then has nothing, and the clock below is taken from the next one.
-        unsafe { ffi::avcodec_send_packet(self.decoder.0, pointer) };
+        // SAFETY: the decoder is open; the packet is valid or null. A packet that does not decode leaves a gap.
+        let sent = unsafe { ffi::avcodec_send_packet(self.decoder.0, pointer) };
+        self.n_broken += u64::from(sent < 0 && packet.is_some());
         loop {
             let frame = AvFrame::new()?;
             // SAFETY: the decoder is open and the frame empty.
             if unsafe { ffi::avcodec_receive_frame(self.decoder.0, frame.as_ptr()) } < 0 {
                 break;
             }
-            if self.position.is_none() {
-                let start = frame.pts().unwrap_or(0);
-                self.position = Some(self.from.rescale(start, self.time_base()));
-            }
+            self.follow(&frame)?;
+            self.fill(&frame)?;
             self.resample(Some(&frame))?;
             self.encode(false)?;
         }
@@ -253,26 +295,94 @@ impl AudioTranscoder {
         Ok(std::mem::take(&mut self.ready))
     }
 
-    /// Converts a decoded frame, or what the resampler holds back, into the fifo.
-    fn resample(&mut self, frame: Option<&AvFrame>) -> Result<()> {
-        let input = frame.map_or(0, |frame| frame.get().nb_samples);
-        let mut converted = AvFrame::new()?;
-        // SAFETY: sizes and formats are set before the buffer is asked for, and every result is checked.
+    /// Packets that could not be decoded so far; silence stands in their place.
+    pub fn n_broken(&self) -> u64 {
+        self.n_broken
+    }
+
+    /// Broadcasts change format, rate and channels on the way; the output's stay.
+    fn follow(&mut self, frame: &AvFrame) -> Result<()> {
+        let (raw, heard) = (frame.get(), self.heard.get());
+        // SAFETY: both layouts are valid.
+        let is_same = unsafe { ffi::av_channel_layout_compare(&raw.ch_layout, &heard.ch_layout) == 0 };
+        if is_same && (raw.format, raw.sample_rate) == (heard.format, heard.sample_rate) {
+            return Ok(());
+        }
+        self.resample(None)?;
+        // SAFETY: the frame's layout is valid.
+        unsafe { self.hear(raw.format, raw.sample_rate, &raw.ch_layout) }
+    }
+
+    /// Puts silence where the source has none, so that what follows stays in its place.
+    fn fill(&mut self, frame: &AvFrame) -> Result<()> {
+        let Some(pts) = frame.pts() else { return Ok(()) };
+        let at = self.from.rescale(pts, self.time_base());
+        let Some(position) = self.position else {
+            self.position = Some(at);
+            return Ok(());
+        };
+        // SAFETY: encoder, resampler and fifo are valid.
+        let (rate, held) = unsafe {
+            let rate = i64::from((*self.encoder.0).sample_rate);
+            let held = i64::from(ffi::av_audio_fifo_size(self.fifo)) + ffi::swr_get_delay(self.resampler, rate);
+            (rate, held)
+        };
+        let mut missing = at.saturating_sub(position.saturating_add(held));
+        if missing <= rate / LEAST_GAP {
+            return Ok(());
+        }
+        while missing > 0 {
+            let count = missing.min(rate);
+            self.silence(count as i32)?;
+            self.encode(false)?;
+            missing -= count;
+        }
+        Ok(())
+    }
+
+    /// So many silent samples into the fifo.
+    fn silence(&mut self, count: i32) -> Result<()> {
+        let silent = self.room(count)?;
+        // SAFETY: the frame has room for `count` samples of the encoder's format.
         unsafe {
-            let room = ffi::swr_get_out_samples(self.resampler, input);
-            if room <= 0 {
-                return Ok(());
+            let (data, channels) = (silent.get().extended_data, (*self.encoder.0).ch_layout.nb_channels);
+            ffi::av_samples_set_silence(data, 0, count, channels, (*self.encoder.0).sample_fmt);
+            match ffi::av_audio_fifo_write(self.fifo, data.cast(), count) {
+                written if written < count => Err(Error::new(Kind::Io, "out of memory for sound")),
+                _ => Ok(()),
             }
+        }
+    }
+
+    /// A frame with room for so many samples of the encoder's format.
+    fn room(&self, count: i32) -> Result<AvFrame> {
+        let mut frame = AvFrame::new()?;
+        // SAFETY: sizes and formats are set before the buffer is asked for.
+        unsafe {
             let target = &*self.encoder.0;
-            let raw = converted.get_mut();
-            raw.nb_samples = room;
+            let raw = frame.get_mut();
+            raw.nb_samples = count;
             raw.format = target.sample_fmt as i32;
             raw.sample_rate = target.sample_rate;
             ffi::av_channel_layout_copy(&mut raw.ch_layout, &target.ch_layout);
-            let code = ffi::av_frame_get_buffer(converted.as_ptr(), 0);
-            if code < 0 {
-                return Err(super::error(Kind::Io, "allocate sound", code));
+            match ffi::av_frame_get_buffer(frame.as_ptr(), 0) {
+                0.. => Ok(frame),
+                code => Err(super::error(Kind::Io, "allocate sound", code)),
             }
+        }
+    }
+
+    /// Converts a decoded frame, or what the resampler holds back, into the fifo.
+    fn resample(&mut self, frame: Option<&AvFrame>) -> Result<()> {
+        let input = frame.map_or(0, |frame| frame.get().nb_samples);
+        // SAFETY: the resampler is valid.
+        let room = unsafe { ffi::swr_get_out_samples(self.resampler, input) };
+        if room <= 0 {
+            return Ok(());
+        }
+        let converted = self.room(room)?;
+        // SAFETY: the frame holds `input` samples of what the resampler is set for, `converted` has room for `room`.
+        unsafe {
             let source = frame.map_or(ptr::null_mut(), |frame| frame.get().extended_data.cast::<*const u8>());
             let count = ffi::swr_convert(self.resampler, converted.get().extended_data, room, source, input);
             if count < 0 {
@@ -299,17 +409,7 @@ impl AudioTranscoder {
                 if available == 0 || (available < size && !end) {
                     break;
                 }
-                let target = &*self.encoder.0;
-                let mut frame = AvFrame::new()?;
-                let raw = frame.get_mut();
-                raw.nb_samples = available.min(size);
-                raw.format = target.sample_fmt as i32;
-                raw.sample_rate = target.sample_rate;
-                ffi::av_channel_layout_copy(&mut raw.ch_layout, &target.ch_layout);
-                let code = ffi::av_frame_get_buffer(frame.as_ptr(), 0);
-                if code < 0 {
-                    return Err(super::error(Kind::Io, "allocate sound", code));
-                }
+                let mut frame = self.room(available.min(size))?;
                 let count = frame.get().nb_samples;
                 ffi::av_audio_fifo_read(self.fifo, frame.get().extended_data.cast(), count);
                 let position = self.position.get_or_insert(0);

@@ -21,7 +21,7 @@ use crate::infer::{self, EngineSettings};
 use crate::measure::tuned::{self, Remembered, Situation};
 use crate::measure::{self, Opened, Rest, machine};
 use crate::model::{Network, NetworkCode};
-use crate::plan::container::Container;
+use crate::plan::container::{Container, StreamPlan, Treatment, fit_matrix};
 use crate::plan::encoding::{EncodingPlan, Pictures, Wishes, default_encoder, plan_encoding};
 use crate::plan::segments::{self, Segments};
 use crate::plan::strength::Strength;
@@ -195,6 +195,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
         };
         encoding = Some(plan_encoding(&facts, &wishes, container, pictures, threads.encoder)?);
         rest = measure::rest(config, &opened, container, &muxer(path)?)?;
+        fit_matrix(&mut rest.streams, (source.width, source.height), (width, height));
     }
     let segments = match &encoding {
         None => Segments::None,
@@ -213,6 +214,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
             Segments::new(config.segment_frames, config.no_resume, &run)
         }
     };
+    let opaque = lost_opacity(&mut rest);
     let engine_facts = infer::facts(&network, &engine)?;
     let facts = Facts {
         source: &source,
@@ -234,11 +236,24 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
         hardware,
     };
     let mut plan = Plan::new(config, facts)?;
+    plan.warnings.extend(opaque);
     if height != made.1 && source.field_order != FieldOrder::Progressive {
         plan.warnings
             .push("--size mixes the fields of interlaced frames; --deinterlace auto parts them first".to_owned());
     }
     Ok(Prepared { plan, network, engine, head, opened, rest, video, rehearsed: None })
+}
+
+/// WebM keeps opacity beside the pictures, where FFmpeg's own decoders do not look: then the output has none and does not
+/// say that it has; what a person should hear of it.
+fn lost_opacity(rest: &mut Rest) -> Option<String> {
+    let of_webm = |codec: &str| matches!(codec, "vp8" | "vp9");
+    let is_video = |plan: &&mut StreamPlan| plan.treatment == Treatment::Process && of_webm(&plan.codec);
+    let video = rest.streams.iter_mut().find(is_video)?;
+    let n_said = video.about.metadata.len();
+    video.about.metadata.retain(|(key, value)| !(key.eq_ignore_ascii_case("alpha_mode") && value == "1"));
+    let is_lost = video.about.metadata.len() < n_said;
+    is_lost.then(|| format!("the opacity of the {} pictures is not decoded; the output is opaque", video.codec))
 }
 
 /// The size of the output's pictures, of which the network makes those of size `made`.

@@ -191,12 +191,34 @@ pub fn plan_streams(
             if is_video {
                 about.side_data.retain(|data| OF_PICTURES.contains(&data.kind));
             }
+            if let Treatment::Subtitles { encoder: "mov_text", .. } = treatment {
+                about.time_base = Some(TimeBase::MICROS);
+            }
             if treatment == Treatment::AttachCover {
                 complete_attachment(&mut about, &stream.codec);
             }
             StreamPlan { input_index: stream.index, kind: stream.kind, codec: stream.codec.clone(), treatment, about }
         })
         .collect()
+}
+
+/// Makes the processed video's display matrix, which moves pictures by pixels, that of pictures of another size.
+pub fn fit_matrix(streams: &mut [StreamPlan], from: (usize, usize), to: (usize, usize)) {
+    let videos = streams.iter_mut().filter(|plan| plan.treatment == Treatment::Process);
+    for data in videos.flat_map(|plan| &mut plan.about.side_data) {
+        if data.kind != StreamSideData::DISPLAY_MATRIX || data.bytes.len() < 9 * size_of::<i32>() {
+            continue;
+        }
+        let (cells, _) = data.bytes.as_chunks_mut::<4>();
+        let cell = |cells: &[[u8; 4]], at: usize| i32::from_ne_bytes(cells[at]);
+        let scaled = |value: i32, (from, to): (usize, usize)| (i64::from(value) * to as i64 / from.max(1) as i64) as i32;
+        let (across, down) = ((from.0, to.0), (from.1, to.1));
+        // What lies across the screen are columns, or rows that are turned.
+        let by = [if cell(cells, 0) != 0 { across } else { down }, if cell(cells, 4) != 0 { down } else { across }];
+        for (at, by) in [6, 7].into_iter().zip(by) {
+            cells[at] = scaled(cell(cells, at), by).to_ne_bytes();
+        }
+    }
 }
 
 fn treat(stream: &Stream, has_chapters: bool, container: Container, holds: &dyn Fn(&Stream) -> bool) -> Treatment {

@@ -223,7 +223,7 @@ impl Plan {
         }
         for stream in &facts.streams {
             let (action, detail) = stream.describe();
-            if action == "dropped" || detail.contains("without") {
+            if matches!(action, "dropped" | "converted") {
                 warnings.push(format!(
                     "stream {} ({} {}) {action}: {detail}",
                     stream.input_index,

@@ -158,7 +158,12 @@ impl Copier {
             route.put_waiting(None, output, &mut self.warnings)?;
             if let Some(Converter::Sound(transcoder)) = &mut route.converter {
                 let base = transcoder.time_base();
-                for packet in transcoder.convert(None)? {
+                let left = transcoder.convert(None)?;
+                if transcoder.n_broken() > 0 {
+                    let n = transcoder.n_broken();
+                    self.warnings.push(format!("{n} packets of sound cannot be decoded; silence stands in their place"));
+                }
+                for packet in left {
                     route.put(packet, base, output, &mut self.warnings)?;
                 }
             }

@@ -240,7 +240,9 @@ fn muxer_options(job: &FileJob) -> Vec<(String, String)> {
         return Vec::new();
     }
     let mut flags = "+faststart".to_owned();
-    if job.metadata.iter().any(|(key, _)| !ISOBMFF_KEYS.contains(&key.to_ascii_lowercase().as_str())) {
+    // That form has no room for a cover picture.
+    let has_cover = job.streams.iter().any(|plan| plan.treatment == Treatment::CopyCover);
+    if !has_cover && job.metadata.iter().any(|(key, _)| !ISOBMFF_KEYS.contains(&key.to_ascii_lowercase().as_str())) {
         flags.push_str("+use_metadata_tags");
     }
     let mut options = vec![("movflags".to_owned(), flags)];
