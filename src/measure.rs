@@ -14,7 +14,9 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use self::times::Times;
-use crate::av::{self, AudioTranscoder, Chapter, EncoderCodec, Input, InputOptions, OutputStream, Stream, SubtitleTranscoder, Writer};
+use crate::av::{
+    self, AudioTranscoder, Chapter, EncoderCodec, Input, InputOptions, OutputStream, Stream, SubtitleTranscoder, Writer,
+};
 use crate::config::{Origin, Region, RunConfig};
 use crate::error::{Context, Error, Kind, Result};
 use crate::meter;

@@ -12,6 +12,7 @@ mod clips;
 mod clobber;
 mod cluster;
 mod compare;
+mod converted;
 mod damage;
 mod device;
 mod faults;

@@ -211,7 +211,8 @@ pub fn fit_matrix(streams: &mut [StreamPlan], from: (usize, usize), to: (usize, 
         }
         let (cells, _) = data.bytes.as_chunks_mut::<4>();
         let cell = |cells: &[[u8; 4]], at: usize| i32::from_ne_bytes(cells[at]);
-        let scaled = |value: i32, (from, to): (usize, usize)| (i64::from(value) * to as i64 / from.max(1) as i64) as i32;
+        let scaled =
+            |value: i32, (from, to): (usize, usize)| (i64::from(value) * to as i64 / from.max(1) as i64) as i32;
         let (across, down) = ((from.0, to.0), (from.1, to.1));
         // What lies across the screen are columns, or rows that are turned.
         let by = [if cell(cells, 0) != 0 { across } else { down }, if cell(cells, 4) != 0 { down } else { across }];

@@ -161,7 +161,8 @@ impl Copier {
                 let left = transcoder.convert(None)?;
                 if transcoder.n_broken() > 0 {
                     let n = transcoder.n_broken();
-                    self.warnings.push(format!("{n} packets of sound cannot be decoded; silence stands in their place"));
+                    self.warnings
+                        .push(format!("{n} packets of sound cannot be decoded; silence stands in their place"));
                 }
                 for packet in left {
                     route.put(packet, base, output, &mut self.warnings)?;

@@ -1,0 +1,167 @@
+//! What a container cannot hold as it is, or writes in its own way: converted, kept in its place in time, and said.
+
+use crate::film::{Film, micros};
+
+const VIDEO: &str = "-f lavfi -i testsrc2=s=64x48:r=25:d=1";
+
+const X264: &str = "-c:v:0 libx264 -preset ultrafast -pix_fmt:v:0 yuv420p";
+
+const WEBM: &str = "--encoder libvpx-vp9 --encoder-opt cpu-used=8:deadline=realtime";
+
+/// The sound of a file as one channel of floats at 48 kHz.
+fn sound(film: &Film, name: &str) -> Vec<f32> {
+    let bytes = film.ffmpeg(&format!("-i {name} -map 0:a:0 -f f32le -ac 1 -ar 48000 -"));
+    bytes.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect()
+}
+
+#[test]
+fn sound_whose_channels_and_rate_change_goes_on_and_stays_in_time() {
+    let Some(film) = Film::new() else { return };
+    for (name, layout, rate, at) in [("a", "5.1", 48000, 0), ("b", "stereo", 48000, 1), ("c", "stereo", 44100, 2)] {
+        let layout = format!("aformat=channel_layouts={layout}");
+        film.ffmpeg(&format!(
+            "{VIDEO} -f lavfi -i sine=f=500:r={rate}:d=1,{layout} {X264} -c:a aac -output_ts_offset {at} {name}.ts"
+        ));
+    }
+    let all: Vec<u8> =
+        ["a.ts", "b.ts", "c.ts"].iter().flat_map(|name| std::fs::read(film.path(name)).unwrap()).collect();
+    film.write("all.ts", all);
+    let output = film.vproc(&format!("all.ts -o all.webm -m identity {WEBM}"));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!([0, 3].contains(&output.status.code().unwrap()), "{said}");
+    assert!(said.contains("(aac audio) converted: to libopus"), "{said}");
+    let heard = sound(&film, "all.webm");
+    assert!((2.9..3.2).contains(&(heard.len() as f64 / 48000.0)), "{}", heard.len());
+    // Periods of 500 Hz in the middle of each second.
+    for second in 0..3 {
+        let part = &heard[second * 48000 + 12000..][..24000];
+        let rises = part.windows(2).filter(|pair| pair[0] < 0.0 && pair[1] >= 0.0).count();
+        assert!((248..=252).contains(&rises), "{rises} in second {second}");
+    }
+}
+
+#[test]
+fn gaps_in_converted_sound_are_silent_and_as_long_as_they_were() {
+    let Some(film) = Film::new() else { return };
+    let clicks = "aevalsrc='if(between(t,0.2,0.21)+between(t,0.8,0.81),0.5,0)':s=48000:d=1:n=960";
+    let clicks = clicks.replace(',', "\\,").replace('\'', "");
+    film.ffmpeg(&format!(
+        "{VIDEO} -f lavfi -i {clicks} -af aselect='not(between(t\\,0.3\\,0.7))' {X264} -c:a pcm_s16le gap.mkv"
+    ));
+    let said = film.copy("gap.mkv -o gap.mp4");
+    assert!(said.contains("(pcm_s16le audio) converted: to alac"), "{said}");
+    let heard = sound(&film, "gap.mp4");
+    let loud: Vec<usize> = (0..heard.len()).filter(|&at| heard[at].abs() > 0.3).collect();
+    let seconds = |at: usize| at as f64 / 48000.0;
+    let (first, last) = (seconds(loud[0]), seconds(loud[loud.len() - 1]));
+    assert!((first - 0.2).abs() < 0.002 && (last - 0.81).abs() < 0.002, "{first} {last}");
+    assert!((seconds(heard.len()) - 1.0).abs() < 0.03, "{}", heard.len());
+}
+
+#[test]
+fn cues_that_overlap_begin_where_they_did() {
+    let Some(film) = Film::new() else { return };
+    let cues = [(100, 800), (300, 500), (600, 900), (700, 950)];
+    let text: String = cues.map(|(from, to)| format!("1\n00:00:00,{from} --> 00:00:00,{to}\ncue {from}\n\n")).concat();
+    film.write("s.srt", text);
+    film.ffmpeg(&format!("{VIDEO} -i s.srt {X264} -c:s subrip a.mkv"));
+    film.copy("a.mkv -o a.mp4");
+    let packets = film.probe("-select_streams s -show_entries packet=pts_time,size a.mp4");
+    let packets = packets["packets"].as_array().unwrap();
+    let filled = packets.iter().filter(|packet| packet["size"].as_str().unwrap().parse::<u32>().unwrap() > 2);
+    let starts: Vec<i64> = filled.map(|packet| (micros(&packet["pts_time"]) + 500) / 1000).collect();
+    assert_eq!(starts, cues.map(|(from, _)| from));
+}
+
+#[test]
+fn side_speakers_become_rear_ones_where_the_codec_knows_no_others() {
+    let Some(film) = Film::new() else { return };
+    let noise = "-f lavfi -i anoisesrc=d=1:a=0.1,aformat=channel_layouts=5.1(side)";
+    film.ffmpeg(&format!("{VIDEO} {noise} {X264} -c:a ac3 a.mkv"));
+    film.ffmpeg(&format!("{VIDEO} {noise} {X264} -c:a pcm_s16le a.mov"));
+    for (from, to) in [("a.mkv", format!("a.webm {WEBM}")), ("a.mov", "a.mp4".to_owned())] {
+        film.copy(&format!("{from} -o {to}"));
+        let streams = film.streams(to.split(' ').next().unwrap());
+        assert_eq!(streams[1]["channels"], 6, "{to}");
+    }
+}
+
+#[test]
+fn sound_that_cannot_be_converted_is_named_and_left_out() {
+    let Some(film) = Film::new() else { return };
+    film.ffmpeg(&format!("{VIDEO} -f lavfi -i sine=d=1 {X264} -c:a aac a.mov"));
+    let mut bytes = std::fs::read(film.path("a.mov")).unwrap();
+    let is_it = |entry: &[u8]| entry.starts_with(b"stsd") && entry.ends_with(b"mp4a");
+    let at = bytes.windows(20).position(is_it).unwrap();
+    bytes[at + 16..at + 20].copy_from_slice(b"none");
+    film.write("a.mov", bytes);
+    let Some(said) = unknown(&film) else { return };
+    assert!(said.contains("dropped: it cannot be converted: this FFmpeg has no decoder"), "{said}");
+    assert_eq!(film.streams("a.mp4").len(), 1);
+}
+
+/// What is said of sound of an unknown codec; `None` where FFmpeg wrote the file in another way than is patched.
+fn unknown(film: &Film) -> Option<String> {
+    let streams = film.streams("a.mov");
+    if streams.len() < 2 || streams[1]["codec_name"].is_string() {
+        println!("skipped: the patched codec is still known");
+        return None;
+    }
+    Some(film.copy("a.mov -o a.mp4"))
+}
+
+#[test]
+fn what_containers_write_in_their_own_way_is_the_same() {
+    let Some(film) = Film::new() else { return };
+    let chapters = ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=400\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=400\n\
+                    END=1000\n";
+    film.write("ch.txt", chapters);
+    film.ffmpeg(&format!("{VIDEO} -i ch.txt -map_metadata 1 -map 0 {X264} -metadata track=03 a.mkv"));
+    let said = film.copy("a.mkv -o a.mp4");
+    assert!(!said.contains("warning"), "{said}");
+    let kept = String::from_utf8(film.ffmpeg("-i a.mp4 -f ffmetadata -")).unwrap();
+    assert_eq!(kept.matches("[CHAPTER]").count(), 2, "{kept}");
+    film.ffmpeg("-f lavfi -i color=red:s=32x32 -frames:v 1 c.png");
+    let cover = "-attach c.png -metadata:s:t mimetype=image/png -metadata:s:t filename=cover.png";
+    film.ffmpeg(&format!("{VIDEO} -map 0 {X264} -metadata IMDB=tt123 {cover} b.mkv"));
+    let said = film.copy("b.mkv -o b.mp4");
+    assert!(said.contains("does not keep 'IMDB' of the file"), "{said}");
+    assert_eq!(film.streams("b.mp4").len(), 2, "the cover is there");
+}
+
+#[test]
+fn opacity_that_is_not_decoded_is_said_and_not_claimed() {
+    let Some(film) = Film::new() else { return };
+    film.ffmpeg(
+        "-f lavfi -i testsrc2=s=64x48:r=25:d=0.2,format=yuva420p -c:v libvpx-vp9 -deadline realtime -cpu-used 8 a.webm",
+    );
+    let said = film.copy("a.webm -o a.mkv --encoder ffv1");
+    assert!(said.contains("the opacity of the vp9 pictures is not decoded"), "{said}");
+    assert!(film.streams("a.mkv")[0]["tags"]["ALPHA_MODE"].is_null());
+}
+
+#[test]
+fn a_rotation_moves_pictures_of_twice_the_size_twice_as_far() {
+    let Some(film) = Film::new() else { return };
+    film.ffmpeg(&format!("{VIDEO} {X264} a.mov"));
+    // As phones write it: a quarter turn, and back into the picture by its height.
+    let matrix: Vec<u8> = [0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30]
+        .iter()
+        .flat_map(|cell: &i32| cell.to_be_bytes())
+        .collect();
+    let mut bytes = std::fs::read(film.path("a.mov")).unwrap();
+    let at = bytes.windows(4).position(|name| name == b"tkhd").unwrap() + 44;
+    bytes[at..at + matrix.len()].copy_from_slice(&matrix);
+    film.write("a.mov", bytes);
+    let moved = |name: &str| {
+        let shown = film.probe(&format!("-show_entries stream_side_data=displaymatrix {name}"));
+        let text = shown["streams"][0]["side_data_list"][0]["displaymatrix"].as_str().unwrap().to_owned();
+        let cells: Vec<i64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        cells[cells.len() - 3]
+    };
+    assert_eq!(moved("a.mov"), 48 << 16);
+    film.copy("a.mov -o same.mov");
+    assert_eq!(film.vproc("a.mov -o twice.mov -m nearest-x2").status.code(), Some(0));
+    film.copy("a.mov -o small.mov --size 32x24");
+    assert_eq!([moved("same.mov"), moved("twice.mov"), moved("small.mov")], [48 << 16, 96 << 16, 24 << 16]);
+}
