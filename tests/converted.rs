@@ -165,3 +165,21 @@ fn a_rotation_moves_pictures_of_twice_the_size_twice_as_far() {
     film.copy("a.mov -o small.mov --size 32x24");
     assert_eq!([moved("same.mov"), moved("twice.mov"), moved("small.mov")], [48 << 16, 96 << 16, 24 << 16]);
 }
+
+#[test]
+fn sound_that_an_index_lists_and_the_file_does_not_hold_is_damage() {
+    let Some(film) = Film::new() else { return };
+    film.ffmpeg(&format!("{VIDEO} -f lavfi -i sine=d=1 {X264} -c:a aac -movflags +faststart a.mp4"));
+    let whole = film.copy("a.mp4 -o whole.mp4");
+    assert!(!whole.contains("lists"), "{whole}");
+    // The last chunk of the sound lies behind the end of the file.
+    let mut bytes = std::fs::read(film.path("a.mp4")).unwrap();
+    let at = bytes.windows(4).rposition(|name| name == b"stco").unwrap();
+    let n = u32::from_be_bytes(bytes[at + 8..at + 12].try_into().unwrap()) as usize;
+    bytes[at + 8 + 4 * n..at + 12 + 4 * n].copy_from_slice(&0x7000_0000u32.to_be_bytes());
+    film.write("b.mp4", bytes);
+    let output = film.vproc("b.mp4 -o b2.mp4 -m identity");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("stream 1 (aac audio): the file ends early: its index lists"), "{said}");
+}

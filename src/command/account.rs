@@ -67,7 +67,7 @@ impl Account<'_> {
         Report {
             input: self.config.input.to_string_lossy().into_owned(),
             output: self.output.clone(),
-            exit_status: if n_damaged > 0 { STATUS_DAMAGED } else { 0 },
+            exit_status: if n_damaged + finished.lost_packets > 0 { STATUS_DAMAGED } else { 0 },
             frames_in: self.n_past + outcome.tracks.take.as_ref().map_or(0, |track| track.items),
             frames_out: self.n_past + n,
             frames_resumed: self.n_past,

@@ -5,7 +5,7 @@
 
 use super::cut::{Cut, Times};
 use crate::av::{AudioTranscoder, Input, MediaKind, Output, Packet, SubtitleTranscoder};
-use crate::error::{Context, Result};
+use crate::error::{Context, Kind, Result};
 use crate::plan::container::{StreamPlan, Treatment};
 use crate::time::TimeBase;
 
@@ -18,6 +18,8 @@ pub struct Copier {
     held: Option<Packet>,
     ended: bool,
     cut: Option<Cut>,
+    /// Reads that failed one after the other.
+    n_broken: u32,
     warnings: Vec<String>,
 }
 
@@ -34,6 +36,9 @@ struct Route {
 
 /// More packets than any codec reorders: a container that tells none by then tells none at all.
 const MAX_WAITING: usize = 32;
+
+/// Reads of a damaged file that may fail in a row, as where the video is read and where the output is verified.
+const MAX_BROKEN: u32 = 64;
 
 /// What changes a stream's packets on the way.
 enum Converter {
@@ -97,7 +102,15 @@ impl Copier {
         }
         let is_routed = |index: usize| routes.get(index).is_some_and(Option::is_some);
         input.keep_only(|index| is_routed(index) && !input_cover(plans, index));
-        Ok(Copier { ended: !routes.iter().any(Option::is_some), input, routes, held: None, cut, warnings: Vec::new() })
+        Ok(Copier {
+            ended: !routes.iter().any(Option::is_some),
+            input,
+            routes,
+            held: None,
+            cut,
+            n_broken: 0,
+            warnings: Vec::new(),
+        })
     }
 
     /// The input, for another copier if nothing was pulled.
@@ -127,6 +140,10 @@ impl Copier {
                 None => match self.input.next_packet() {
                     Ok(Some(packet)) => packet,
                     Ok(None) => return self.drain(output),
+                    Err(error) if error.kind() != Kind::Io && self.n_broken < MAX_BROKEN => {
+                        self.n_broken += 1;
+                        continue;
+                    }
                     Err(error) => {
                         // The video's own demuxer counts the damage; here the streams just end.
                         self.warnings.push(format!("the other streams end early: {error}"));
@@ -134,6 +151,7 @@ impl Copier {
                     }
                 },
             };
+            self.n_broken = 0;
             let Some(route) = self.routes.get_mut(packet.stream_index()).and_then(Option::as_mut) else { continue };
             let due = packet.dts().or(packet.pts()).map(|ticks| {
                 let start = self.cut.and_then(|cut| cut.start).unwrap_or(0);

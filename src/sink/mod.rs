@@ -73,6 +73,8 @@ pub struct Finished {
     pub verified: bool,
     /// Pictures that the input's container lists and nobody got: lost before us.
     pub missing: u64,
+    /// Packets of the other streams that the input's container lists and does not hold: lost before us.
+    pub lost_packets: u64,
 }
 
 /// Where frames go.

@@ -122,7 +122,13 @@ impl Sealed {
         before_naming(&self.part)?;
         self.part.commit()?;
         let n_frames = self.written.len() as u64;
-        Ok(Finished { n_frames, warnings: self.warnings, verified: true, missing: verdict.missing })
+        Ok(Finished {
+            n_frames,
+            warnings: self.warnings,
+            verified: true,
+            missing: verdict.missing,
+            lost_packets: verdict.lost_packets,
+        })
     }
 }
 

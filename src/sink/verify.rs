@@ -46,6 +46,8 @@ pub struct Verdict {
     pub warnings: Vec<String>,
     /// Pictures that the input lists and the output lacks.
     pub missing: u64,
+    /// Packets of the other streams that the input's index lists and does not hold.
+    pub lost_packets: u64,
 }
 
 /// A packet as a demuxer gives it.
@@ -237,6 +239,15 @@ fn compare_with_input(
         let Some(plan) = plan else { continue };
         let (from, to) = (stream(&input, plan.input_index)?, stream(&output.input, *index)?);
         let original = &originals[plan.input_index];
+        let name = || format!("stream {} ({} {})", plan.input_index, plan.codec, plan.kind.name());
+        if plan.treatment != Treatment::Process && job.cut.is_none() && input.format_name().contains("mp4") {
+            let (listed, there) = (input.index_entries(plan.input_index), original.len());
+            if listed > there {
+                verdict.lost_packets += (listed - there) as u64;
+                let what = "the file ends early: its index lists";
+                verdict.warnings.push(format!("{}: {what} {listed} packets, {there} are there", name()));
+            }
+        }
         match plan.treatment {
             Treatment::Process => {
                 verdict.missing = missing_pictures(original, &seen[output.video], from, expectation, output.shift);
@@ -246,7 +257,7 @@ fn compare_with_input(
                 let is_short = seen[*index].len() < original.len() && begins_early && job.container.is_isobmff();
                 let unedited = if is_short { Some(output.without_edits(*index)?) } else { None };
                 compare_copy(original, unedited.as_ref().unwrap_or(&seen[*index]), from, to, shift_micros)
-                    .context(|| format!("stream {} ({} {})", plan.input_index, plan.codec, plan.kind.name()))?;
+                    .context(name)?;
                 tags::compare_copy(from, to, plan, &mut verdict.warnings)?;
             }
             Treatment::CopyCover | Treatment::AttachCover => {

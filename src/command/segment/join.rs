@@ -80,7 +80,7 @@ impl Join {
             tracing::warn!("{warning}");
         }
         end.damage.iter().for_each(|line| tracing::warn!("damaged source: {line}"));
-        let n_damaged = end.n_damaged.max(finished.missing);
+        let n_damaged = end.n_damaged.max(finished.missing) + finished.lost_packets;
         if !run.quiet {
             eprintln!("{}: {} frames, verified", run.output, finished.n_frames);
         }
