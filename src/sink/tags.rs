@@ -199,7 +199,7 @@ fn compare_metadata(
             }
         } else if !same_key.any(|(_, other)| is_same(key, value, other)) {
             let found = got.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map_or("", |(_, value)| value);
-            warnings.push(format!("the output's container keeps '{key}' of {whose} as '{found}', it was '{value}'"));
+            return Err(wrong(format!("'{key}' of {whose} is '{found}', expected '{value}'")));
         }
     }
     if !lost.is_empty() {
