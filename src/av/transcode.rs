@@ -347,11 +347,18 @@ impl AudioTranscoder {
         unsafe {
             let (data, channels) = (silent.get().extended_data, (*self.encoder.0).ch_layout.nb_channels);
             ffi::av_samples_set_silence(data, 0, count, channels, (*self.encoder.0).sample_fmt);
-            match ffi::av_audio_fifo_write(self.fifo, data.cast(), count) {
-                written if written < count => Err(Error::new(Kind::Io, "out of memory for sound")),
-                _ => Ok(()),
-            }
         }
+        self.keep(&silent, count)
+    }
+
+    /// The first `count` samples of a frame of the encoder's format into the fifo.
+    fn keep(&mut self, frame: &AvFrame, count: i32) -> Result<()> {
+        // SAFETY: the frame holds `count` samples; the fifo grows as it must, or says that it could not.
+        let written = unsafe { ffi::av_audio_fifo_write(self.fifo, frame.get().extended_data.cast(), count) };
+        if written < count {
+            return Err(Error::new(Kind::Io, "out of memory for sound"));
+        }
+        Ok(())
     }
 
     /// A frame with room for so many samples of the encoder's format.
@@ -382,18 +389,14 @@ impl AudioTranscoder {
         }
         let converted = self.room(room)?;
         // SAFETY: the frame holds `input` samples of what the resampler is set for, `converted` has room for `room`.
-        unsafe {
+        let count = unsafe {
             let source = frame.map_or(ptr::null_mut(), |frame| frame.get().extended_data.cast::<*const u8>());
-            let count = ffi::swr_convert(self.resampler, converted.get().extended_data, room, source, input);
-            if count < 0 {
-                return Err(super::error(Kind::Encode, "convert sound", count));
-            }
-            let written = ffi::av_audio_fifo_write(self.fifo, converted.get().extended_data.cast(), count);
-            if written < count {
-                return Err(Error::new(Kind::Io, "out of memory for sound"));
-            }
+            ffi::swr_convert(self.resampler, converted.get().extended_data, room, source, input)
+        };
+        if count < 0 {
+            return Err(super::error(Kind::Encode, "convert sound", count));
         }
-        Ok(())
+        self.keep(&converted, count)
     }
 
     /// Encodes whole frames from the fifo, at the `end` also the last short one, and drains the encoder.

@@ -163,7 +163,7 @@ impl Candidate {
             weights: weights.clone(),
             bias: bias.cloned(),
             kernel: [height, width].map(|size| size + side as i64 - 1),
-            pads: pads(node, [height, width])?,
+            pads: node.picture_pads([height - 1, width - 1])?,
             side,
         })
     }
@@ -279,7 +279,7 @@ impl Blocks {
         let n_channels = order.channels * in_block.factor * in_block.factor;
         let mut spread = vec![0.0; n_channels * depth * tall * wide];
         for channel in 0..order.channels {
-            for (row, column) in pixels(in_block.factor) {
+            for (row, column) in grid(in_block.factor, in_block.factor) {
                 let from = order.place(channel, row % order.factor, column % order.factor);
                 let to = in_block.place(channel, row, column);
                 let moved = (grown.min(row / order.factor), grown.min(column / order.factor));
@@ -304,29 +304,9 @@ impl Blocks {
     }
 }
 
-/// The places of a square.
-fn pixels(side: usize) -> impl Iterator<Item = (usize, usize)> {
-    grid(side, side)
-}
-
 /// Rows and columns.
 fn grid(height: usize, width: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..height).flat_map(move |y| (0..width).map(move |x| (y, x)))
-}
-
-/// Zeros around the picture: top, left, bottom, right.
-fn pads(node: &NodeProto, kernel: [i64; 2]) -> Option<[i64; 4]> {
-    let [tall, wide] = kernel.map(|size| size - 1);
-    match node.string("auto_pad") {
-        None | Some("NOTSET" | "") => match node.ints("pads") {
-            Some(pads) => pads.try_into().ok(),
-            None => Some([0; 4]),
-        },
-        Some("SAME_UPPER") => Some([tall / 2, wide / 2, tall - tall / 2, wide - wide / 2]),
-        Some("SAME_LOWER") => Some([tall - tall / 2, wide - wide / 2, tall / 2, wide / 2]),
-        Some("VALID") => Some([0; 4]),
-        Some(_) => None,
-    }
 }
 
 fn int(name: &str, value: i64) -> AttributeProto {

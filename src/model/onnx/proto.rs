@@ -277,6 +277,21 @@ impl NodeProto {
         std::str::from_utf8(self.attribute(name)?.s.as_ref()?).ok()
     }
 
+    /// The padding around the picture of a `Conv` whose kernel reaches over so many rows and columns more than its own
+    /// pixel: top, left, bottom, right, as the operator defines `auto_pad`. `None` when it has none for a picture.
+    pub fn picture_pads(&self, [tall, wide]: [i64; 2]) -> Option<[i64; 4]> {
+        match self.string("auto_pad") {
+            None | Some("NOTSET" | "") => match self.ints("pads") {
+                None | Some([]) => Some([0; 4]),
+                Some(pads) => pads.try_into().ok(),
+            },
+            Some("SAME_UPPER") => Some([tall / 2, wide / 2, tall - tall / 2, wide - wide / 2]),
+            Some("SAME_LOWER") => Some([tall - tall / 2, wide - wide / 2, tall / 2, wide / 2]),
+            Some("VALID") => Some([0; 4]),
+            Some(_) => None,
+        }
+    }
+
     /// A tensor attribute.
     pub fn tensor(&self, name: &str) -> Option<&TensorProto> {
         self.attribute(name)?.t.as_ref()

@@ -195,14 +195,9 @@ impl Lowering {
             _ => [1, 1],
         };
         let reach = [(height - 1) * dilation[0], (width - 1) * dilation[1]];
-        let (before, after) = match (node.string("auto_pad").unwrap_or("NOTSET"), node.ints("pads")) {
-            ("SAME_UPPER", _) => (reach.map(|reach| reach / 2), reach.map(|reach| reach.div_ceil(2))),
-            ("SAME_LOWER", _) => (reach.map(|reach| reach.div_ceil(2)), reach.map(|reach| reach / 2)),
-            ("NOTSET", Some(&[top, left, bottom, right])) => {
-                ([top as usize, left as usize], [bottom as usize, right as usize])
-            }
-            _ => ([0; 2], [0; 2]),
-        };
+        let pads = node.picture_pads(reach.map(|reach| reach as i64)).ok_or("its padding is not that of a picture")?;
+        let [top, left, bottom, right] = pads.map(|pad| pad as usize);
+        let (before, after) = ([top, left], [bottom, right]);
         let floats = weights.floats();
         let bias = match self.constant(node, 2)? {
             Some(bias) if bias.numbers.len() == n_outputs => bias.floats(),

@@ -54,7 +54,7 @@ fn run(graph: &GraphProto, input: &Planes) -> Planes {
     graph.node.iter().fold(input.clone(), |planes, node| match node.op() {
         "Conv" => {
             let ((dims, weights), (_, bias)) = (weight(&node.input[1]), weight(&node.input[2]));
-            let pads = pads(node, [dims[2] as i64, dims[3] as i64]).unwrap().map(|pad| pad as isize);
+            let pads = node.picture_pads([dims[2] as i64 - 1, dims[3] as i64 - 1]).unwrap().map(|pad| pad as isize);
             let stride = node.ints("strides").map_or(1, |strides| strides[0] as usize);
             let (height, width) = (planes[0].len() as isize, planes[0][0].len() as isize);
             let size = |size: isize, pads: isize, taps: usize| (size + pads) as usize + 1 - taps;
@@ -169,7 +169,7 @@ fn what_is_not_understood_is_left_alone() {
 fn paddings_by_name_are_those_by_number() {
     for (name, expected) in [("SAME_UPPER", [1, 0, 1, 1]), ("SAME_LOWER", [1, 1, 1, 0]), ("VALID", [0; 4])] {
         let given = node("Conv", &[], "c", vec![text("auto_pad", name)]);
-        assert_eq!(pads(&given, [3, 2]), Some(expected), "{name}");
+        assert_eq!(given.picture_pads([2, 1]), Some(expected), "{name}");
     }
     let behind = vec![shuffle(vec![int("blocksize", 2)], "c")];
     same(graph(4, vec![text("auto_pad", "SAME_LOWER")], behind), 16, (8, 4));
