@@ -374,3 +374,42 @@ fn full_range_and_high_dynamic_range_are_kept() {
         }
     }
 }
+
+#[test]
+fn joined_recordings_whose_clock_begins_anew_go_on_behind_each_other() {
+    let Some(film) = Film::new() else { return };
+    let source = "-f lavfi -i testsrc2=s=64x48:r=25:d=4 -f lavfi -i sine=f=500:r=48000:d=4";
+    let codecs = "-c:v libx264 -preset ultrafast -bf 2 -g 25 -pix_fmt yuv420p -c:a mp2";
+    for offset in [0, 30_000] {
+        film.ffmpeg(&format!("{source} {codecs} -output_ts_offset {offset} a.ts"));
+        film.ffmpeg(&format!("{source} {codecs} b.ts"));
+        film.write(
+            "c.ts",
+            [std::fs::read(film.path("a.ts")).unwrap(), std::fs::read(film.path("b.ts")).unwrap()].concat(),
+        );
+        let said = film.copy("c.ts -o c.mkv --encoder ffv1 -y");
+        assert!(said.contains("the clock begins anew 1 times"), "{said}");
+        let shown = film.frames("c.mkv", "v:0");
+        let hashes = |name: &str| film.frames(name, "v:0").into_iter().map(|frame| frame.hash).collect::<Vec<_>>();
+        let made: Vec<_> = shown.iter().map(|frame| frame.hash.clone()).collect();
+        film.copy("a.ts -o a.mkv --encoder ffv1 -y");
+        film.copy("b.ts -o b.mkv --encoder ffv1 -y");
+        assert!(made == [hashes("a.mkv"), hashes("b.mkv")].concat());
+        let sound = film.packets("c.mkv", "a:0");
+        let n_before = film.packets("a.ts", "a:0").len();
+        assert_eq!(sound.len(), n_before + film.packets("b.ts", "a:0").len());
+        // Where the second begins, nothing lies over the first and less than a tenth of a second is between.
+        for (times, step) in [
+            (shown.iter().map(|frame| frame.pts).collect::<Vec<_>>(), 40_000),
+            (sound.iter().map(|packet| packet.0).collect(), 24_000),
+        ] {
+            assert!(
+                times.windows(2).all(|pair| (step - 2000..step + 100_000).contains(&(pair[1] - pair[0]))),
+                "{times:?}"
+            );
+        }
+        // Pictures and sound lie to each other as they did.
+        let apart = |name: &str| film.packets(name, "a:0")[0].0 - film.frames(name, "v:0")[0].pts;
+        assert!((sound[n_before].0 - shown[100].pts - apart("b.ts")).abs() < 2000);
+    }
+}

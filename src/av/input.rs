@@ -6,8 +6,8 @@ use std::path::Path;
 use std::ptr;
 
 use ffmpeg_next::ffi;
-use rustix::io::Errno;
 
+use super::clock::{Clock, Timed};
 use super::dictionary::{Dictionary, pairs_of};
 use super::io::Reader;
 use super::packet::{Packet, known};
@@ -66,6 +66,10 @@ pub struct InputOptions {
 pub struct Input {
     context: *mut ffi::AVFormatContext,
     streams: Vec<Stream>,
+    /// Of a format whose clock may begin anew.
+    clock: Option<Clock<Packet>>,
+    /// With a clock, which needs to see all streams: those that are asked for, by index, if not all are.
+    kept: Option<Vec<bool>>,
     /// Kept alive as long as the context reads from it; `None` when FFmpeg opened an address itself.
     reader: Option<Reader>,
 }
@@ -116,7 +120,7 @@ impl Input {
             settings.set("advanced_editlist", "0");
         }
         let url = CString::new(name).map_err(|_| Error::new(Kind::Usage, "the input's name holds a NUL byte"))?;
-        let mut input = Input { context, streams: Vec::new(), reader };
+        let mut input = Input { context, streams: Vec::new(), clock: None, kept: None, reader };
         let format = input.probe(&url, options)?;
         // SAFETY: the context is fresh and `input` owns it; a failing avformat_open_input frees it and leaves null.
         let (code, complaints) = super::log::listen(|| unsafe {
@@ -140,10 +144,21 @@ impl Input {
         // SAFETY: the context is open; no options per stream are given.
         let code = unsafe { ffi::avformat_find_stream_info(input.context, ptr::null_mut()) };
         if code < 0 {
-            return Err(super::error(Kind::Input, "cannot find out what the file holds", code));
+            return Err(match input.reader.as_mut().and_then(Reader::take_failure) {
+                Some(failure) => Error::io("read", failure),
+                None => super::error(Kind::Input, "cannot find out what the file holds", code),
+            });
         }
         input.read_streams()?;
+        if input.has_flag(ffi::AVFMT_TS_DISCONT) && !input.has_no_time_stamps() {
+            input.clock = Some(Clock::new());
+        }
         Ok(input)
+    }
+
+    fn has_flag(&self, flag: c_int) -> bool {
+        // SAFETY: an open context has a format.
+        unsafe { (*(*self.context).iformat).flags & flag != 0 }
     }
 
     /// Recognises the container and refuses lists of further files before any of their demuxers runs.
@@ -200,11 +215,7 @@ impl Input {
 
     /// The format keeps no time stamps at all (a raw elementary stream).
     pub fn has_no_time_stamps(&self) -> bool {
-        if RAW_STREAMS.contains(&self.format_name().as_str()) {
-            return true;
-        }
-        // SAFETY: an open context has a format.
-        unsafe { (*(*self.context).iformat).flags & ffi::AVFMT_NOTIMESTAMPS != 0 }
+        RAW_STREAMS.contains(&self.format_name().as_str()) || self.has_flag(ffi::AVFMT_NOTIMESTAMPS)
     }
 
     /// What FFmpeg takes for the best video stream that is not a cover picture.
@@ -289,6 +300,11 @@ impl Input {
 
     /// Leaves out all streams but those `keep` names, so that the demuxer need not return their packets.
     pub fn keep_only(&mut self, keep: impl Fn(usize) -> bool) {
+        if self.clock.is_some() {
+            let n = self.streams.iter().map(|stream| stream.index + 1).max().unwrap_or(0);
+            self.kept = Some((0..n).map(keep).collect());
+            return;
+        }
         // SAFETY: the open context has `nb_streams` streams, which are ours to mark.
         unsafe {
             for i in 0..(*self.context).nb_streams as usize {
@@ -304,13 +320,58 @@ impl Input {
         let stream = c_int::try_from(stream).unwrap_or(-1);
         // SAFETY: the context is open; FFmpeg checks the stream.
         match unsafe { ffi::av_seek_frame(self.context, stream, time, ffi::AVSEEK_FLAG_BACKWARD) } {
-            0.. => Ok(()),
+            0.. => {
+                self.clock = self.clock.is_some().then(Clock::new);
+                Ok(())
+            }
             code => Err(super::error(Kind::Decode, "the container cannot be searched", code)),
         }
     }
 
+    /// How often the container's clock began anew, as far as it was read; times go on rising there.
+    pub fn n_restarts(&self) -> u64 {
+        self.clock.as_ref().map_or(0, Clock::n_restarts)
+    }
+
     /// The next packet of any stream that is kept; `None` at the end.
     pub fn next_packet(&mut self) -> Result<Option<Packet>> {
+        if self.clock.is_none() {
+            return self.read();
+        }
+        loop {
+            if let Some((mut packet, shift)) = self.clock.as_mut().and_then(Clock::take) {
+                let index = packet.stream_index();
+                if self.kept.as_ref().is_some_and(|kept| !kept.get(index).copied().unwrap_or(false)) {
+                    continue;
+                }
+                if let Some(stream) = self.stream(index).filter(|_| shift != 0) {
+                    let shift = TimeBase::MICROS.rescale(shift, stream.time_base);
+                    let moved = |ticks: i64| ticks.saturating_add(shift);
+                    packet.set_times(packet.pts().map(moved), packet.dts().map(moved));
+                }
+                return Ok(Some(packet));
+            }
+            let Some(packet) = self.read()? else {
+                let Some(clock) = self.clock.as_mut().filter(|clock| !clock.is_empty()) else { return Ok(None) };
+                clock.finish();
+                continue;
+            };
+            let stream = self.stream(packet.stream_index());
+            let micros = |ticks: i64| stream.map(|stream| stream.time_base.rescale(ticks, TimeBase::MICROS));
+            let timed = Timed {
+                stream: packet.stream_index(),
+                is_dense: stream.is_some_and(|stream| matches!(stream.kind, MediaKind::Video | MediaKind::Audio)),
+                time: packet.dts().or(packet.pts()).and_then(micros),
+                duration: micros(packet.duration()).unwrap_or(0),
+                packet,
+            };
+            if let Some(clock) = &mut self.clock {
+                clock.put(timed);
+            }
+        }
+    }
+
+    fn read(&mut self) -> Result<Option<Packet>> {
         let packet = Packet::new()?;
         loop {
             // SAFETY: the context is open and the packet empty.
@@ -344,15 +405,7 @@ impl Drop for Input {
 
 /// Opens a file for reading; a folder or a missing file is told in words.
 fn open_file(path: &Path) -> Result<File> {
-    let file = File::open(path).map_err(|error| {
-        // Another try gives a descriptor or memory, but no file that is not there.
-        let is_short = matches!(
-            error.raw_os_error().map(Errno::from_raw_os_error),
-            Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM)
-        );
-        let error = Error::io("open", error);
-        if is_short { error } else { Error::new(Kind::Input, error.to_string()) }
-    })?;
+    let file = File::open(path).map_err(|error| Error::open("the file", error))?;
     match file.metadata() {
         Ok(metadata) if metadata.is_dir() => {
             Err(Error::new(Kind::Input, "is a folder; give a video file, or `folder/%06d.png` for pictures"))

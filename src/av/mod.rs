@@ -4,6 +4,7 @@
 //! offers owns its memory and is freed on drop. It knows pictures and time, but decides nothing: which stream, which
 //! encoder, what to do with damage is decided above.
 
+mod clock;
 mod convert;
 mod decoder;
 mod deinterlace;
