@@ -75,6 +75,36 @@ fn an_output_that_is_there_stays_without_leave() {
 }
 
 #[test]
+fn numbered_pictures_are_neither_replaced_without_leave_nor_the_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let pictures = |input: &str, output: &str, more: &[&str]| {
+        run(vproc(root).args([input, "-o", output, "-m", "identity"]).args(more), LIMIT)
+    };
+    let made = pictures("pattern:64x64@25,frames=5", "f/%06d.png", &[]);
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let read = |name: &str| fs::read(root.join(name)).unwrap();
+    let before = read("f/000005.png");
+    for more in [&[][..], &["-n"]] {
+        let again = pictures("pattern:64x64@25,frames=3", "f/%06d.png", more);
+        assert!(again.is_refusal(2) && again.stderr.contains("000001.png: this picture and 4 more"), "{again:?}");
+    }
+    fs::create_dir(root.join("sub")).unwrap();
+    symlink(root.join("f"), root.join("sub/link")).unwrap();
+    for output in ["f/%06d.png", "sub/link/%06d.png"] {
+        let onto = pictures("f/%06d.png", output, &["-y"]);
+        assert!(onto.is_refusal(2) && onto.stderr.contains("the input itself"), "{output}: {onto:?}");
+    }
+    // A mask among the pictures is read too.
+    let onto = pictures("pattern:64x64@25,frames=3", "f/%06d.png", &["-y", "--roi", "f/000002.png"]);
+    assert!(onto.is_refusal(2) && onto.stderr.contains("000002.png: the output is the input itself"), "{onto:?}");
+    assert_eq!(read("f/000005.png"), before);
+    let shorter = pictures("pattern:64x64@25,frames=3", "f/%06d.png", &["-y"]);
+    assert_eq!(shorter.code, Some(0), "{shorter:?}");
+    assert!(shorter.stderr.contains("000004.png"), "{shorter:?}");
+}
+
+#[test]
 fn a_killed_run_leaves_the_old_output_and_the_next_one_succeeds() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();

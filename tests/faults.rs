@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use vproc::command::{prepare, segment};
+use vproc::command::{outputs, prepare, segment};
 use vproc::config::{Origin, RunConfig};
 use vproc::error::Result;
 use vproc::segment::resumed::Resumed;
@@ -302,7 +302,7 @@ fn config(output: &Path) -> RunConfig {
 /// A run without threads: frames go straight from the source into the sink.
 fn go(output: &Path, disk: Arc<dyn Disk>) -> Result<()> {
     let config = config(output);
-    prepare::check_output(&config)?;
+    outputs::check(&config)?;
     let (config, mut prepared) = segment::prepare(&config)?;
     prepare::rehearse(&config, &mut prepared)?;
     let (mut sink, past) = segment::begin_on(disk, &config, &mut prepared)?.expect("it is a run in segments");

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::outputs;
 use super::prepare;
 use crate::config::{Output, RunConfig};
 use crate::error::{Context, Error, Kind, Result};
@@ -31,7 +32,7 @@ pub fn checked(config: &RunConfig) -> Result<RunConfig> {
     if config.segment_frames.is_some() || config.manifest_only {
         return usage("a run in segments makes no master; leave one of the two out");
     }
-    prepare::check_output(&of(config, path)).context(|| "--master")?;
+    outputs::check(&of(config, path)).context(|| "--master")?;
     Ok(RunConfig { no_resume: true, ..config.clone() })
 }
 

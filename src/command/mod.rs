@@ -11,6 +11,7 @@ pub mod compare;
 pub mod inspect;
 mod master;
 pub mod models;
+pub mod outputs;
 pub mod prepare;
 mod process;
 mod remember;

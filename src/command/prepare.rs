@@ -3,15 +3,12 @@
 //!
 //! Nothing here starts a thread of the chain or writes an output.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
-use super::{folder_of, segment};
 use crate::cache::Cache;
-use crate::config::{
-    DeviceChoice, EngineChoice, Origin, Output, Overwrite, PictureSize, Precision, RunConfig, Tuning, value,
-};
+use crate::config::{DeviceChoice, EngineChoice, Origin, Output, PictureSize, Precision, RunConfig, Tuning, value};
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::{ColorTags, FieldOrder};
 use crate::gpu::{self, Devices};
@@ -66,90 +63,20 @@ impl Prepared {
     }
 }
 
-/// Refuses a file to be written, called `what`, that is one to be read, by whatever name.
-fn check_not_input(config: &RunConfig, path: &Path, what: &str) -> Result<()> {
-    let inputs = [Some(Path::new(&config.input)), config.model_file(), config.model_config.as_deref()];
-    let identity = |path: &Path| std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
-    let mut inputs = inputs.into_iter().flatten().chain(config.masks());
-    if identity(path).is_some_and(|written| inputs.any(|input| identity(input) == Some(written))) {
-        let message = format!("{}: the {what} is the input itself; choose another name", path.display());
-        return Err(Error::new(Kind::Usage, message));
-    }
-    Ok(())
-}
-
-/// Refuses two outputs in one file, and a report where no folder is.
-fn check_apart(config: &RunConfig) -> Result<()> {
-    let files = [
-        (config.output.path(), "output"),
-        (config.master.as_deref(), "master"),
-        (config.report.as_deref(), "report"),
-        (config.trace.as_deref(), "trace"),
-    ];
-    let place = |path: &Path| {
-        std::fs::canonicalize(path)
-            .or_else(|_| Ok(std::fs::canonicalize(folder_of(path))?.join(path.file_name().unwrap_or_default())))
-    };
-    let mut places: Vec<(PathBuf, &str)> = Vec::new();
-    let is_file = |path: &Path| std::fs::metadata(path).map_or(true, |metadata| metadata.is_file());
-    for (path, what) in files.into_iter().filter_map(|(path, what)| Some((path.filter(|path| is_file(path))?, what))) {
-        let place: std::io::Result<PathBuf> = place(path);
-        let Ok(place) = place else {
-            if matches!(what, "report" | "trace") {
-                let message = format!("{}: the folder of the {what} is not there; make it first", path.display());
-                return Err(Error::new(Kind::Usage, message));
-            }
-            continue;
-        };
-        if let Some((_, other)) = places.iter().find(|(there, _)| *there == place) {
-            let message = format!("{}: the {what} is the {other} itself; choose another name", path.display());
-            return Err(Error::new(Kind::Usage, message));
-        }
-        places.push((place, what));
-    }
-    Ok(())
-}
-
-/// An output that exists, is the input, or has no folder is refused before any work is done.
-pub fn check_output(config: &RunConfig) -> Result<()> {
-    for (path, what) in [(&config.report, "report"), (&config.trace, "trace")] {
-        if let Some(path) = path {
-            check_not_input(config, path, what)?;
-        }
-    }
-    check_apart(config)?;
-    let Some(path) = config.output.path() else { return Ok(()) };
-    let usage = |message: String| Err(Error::new(Kind::Usage, format!("{}: {message}", path.display())));
-    check_not_input(config, path, "output")?;
-    if path.is_dir() {
-        return usage("the output is a folder; add a file name".to_owned());
-    }
-    if !matches!(config.output, Output::Images(_)) {
-        let folder = folder_of(path);
-        if !folder.is_dir() {
-            return usage(format!("the folder {} is not there; make it first", folder.display()));
-        }
-        let is_stream = std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
-        if is_stream && matches!(config.output, Output::File(_)) {
-            return usage("a container cannot be written to a pipe or a device; '-' and .y4m can".to_owned());
-        }
-        let is_regular =
-            std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file() || metadata.is_symlink());
-        if is_regular && config.overwrite != Overwrite::Yes && !segment::is_complete(config) {
-            return usage("the output is there already; -y replaces it once the new one is complete".to_owned());
-        }
-    }
-    Ok(())
-}
-
 /// Looks at everything and decides everything.
 pub fn prepare(config: &RunConfig) -> Result<Prepared> {
     let hardware = measure::hardware();
     let threads = Threads::new(config, hardware);
     let network = measure::open_network(config)?;
-    let opened = measure::open_source(config, threads.decoder)?;
+    // The decoder's threads are busy with the first frame, and looking for devices takes a while too.
+    let (opened, chosen) = thread::scope(|scope| {
+        let chosen = scope.spawn(|| engine(config, &network));
+        let opened = measure::open_source(config, threads.decoder);
+        (opened, chosen.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let opened = opened?;
     let source = opened.source.facts().clone();
-    let (engine, no_gpu) = engine(config, &network)?;
+    let (engine, no_gpu) = chosen?;
     let (network, strength) = strength(config, network, &opened)?;
     let network_bytes = match &network.code {
         NetworkCode::Onnx(bytes) => bytes.len() as u64,
@@ -180,12 +107,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared> {
         let container = Container::of(path);
         let default = || default_encoder(container, video.format, (width, height));
         let name = config.encoder.as_deref().unwrap_or_else(default);
-        let wishes = Wishes {
-            crf: config.crf,
-            preset: config.preset.clone(),
-            options: config.encoder_options.clone(),
-            pix_fmt: config.pix_fmt.clone(),
-        };
+        let wishes = Wishes::of(config);
         let facts = measure::encoder(name)?;
         let pictures = Pictures {
             format: video.format,
@@ -448,7 +370,10 @@ pub fn open_sink(config: &RunConfig, prepared: &mut Prepared) -> Result<Box<dyn 
         }
         (Output::Y4m(path), _, _) => Box::new(Y4mSink::create(path, video)?),
         (Output::Stdout, _, _) => Box::new(Y4mSink::create(Path::new("-"), video)?),
-        (Output::Images(pattern), _, _) => Box::new(ImagesSink::create(pattern, video)?),
+        (Output::Images(pattern), _, _) => {
+            let color = video.color.settled(prepared.opened.source.facts().height);
+            Box::new(ImagesSink::create(pattern, &VideoFacts { color, ..video.clone() })?)
+        }
         (Output::Md5(path), _, _) => Box::new(HashSink::create(path.as_deref().unwrap_or(Path::new("-")), video)?),
         (Output::Null | Output::File(_), _, _) => Box::new(NullSink::default()),
     })

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::account::Account;
 use super::chain::{How, run_chain};
+use super::outputs;
 use super::prepare::{self, Prepared, describe, open_sink};
 use super::{master, remember, segment};
 use crate::config::{ProgressMode, RunConfig};
@@ -32,7 +33,7 @@ pub fn run(config: &RunConfig) -> Result<u8> {
 /// where it is known, and makes what tells how far the run is.
 pub fn process(config: &RunConfig, progress: impl FnOnce(Option<u64>) -> Progress) -> Result<Option<Report>> {
     super::pin(config)?;
-    prepare::check_output(config)?;
+    outputs::check(config)?;
     let config = &master::checked(config)?;
     let (config, mut prepared) = segment::prepare(config)?;
     let config = &config;

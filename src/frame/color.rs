@@ -67,6 +67,17 @@ impl ColorTags {
         self.range.unwrap_or(ColorRange::Limited)
     }
 
+    /// The same tags with the matrix that a picture of so many lines is computed with, for pictures made of it that may
+    /// have other lines. For outputs without tags.
+    pub fn settled(self, height: usize) -> ColorTags {
+        let matrix = match self.matrix_for(height) {
+            _ if self.matrix != 2 => self.matrix,
+            ColorMatrix::Bt709 => 1,
+            _ => 6,
+        };
+        ColorTags { matrix, ..self }
+    }
+
     /// The matrix to compute with: what is tagged, else BT.709 from 720 lines up and BT.601 below.
     pub fn matrix_for(self, height: usize) -> ColorMatrix {
         match self.matrix {

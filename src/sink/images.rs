@@ -63,6 +63,14 @@ impl Sink for ImagesSink {
     fn finish(self: Box<Self>) -> Result<Finished> {
         sync_folder(self.sequence.folder())?;
         let mut warnings = Vec::new();
+        let left = self.sequence.numbers()?.into_iter().find(|number| *number > self.n_frames);
+        if let Some(left) = left {
+            let path = self.sequence.path(left);
+            warnings.push(format!(
+                "{}, and what follows it, is older than this run; it is not of this video",
+                path.display()
+            ));
+        }
         if self.facts.format.alpha {
             warnings.push("the frames have opacity, which is not in the images".to_owned());
         }
