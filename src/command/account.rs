@@ -87,7 +87,7 @@ impl Account<'_> {
             pixels_cached: pixels.cached,
             pixels_outside_roi: pixels.outside,
             pixels_computed: pixels.computed,
-            batches: outcome.tracks.work.iter().map(|track| track.items).sum(),
+            batches: outcome.tracks.work.iter().map(|track| track.calls).sum(),
             skip: self.skip(),
             cache: outcome.remembered.as_ref().map(|remembered| report::Cache {
                 capacity: remembered.capacity,

@@ -27,13 +27,14 @@ pub mod worker;
 
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::bounded;
+
 use crate::error::Result;
 use crate::frame::Frame;
 use crate::head::fit::Fit;
 use crate::meter;
 use crate::sink::{Finished, Sink};
 use crate::source::Source;
-
 use crate::tile::cover;
 use crate::tile::grid::Tile;
 use assemble::{Assemble, Passed};
@@ -142,10 +143,19 @@ pub fn run(
     let time_base = source.facts().time_base;
     let (made, passed) = (shop.head.made_planes(), shop.head.passed_planes());
     let mut bands = std::mem::take(&mut settings.bands);
+    // Closed once the first frame is out, which has the machine to itself where all workers make it.
+    let (first, first_is_out) = bounded::<()>(0);
+    let (mut first, mut first_is_out) = (Some(first), Some(first_is_out).filter(|_| bands.len() > 1));
     let mut history = History::new((shop.head.picture().width, shop.head.picture().height));
     let take = |track: &mut Track| {
         if stop() {
             return Ok(None);
+        }
+        if bands.is_empty()
+            && let Some(first_is_out) = first_is_out.take()
+        {
+            let _closed = first_is_out.recv();
+            track.lap(Activity::Blocked, 1);
         }
         let Some(frame) = source.next_frame()? else { return Ok(None) };
         let taken = Instant::now();
@@ -153,7 +163,7 @@ pub fn run(
         let mut need = survey.look(frame.index, &frame.picture, shop.recall.as_ref())?;
         let bands = std::mem::take(&mut bands);
         if need.network == cover::Choice::Whole && bands.len() > 1 {
-            need.pixels.computed = bands.iter().map(|band| (band.window.width * band.window.height) as u64).sum();
+            need.pixels.computed = bands.iter().map(|band| band.window.n_pixels()).sum();
         }
         history.add(&need, survey.kept());
         let areas = settings.has_overlay.then(|| Areas::new(&need, shop.head.picture().area(), survey.inside()));
@@ -178,6 +188,7 @@ pub fn run(
         }
         track.lap(Activity::Assemble, frame.index);
         sink.write(&frame)?;
+        drop(first.take());
         let seconds = time_base.seconds(frame.pts);
         if let Some(source) = &source {
             snapshots.push(snapshot::take(source, &frame, seconds)?);
@@ -203,7 +214,8 @@ pub fn run(
     let (result, tracks) = stage::ordered(settings.width, watch, hands);
     let cpu = cpu_shares(&tracks, cpu_before, decoders_before);
     if let Some(recall) = &shop.recall {
-        history.pixels.lose(recall.lost_pixels());
+        let [lost, computed] = recall.lost_pixels();
+        history.pixels.lose(lost, computed);
     }
     let outcome = Outcome {
         n_frames,

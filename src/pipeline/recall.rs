@@ -50,6 +50,8 @@ pub struct Recall {
     found: AtomicU64,
     /// Pixels of tiles that were found and could not be read.
     lost_pixels: AtomicU64,
+    /// Pixels of the windows that were run for them.
+    computed_pixels: AtomicU64,
 }
 
 /// What a run did with the cache.
@@ -142,6 +144,7 @@ impl Recall {
             asked: AtomicU64::new(0),
             found: AtomicU64::new(0),
             lost_pixels: AtomicU64::new(0),
+            computed_pixels: AtomicU64::new(0),
         }
     }
 
@@ -150,14 +153,15 @@ impl Recall {
         &self.cache
     }
 
-    /// A tile that was found could not be read and was computed.
-    pub fn lose(&self, n_pixels: u64) {
+    /// A tile of so many pixels that was found could not be read and was computed, in windows of so many.
+    pub fn lose(&self, n_pixels: u64, n_computed: u64) {
         self.lost_pixels.fetch_add(n_pixels, Ordering::Relaxed);
+        self.computed_pixels.fetch_add(n_computed, Ordering::Relaxed);
     }
 
-    /// Pixels of tiles that were found and had to be computed.
-    pub fn lost_pixels(&self) -> u64 {
-        self.lost_pixels.load(Ordering::Relaxed)
+    /// Pixels of tiles that were found and had to be computed, and of the windows that were run for them.
+    pub fn lost_pixels(&self) -> [u64; 2] {
+        [&self.lost_pixels, &self.computed_pixels].map(|count| count.load(Ordering::Relaxed))
     }
 
     /// What was done with the cache.

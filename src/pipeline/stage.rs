@@ -241,6 +241,17 @@ impl<J> Drop for Closing<'_, J> {
     }
 }
 
+/// Abandons a waiting when its thread panics: what waits for that thread's work would wait for ever.
+struct Abandoning<'a, J>(&'a Waiting<J>);
+
+impl<J> Drop for Abandoning<'_, J> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.abandon();
+        }
+    }
+}
+
 /// The end of a thread; its panic goes on here.
 fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -312,6 +323,7 @@ fn serve<J, R, S>(
     worker: &(impl Fn() -> Result<S> + Sync),
     work: &(impl Fn(&mut S, &mut Track, Vec<J>) -> Vec<Result<R>> + Sync),
 ) -> Track {
+    let _abandoning = Abandoning(waiting);
     let mut state = worker();
     track.started();
     while let Some(batch) = waiting.take() {

@@ -113,9 +113,10 @@ impl Pixels {
         self.computed += other.computed;
     }
 
-    /// So many that were found in the cache had to be computed after all.
-    pub fn lose(&mut self, lost: u64) {
+    /// So many that were found in the cache had to be computed after all, in windows of so many.
+    pub fn lose(&mut self, lost: u64, computed: u64) {
         let lost = lost.min(self.cached);
+        self.computed += computed;
         self.cached -= lost;
         self.inferred += lost;
     }

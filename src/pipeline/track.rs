@@ -108,6 +108,8 @@ pub struct Track {
     pub name: String,
     /// Items worked on.
     pub items: u64,
+    /// Calls of the engine.
+    pub calls: u64,
     /// CPU time of the thread.
     pub cpu: Duration,
     /// Of it, what its start took.
@@ -132,6 +134,7 @@ impl Track {
         Track {
             name,
             items: 0,
+            calls: 0,
             cpu: Duration::ZERO,
             start_cpu: Duration::ZERO,
             disk: Duration::ZERO,
@@ -167,6 +170,12 @@ impl Track {
         self.since = now;
     }
 
+    /// The engine was called for this item.
+    pub fn called(&mut self, item: u64) {
+        self.calls += 1;
+        self.lap(Activity::Network, item);
+    }
+
     /// The thread has what it needs before its first item.
     pub fn started(&mut self) {
         self.start_cpu = meter::thread_cpu().saturating_sub(self.cpu_before);
@@ -176,6 +185,7 @@ impl Track {
     /// Adds what the same thread did later.
     pub fn append(&mut self, later: Track) {
         self.items += later.items;
+        self.calls += later.calls;
         self.cpu += later.cpu;
         self.disk += later.disk;
         self.untraced += later.untraced;

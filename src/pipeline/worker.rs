@@ -209,7 +209,7 @@ impl Worker {
         for tile in &shop.tiles {
             if self.by_rows {
                 by_rows(self.engine.as_mut(), head, source, &mut out, tile, &mut self.scratch)?;
-                track.lap(Activity::Network, frame);
+                track.called(frame);
                 continue;
             }
             let tensors = self.tensors(&shop.network.facts, tile.window, 1);
@@ -217,7 +217,7 @@ impl Worker {
             head.gather(source, tile.window, input, 0, &mut self.scratch)?;
             track.lap(Activity::Gather, frame);
             self.engine.run_windows(input, &[tile.window.y], output)?;
-            track.lap(Activity::Network, frame);
+            track.called(frame);
             let answer = Answer { source, input, output, item: 0, window: tile.window, core: tile.core };
             head.scatter(answer, &mut out, &mut self.scratch)?;
             track.lap(Activity::Scatter, frame);
@@ -243,7 +243,7 @@ impl Worker {
             for (source, tile) in windows {
                 let mut out = part(head, tile.core)?;
                 by_rows(self.engine.as_mut(), head, source, &mut out, tile, &mut self.scratch)?;
-                track.lap(Activity::Network, frame);
+                track.called(frame);
                 self.blend(shop, source, tile.core, &mut out)?;
                 patches.push(patch(head, tile.core, head.made_planes(), out));
             }
@@ -260,7 +260,7 @@ impl Worker {
             track.lap(Activity::Gather, frame);
             let tops: Vec<usize> = windows.iter().map(|(_, tile)| tile.window.y).collect();
             self.engine.run_windows(input, &tops, output)?;
-            track.lap(Activity::Network, frame);
+            track.called(frame);
             let mut cores = Vec::with_capacity(windows.len());
             for (item, (source, tile)) in windows.iter().enumerate() {
                 let mut out = part(head, tile.core)?;
@@ -308,10 +308,11 @@ impl Worker {
                 patches.push(patch(shop.head, tile.area, shop.head.made_planes(), out));
                 continue;
             }
-            recall.lose(tile.n_pixels);
             let Some(window) = tile.window else {
+                recall.lose(tile.n_pixels, shop.tiles.iter().map(|tile| tile.window.n_pixels()).sum());
                 return self.whole(shop, track, source, frame).map(Piece::Whole);
             };
+            recall.lose(tile.n_pixels, window.window.n_pixels());
             patches.extend(self.windows(shop, track, &[(source.clone(), window)], frame)?);
         }
         Ok(Piece::Parts(patches))

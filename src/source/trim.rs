@@ -1,8 +1,9 @@
 //! A part of another source's time.
 
 use super::{Damage, Leap, Leapt, Source, SourceFacts};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::frame::Frame;
+use crate::interrupt;
 
 /// Passes on the frames of a half-open span of pts; the first becomes frame 0, and times move by the span's start.
 pub struct Trim {
@@ -52,6 +53,10 @@ impl Source for Trim {
                 break;
             }
             if self.start.is_some_and(|start| frame.pts < start) {
+                // Passing over may take minutes in which nobody else looks, and is no end of the source.
+                if interrupt::requested().is_some() {
+                    return Err(Error::new(Kind::Interrupted, "stopped on the way to --start"));
+                }
                 continue;
             }
             let index = self.n_frames;

@@ -36,6 +36,11 @@ impl Rect {
         self.y + self.height
     }
 
+    /// Pixels inside.
+    pub fn n_pixels(self) -> u64 {
+        (self.width * self.height) as u64
+    }
+
     /// Whether all of `other` lies inside.
     pub fn contains(self, other: Rect) -> bool {
         self.x <= other.x && self.y <= other.y && self.right() >= other.right() && self.bottom() >= other.bottom()

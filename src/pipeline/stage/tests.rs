@@ -150,3 +150,17 @@ fn a_worker_that_cannot_start_fails_the_run() {
     let (result, ..) = watched(Width { workers: 2, window: 3 }, take, start, |(), job| Ok(job), |_, _| Ok(()));
     assert_eq!(result.unwrap_err().to_string(), "no engine");
 }
+
+#[test]
+fn a_worker_that_panics_ends_the_run() {
+    for workers in 1..=2 {
+        let mut next = 0;
+        let take = move || {
+            next += 1;
+            Ok((next <= 50).then(|| Order { item: next - 1, jobs: (0..40).collect() }))
+        };
+        let work = |(): &mut (), _: usize| -> Result<usize> { panic!("on purpose") };
+        let run = || watched(Width { workers, window: 2 }, take, || Ok(()), work, |_, _| Ok(()));
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err());
+    }
+}
