@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use rustix::io::Errno;
+
 /// The result of everything in this program that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -64,8 +66,12 @@ impl Error {
     /// A file named to be read cannot be opened: one that is not there, or is none, is unusable for good; else the
     /// operating system failed.
     pub fn open(name: impl fmt::Display, source: std::io::Error) -> Self {
-        use std::io::ErrorKind::{IsADirectory, NotFound, PermissionDenied};
-        let is_final = matches!(source.kind(), NotFound | PermissionDenied | IsADirectory);
+        use std::io::ErrorKind::{InvalidFilename, IsADirectory, NotADirectory, NotFound, PermissionDenied};
+        let is_final = match source.kind() {
+            NotFound | PermissionDenied | IsADirectory | NotADirectory | InvalidFilename => true,
+            // Links in a circle, and what cannot be read at all, such as a socket.
+            _ => matches!(Errno::from_io_error(&source), Some(Errno::LOOP | Errno::NXIO)),
+        };
         let error = Error::io(format!("open {name}"), source);
         if is_final { Error { kind: Kind::Input, ..error } } else { error }
     }
@@ -162,5 +168,14 @@ mod tests {
     fn a_full_disk_is_told_apart() {
         let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
         assert_eq!(Error::io("write", full).kind(), Kind::DiskFull);
+    }
+
+    #[test]
+    fn what_another_try_may_open_is_not_unusable_for_good() {
+        let status = |errno: Errno| Error::open("a.mp4", errno.into()).exit_status();
+        let unusable = [Errno::NOENT, Errno::ACCESS, Errno::ISDIR, Errno::NOTDIR, Errno::NAMETOOLONG, Errno::LOOP];
+        assert_eq!(unusable.map(status), [4; 6]);
+        let passing = [Errno::IO, Errno::STALE, Errno::TIMEDOUT, Errno::MFILE, Errno::NOMEM];
+        assert_eq!(passing.map(status), [1; 5]);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
@@ -101,6 +102,10 @@ fn good_files_are_done_broken_ones_named_and_a_second_call_does_nothing() {
     // How it is told, and with how many threads, changes no output.
     ran(root, &format!("{line} --threads 1 --memory 4G -q"), 3);
     assert_eq!(state(&out), before);
+    // Who insists has the broken one tried again.
+    let insisted = ran(root, &format!("{line} -y"), 3).stderr;
+    assert!(insisted.contains("vproc: error: in/bad.avi: not a video"), "{insisted}");
+    assert!(insisted.ends_with("3 files: 2 done (2 before), 1 failed; 0 frames\n"), "{insisted}");
 }
 
 #[test]
@@ -260,6 +265,65 @@ fn every_name_is_taken_and_links_are_followed() {
     }
     let named = run(&mut command, LIMIT);
     assert_eq!(named.stderr, "9 files: 9 done (9 before); 0 frames\n");
+}
+
+#[test]
+fn files_behind_links_to_other_folders_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    fs::create_dir(root.join("clips")).unwrap();
+    for card in ["a", "b"] {
+        clip(&root.join(format!("mnt/card_{card}/{card}.y4m")), 1);
+        symlink(root.join(format!("mnt/card_{card}")), root.join(format!("clips/{card}"))).unwrap();
+    }
+    ran(root, "clips/*/*.y4m -o out --name {stem}.mkv", 0);
+    assert_eq!(statuses(&root.join("out")), ["a.mkv done", "b.mkv done"]);
+}
+
+#[test]
+fn what_the_sandbox_keeps_out_is_not_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    clip(&root.join("elsewhere/late.y4m"), 1);
+    fs::create_dir(root.join("in")).unwrap();
+    let line = "in -o out --name {stem}.mkv";
+    let mut child = batch(root, &format!("{line} --watch")).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut first = String::new();
+    said.read_line(&mut first).unwrap();
+    assert!(first.starts_with("watching"), "{first}");
+    symlink(root.join("elsewhere/late.y4m"), root.join("in/late.y4m")).unwrap();
+    let begun = Instant::now();
+    let is_over = || statuses(&root.join("out")).iter().any(|status| !status.ends_with("unfinished"));
+    while !(root.join("out/batch.json").exists() && is_over()) {
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(begun.elapsed() < LIMIT && child.try_wait().unwrap().is_none());
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    child.wait().unwrap();
+    if statuses(&root.join("out")) == ["late.mkv done"] {
+        println!("skipped: this kernel keeps nothing out");
+        return;
+    }
+    // Another call knows of the link before it gives up its rights.
+    ran(root, line, 0);
+    assert_eq!(statuses(&root.join("out")), ["late.mkv done"]);
+}
+
+#[test]
+fn what_a_file_says_of_reports_is_a_template_or_not_meant_for_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for name in ["a", "b"] {
+        clip(&root.join(format!("in/{name}.y4m")), 1);
+    }
+    fs::create_dir(root.join("settings")).unwrap();
+    let text = "report = \"{stem}.json\"\ntrace = \"trace.json\"\nmaster = \"master.mkv\"\n";
+    fs::write(root.join("settings/all.toml"), text).unwrap();
+    ran(root, "in -o out --name {stem}.mkv --config settings/all.toml", 0);
+    let left: BTreeSet<_> = fs::read_dir(root.join("out")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["a.json", "a.mkv", "b.json", "b.mkv", "batch.json"].map(OsString::from).into());
+    assert_eq!(fs::read_dir(root.join("settings")).unwrap().count(), 1);
 }
 
 #[test]

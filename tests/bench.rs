@@ -88,6 +88,9 @@ fn a_video_of_ones_own_is_measured_as_it_is() {
         // A slow machine takes fewer of them.
         assert!(!once || (1..=9).contains(&part["repeats"][0]["frames"].as_u64().unwrap()), "{part}");
     }
+    // More workers than half the frames that a measurement has at most.
+    let many = ran(folder, &[&line[..], &["--workers", "125"]].concat());
+    assert_eq!(many.code, Some(0), "{many:?}");
 }
 
 #[test]

@@ -222,6 +222,24 @@ fn damage_before_the_place_is_not_leapt_over() {
     assert_eq!(counted("out.json"), counted("whole.json"));
 }
 
+#[test]
+fn a_join_of_a_damaged_film_says_so_however_often_it_is_asked() {
+    if !has("ffmpeg") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    damaged_film(&root.join("in.mkv"), "-c:v mpeg2video -g 12 -bf 2");
+    damaged(root, &format!("in.mkv -o out.mkv {RUN} --segment-frames 100 --manifest-only"));
+    for number in 0..3 {
+        damaged(root, &format!("segment out.mkv.vproc {number}"));
+    }
+    for _ in 0..2 {
+        let joined = damaged(root, "join out.mkv.vproc");
+        assert_eq!(joined.code, Some(3), "{joined:?}");
+    }
+}
+
 /// The full form takes a film of ten minutes; what is saved is printed, since how long a machine takes proves nothing.
 #[test]
 fn near_the_end_of_a_long_film_it_need_not_decode_what_lies_before() {

@@ -50,6 +50,12 @@ fn options_that_an_encoder_does_not_know_are_refused_by_name() {
         ("b.mkv --preset nonsense", "nonsense"),
         ("b.mkv --encoder ffv1 --crf 20", "--crf"),
         ("b.mkv --crf 52", "expected 0 to 51 for libx264"),
+        ("b.mkv --crf 20 --encoder-opt qp=0", "--crf 20 and --encoder-opt qp=0"),
+        ("b.y4m --crf 20", "--crf is for a video in a container"),
+        ("- --encoder ffv1", "--encoder"),
+        ("p%03d.png --pix-fmt gray", "--pix-fmt"),
+        ("md5: --encoder-opt g=1", "--encoder-opt"),
+        ("b.mkv --skip-psnr 40", "--skip near"),
         ("b.mkv --model-config beside.toml", "'identity' is built in"),
         ("b.mkv --encoder prores_ks --preset fast", "--preset"),
         ("b.mkv --encoder nonsense", "nonsense"),
@@ -75,6 +81,8 @@ fn a_rate_option_takes_the_place_of_the_default_crf() {
     film.copy("a.mkv -o b.mkv --encoder-opt qp=0 --preset ultrafast");
     assert_eq!(hashes(&film.frames("b.mkv", "v:0")), hashes(&film.frames("a.mkv", "v:0")));
     film.copy("a.mkv -o c.mkv --preset ultrafast");
+    film.write("crf.toml", "crf = 20\n");
+    film.write("qp.toml", "encoder-opt = \"qp=0\"\n");
     assert_ne!(hashes(&film.frames("c.mkv", "v:0")), hashes(&film.frames("a.mkv", "v:0")));
     for (option, expected) in [
         ("", "crf=18"),
@@ -82,6 +90,9 @@ fn a_rate_option_takes_the_place_of_the_default_crf() {
         ("--encoder-opt crf=31", "crf=31"),
         ("--encoder-opt b=100k", "b=100k"),
         ("--encoder-opt x264-params=qp=5", "x264-params=cpu-independent=1:qp=5"),
+        ("--config crf.toml --encoder-opt qp=0", "qp=0"),
+        ("--config crf.toml --encoder-opt maxrate=4M:bufsize=8M", "crf=20"),
+        ("--config qp.toml --crf 30", "crf=30"),
     ] {
         let plan = film.vproc(&format!("a.mkv -o d.mkv -m identity --dry-run {option}"));
         let plan = String::from_utf8(plan.stdout).unwrap();
@@ -276,6 +287,11 @@ fn a_configuration_is_read_and_the_command_line_wins() {
     assert_eq!(film.frames("c.mkv", "v:0"), whole[..5]);
     let plan = film.vproc("a.mkv -o d.mkv --config job.toml --dry-run");
     assert!(String::from_utf8_lossy(&plan.stdout).contains("encoder = ffv1 (job.toml)"));
+    // What a file says for all runs refuses none of them.
+    film.write("all.toml", "preset = \"slow\"\ncrf = 20\nskip-psnr = 40\n");
+    for output in ["e.mkv --encoder ffv1", "e.y4m", "null:"] {
+        film.copy(&format!("a.mkv -o {output} --config all.toml"));
+    }
 }
 
 #[test]

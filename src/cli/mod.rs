@@ -105,6 +105,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed> {
     if arguments.len() <= 1 {
         return Err(Error::new(Kind::Usage, "nothing to do; try 'vproc INPUT -o OUTPUT', or 'vproc --help'"));
     }
+    let arguments = command_first(arguments);
     let parsed = Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
@@ -148,6 +149,25 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed> {
         }
     };
     Ok(Parsed { invocation, quiet, verbose })
+}
+
+/// The arguments with the name of a command before what is said of how much to say, as the parser wants it.
+fn command_first(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let is_say = |argument: &&OsString| match argument.to_str() {
+        Some("--quiet" | "--verbose") => true,
+        Some(text) => text.strip_prefix('-').is_some_and(|flags| !flags.is_empty() && flags.bytes().all(is_say_flag)),
+        None => false,
+    };
+    let n = arguments.iter().skip(1).take_while(is_say).count();
+    let is_command = |name: &OsString| Cli::command().get_subcommands().any(|command| name == command.get_name());
+    if n > 0 && arguments.get(1 + n).is_some_and(is_command) {
+        arguments[1..2 + n].rotate_right(1);
+    }
+    arguments
+}
+
+fn is_say_flag(letter: u8) -> bool {
+    matches!(letter, b'q' | b'v')
 }
 
 /// The places where options are said, but for the command line.
@@ -256,6 +276,22 @@ mod tests {
         let compare = parsed("compare a b --min-psnr 40.5 -v").unwrap();
         assert!(matches!(compare.invocation, Invocation::Compare { min_psnr: Some(40.5), json: false, .. }));
         assert_eq!(compare.verbose, 1);
+    }
+
+    #[test]
+    fn how_much_is_said_may_stand_before_a_command() {
+        let models = parsed("-q models").unwrap();
+        assert!(models.quiet && matches!(models.invocation, Invocation::Models { json: false }));
+        let compare = parsed("-v --verbose compare a b").unwrap();
+        assert!(compare.verbose == 2 && matches!(compare.invocation, Invocation::Compare { .. }));
+        let batch = parsed("-vv batch in -o out --no-config").unwrap();
+        assert!(batch.verbose == 2 && matches!(batch.invocation, Invocation::Batch(_)));
+        // Other options say what the main job does, and a file may be called like a command.
+        assert!(parsed("--no-config batch in -o out").is_err());
+        for line in ["-v -i batch -o null: --no-config", "-v --no-config -o null: -- batch"] {
+            let Invocation::Run(config) = parsed(line).unwrap().invocation else { panic!("{line}") };
+            assert_eq!((config.input.to_str(), config.verbose), (Some("batch"), 1), "{line}");
+        }
     }
 
     #[test]

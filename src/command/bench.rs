@@ -169,7 +169,7 @@ impl Bench<'_> {
         let least = (2 * facts.threads.0 as u64).max(2);
         let frames = (seconds / (GOOD_REPEATS * frame * share).max(1e-9)) as u64;
         let available = facts.n_frames.filter(|_| self.config.input.is_some()).unwrap_or(u64::MAX).max(1);
-        let frames = frames.clamp(least, MAX_FRAMES).min(available);
+        let frames = frames.clamp(least, MAX_FRAMES.max(least)).min(available);
         let turn = frames as f64 * frame * share + start;
         (frames, ((self.config.seconds / turn) as u64).clamp(1, MAX_REPEATS))
     }

@@ -64,7 +64,7 @@ pub fn tune(config: &TuneConfig) -> Result<u8> {
     let each = config.seconds / MEASUREMENTS - START;
     // Two frames a worker at least, so that there is a middle between beginning and end.
     let least = PILOT_FRAMES.max(2 * facts.threads.0 as u64);
-    tune.spec.frames = ((each / pilot.max(1e-6)) as u64).clamp(least, MAX_FRAMES);
+    tune.spec.frames = ((each / pilot.max(1e-6)) as u64).clamp(least, MAX_FRAMES.max(least));
     let affordable = (config.seconds / (pilot * tune.spec.frames as f64 + START)) as usize;
 
     let fastest = tune.halve(&Tuning::default(), works(&config.run, &facts, affordable / 5))?;

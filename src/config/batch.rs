@@ -105,6 +105,11 @@ impl Template {
         Ok(Template(pieces))
     }
 
+    /// Whether a text has a place for what an input is called, and so is none file's name.
+    pub fn has_place(raw: &OsStr) -> bool {
+        raw.as_encoded_bytes().contains(&b'{')
+    }
+
     /// Whether the names depend on how many inputs come before.
     pub fn counts(&self) -> bool {
         self.0.contains(&Piece::Number)

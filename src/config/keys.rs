@@ -44,6 +44,9 @@ pub const OF_THE_RUN: &[&str] = &[
     "no-cache",
 ];
 
+/// Names that say how the video is encoded.
+pub const OF_THE_ENCODER: &[&str] = &["encoder", "crf", "preset", "encoder-opt", "pix-fmt"];
+
 /// All names, in the order in which a plan prints them.
 pub const KEYS: &[Key] = &[
     key("input", Scope::CommandLine),

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 
-use super::{KEYS, Key, Origin, RunConfig, Scope, value};
+use super::{KEYS, Key, Origin, Region, RunConfig, Scope, Template, value};
 use crate::error::{Context, Error, Kind, Result};
 
 /// A configuration file is not longer than this, in bytes.
@@ -69,6 +69,7 @@ impl Layers {
     pub fn gather(&self) -> Result<RunConfig> {
         let config = self.read()?;
         config.check()?;
+        config.check_encoding()?;
         Ok(config)
     }
 
@@ -176,7 +177,10 @@ fn texts(value: &toml::Value) -> Option<Vec<String>> {
 /// A path in a file counts from the file's folder; all else stays as it is.
 fn placed(name: &str, text: String, folder: &Path) -> OsString {
     let is_path = match name {
-        "model-config" | "report" | "cache" | "master" => true,
+        "model-config" | "cache" | "master" => true,
+        // To a batch a template is a name below its own folder.
+        "report" | "trace" => !Template::has_place(OsStr::new(&text)),
+        "roi" => matches!(value::region(&text), Ok(Region::Mask(_))),
         "model" => text.contains('/') || Path::new(&text).extension().is_some_and(|end| end == OsStr::new("onnx")),
         _ => false,
     };
@@ -276,6 +280,12 @@ mod tests {
         let config = layers.gather().unwrap();
         assert_eq!(config.model, folder.path().join("nets/a.onnx"));
         assert_eq!(config.report, Some(folder.path().join("r.json")));
+        let text = "roi = [\"m.png\", \"0,0,9,9\"]\ntrace = \"t.json\"\nreport = \"{stem}.json\"";
+        let (folder, layers) = with_files(text, "", None);
+        let config = layers.gather().unwrap();
+        assert_eq!(config.masks().collect::<Vec<_>>(), [folder.path().join("m.png")]);
+        assert_eq!((config.trace, config.roi.len()), (Some(folder.path().join("t.json")), 2));
+        assert_eq!(config.report, Some("{stem}.json".into()));
         let (_folder, layers) = with_files("model = \"identity\"", "", None);
         assert_eq!(layers.gather().unwrap().model, "identity");
     }

@@ -11,6 +11,7 @@ pub mod choice;
 pub mod keys;
 pub mod layers;
 pub mod output;
+mod rate;
 pub mod segment;
 pub mod tuning;
 pub mod value;
@@ -26,9 +27,10 @@ pub use choice::{
     CacheAct, Deinterlace, DeviceChoice, EngineChoice, Overwrite, PictureSize, Position, Precision, ProgressMode,
     Region, SkipMode, Tile,
 };
-pub use keys::{KEYS, Key, OF_THE_RUN, Scope};
+pub use keys::{KEYS, Key, OF_THE_ENCODER, OF_THE_RUN, Scope};
 pub use layers::{Layers, folders};
 pub use output::Output;
+pub use rate::decides_rate;
 pub use segment::{JoinConfig, SegmentConfig};
 pub use tuning::Tuning;
 
@@ -281,6 +283,7 @@ impl RunConfig {
         self.take(key.name, last, values).map_err(|error| error.context(spelled(key.name, origin)))?;
         let text = values.iter().map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(",");
         self.said.insert(key.name, Said { text, values: values.to_vec(), origin: origin.clone() });
+        self.settle_rate(key.name, origin);
         Ok(())
     }
 
@@ -372,7 +375,23 @@ impl RunConfig {
             let (start, end) = (self.start.unwrap_or(Position::Frame(0)), self.end.unwrap_or(Position::Frame(0)));
             return usage(format!("--end {end} is not after --start {start}, so no frame is left"));
         }
+        if self.skip != SkipMode::Near && self.origin("skip-psnr") == Origin::CommandLine {
+            let what = format!("--skip-psnr is for --skip near, and skip is {}", self.skip);
+            return usage(format!("{what}; add --skip near, or leave it out"));
+        }
         Ok(())
+    }
+
+    /// Refuses what the command line says of the encoder where nothing is encoded. `null:` stands in for any output.
+    pub fn check_encoding(&self) -> Result<()> {
+        let is_said = |name: &&&str| self.origin(name) == Origin::CommandLine;
+        match OF_THE_ENCODER.iter().find(is_said) {
+            Some(name) if !matches!(self.output, Output::File(_) | Output::Null) => {
+                let what = format!("--{name} is for a video in a container, and '{}' has no encoder", self.output);
+                Err(Error::new(Kind::Usage, format!("{what}; leave it out, or name a file such as out.mkv")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The folder of the cache: as named, else in the user's cache folder; `None` where no cache is wanted, or without a
@@ -443,6 +462,7 @@ mod tests {
             config.set(name, &[OsString::from(text)], &Origin::CommandLine)?;
         }
         config.check()?;
+        config.check_encoding()?;
         Ok(config)
     }
 
@@ -462,6 +482,27 @@ mod tests {
         assert_eq!(message("end", "0"), "--end 0:00:00 is not after --start 0f, so no frame is left");
         assert!(said(&[("input", "a"), ("start", "2"), ("end", "1:00")]).is_ok());
         assert!(said(&[("input", "a"), ("start", "10f"), ("end", "10f")]).is_err());
+    }
+
+    #[test]
+    fn what_the_command_line_says_in_vain_is_refused() {
+        for (name, text) in [("encoder", "ffv1"), ("crf", "20"), ("encoder-opt", "g=1"), ("pix-fmt", "gray")] {
+            for output in ["a.y4m", "-", "%06d.png", "md5:"] {
+                let error = said(&[("input", "a"), ("output", output), (name, text)]).unwrap_err();
+                assert!(error.kind() == Kind::Usage && error.to_string().starts_with(&format!("--{name} ")), "{error}");
+            }
+            for output in ["a.mkv", "null:"] {
+                assert!(said(&[("input", "a"), ("output", output), (name, text)]).is_ok(), "{name} {output}");
+            }
+        }
+        assert!(said(&[("input", "a"), ("skip-psnr", "40")]).unwrap_err().to_string().contains("skip is exact"));
+        assert!(said(&[("input", "a"), ("skip", "near"), ("skip-psnr", "40")]).is_ok());
+        // What is said for all runs is not meant for each.
+        let mut config = said(&[("input", "a"), ("output", "-")]).unwrap();
+        for (name, text) in [("crf", "20"), ("skip-psnr", "40")] {
+            config.set(name, &[text.into()], &Origin::File("vproc.toml".into())).unwrap();
+        }
+        assert!(config.check().and_then(|()| config.check_encoding()).is_ok());
     }
 
     #[test]

@@ -5,7 +5,8 @@
 
 use super::container::Container;
 use super::hdr::{content_light, mastering_display};
-use super::rules::{COMMON_RATE, RULES};
+use super::rules::{COMMON_RATE, RULES, Rule};
+use crate::config::{Origin, RunConfig, decides_rate};
 use crate::error::{Error, Kind, Result};
 use crate::frame::{FieldOrder, PixelFormat, SideData};
 
@@ -36,6 +37,45 @@ pub struct Wishes {
     pub options: Vec<(String, String)>,
     /// `--pix-fmt`
     pub pix_fmt: Option<String>,
+    /// Which of `crf` and `preset` was said for all runs, and is not meant for an encoder that has no such thing.
+    pub general: Vec<&'static str>,
+}
+
+impl Wishes {
+    /// What `config` says of the encoding.
+    pub fn of(config: &RunConfig) -> Wishes {
+        let is_general = |name: &&str| config.origin(name) != Origin::CommandLine;
+        Wishes {
+            crf: config.crf,
+            preset: config.preset.clone(),
+            options: config.encoder_options.clone(),
+            pix_fmt: config.pix_fmt.clone(),
+            general: ["crf", "preset"].into_iter().filter(is_general).collect(),
+        }
+    }
+
+    /// The crf, but for one that is not meant for this encoder.
+    fn crf_for(&self, facts: &EncoderFacts) -> Option<f64> {
+        self.crf.filter(|_| facts.has("crf") || !self.general.contains(&"crf"))
+    }
+
+    /// The preset, but for one that is not meant for this encoder.
+    fn preset_for(&self, facts: &EncoderFacts, rule: Option<&Rule>) -> Option<&String> {
+        let words = words_of(rule).iter().find(|(key, _)| *key == "preset");
+        let fits = |preset: &str| match (facts.name.as_str(), words) {
+            ("libsvtav1", _) => preset.parse::<i8>().is_ok(),
+            (_, Some((_, known))) => unknown_word(known, preset).is_none(),
+            _ => true,
+        };
+        let is_meant = |preset: &&String| !self.general.contains(&"preset") || facts.has("preset") && fits(preset);
+        self.preset.as_ref().filter(is_meant)
+    }
+}
+
+impl EncoderFacts {
+    fn has(&self, option: &str) -> bool {
+        self.options.contains(&option)
+    }
 }
 
 /// How the video is encoded.
@@ -126,12 +166,11 @@ pub fn plan_encoding(
         return Err(Error::new(Kind::Usage, message));
     }
     let mut options = Vec::new();
-    let has = |name: &str| facts.options.contains(&name);
     let says_rate = wishes.options.iter().any(|(key, _)| {
         COMMON_RATE.contains(&key.as_str()) || rule.is_some_and(|rule| rule.rate_options.contains(&key.as_str()))
     });
-    if let Some(crf) = wishes.crf {
-        if !has("crf") {
+    if let Some(crf) = wishes.crf_for(facts) {
+        if !facts.has("crf") {
             let message = format!("{} has no --crf; try --encoder-opt with one of its own options", facts.name);
             return Err(Error::new(Kind::Usage, message));
         }
@@ -139,6 +178,7 @@ pub fn plan_encoding(
             let message = format!("--crf: got {crf}, expected 0 to {} for {}", rule.largest_crf, facts.name);
             return Err(Error::new(Kind::Usage, message));
         }
+        refuse_rival(facts, wishes, crf)?;
         options.push(("crf".to_owned(), crf.to_string()));
         if facts.name == "libvpx-vp9" {
             options.push(("b".to_owned(), "0".to_owned()));
@@ -146,23 +186,22 @@ pub fn plan_encoding(
     } else if let Some(rule) = rule.filter(|_| !says_rate) {
         options.extend(rule.rate.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
     }
-    if let Some(preset) = &wishes.preset {
-        if !has("preset") {
+    if let Some(preset) = wishes.preset_for(facts, rule) {
+        if !facts.has("preset") {
             return Err(Error::new(Kind::Usage, format!("{} has no --preset; leave it out", facts.name)));
         }
         options.push(("preset".to_owned(), preset.clone()));
     }
-    if has("udu_sei") {
+    if facts.has("udu_sei") {
         options.push(("udu_sei".to_owned(), "1".to_owned()));
     }
     own_parameters(&facts.name, threads, hdr, &mut options);
     for (key, value) in &wishes.options {
         merge(&mut options, key, value);
     }
-    for (key, known) in rule.map_or(&[][..], |rule| rule.words) {
+    for (key, known) in words_of(rule) {
         let Some((_, value)) = options.iter().find(|(name, _)| name == key) else { continue };
-        let is_known = |word: &str| known.contains(&word) || word.parse::<u8>().is_ok_and(|n| n < 10);
-        if let Some(word) = value.split([',', '+']).find(|word| !is_known(word)) {
+        if let Some(word) = unknown_word(known, value) {
             let message = format!("{} has no {key} '{word}'; there are {}", facts.name, known.join(", "));
             return Err(Error::new(Kind::Usage, message));
         }
@@ -170,6 +209,30 @@ pub fn plan_encoding(
     keep_lossless_interlaced(&mut options, facts, field_order, &mut notes);
     let codec_tag = (container.is_isobmff() && facts.codec == "hevc").then_some(*b"hvc1");
     Ok(EncodingPlan { encoder: facts.name.clone(), pixel_format, options, threads, codec_tag, notes })
+}
+
+/// Refuses a crf beside an option that decides the rate as well: an encoder would take one and pass over the other. To
+/// those of the VPx family a rate is the bound of a crf.
+fn refuse_rival(facts: &EncoderFacts, wishes: &Wishes, crf: f64) -> Result<()> {
+    let takes_both = facts.name.starts_with("libvpx") || facts.name.starts_with("libaom");
+    let is_rival = |key: &str, value: &str| decides_rate(key, value) && !(takes_both && key == "b");
+    let Some((key, value)) = wishes.options.iter().find(|(key, value)| is_rival(key, value)) else { return Ok(()) };
+    let message = format!("--crf {crf} and --encoder-opt {key}={value} both decide the rate; leave one of them out");
+    Err(Error::new(Kind::Usage, message))
+}
+
+/// The options of which an encoder knows certain words alone, with these.
+fn words_of(rule: Option<&Rule>) -> &'static [(&'static str, &'static [&'static str])] {
+    match rule {
+        Some(rule) => rule.words,
+        None => &[],
+    }
+}
+
+/// The first of the words in `value` that is neither a known one nor the number of one.
+fn unknown_word<'a>(known: &[&str], value: &'a str) -> Option<&'a str> {
+    let is_known = |word: &str| known.contains(&word) || word.parse::<u8>().is_ok_and(|n| n < 10);
+    value.split([',', '+']).find(|word| !is_known(word))
 }
 
 /// Parameters that go into an encoder's own parameter string.
@@ -338,6 +401,64 @@ mod tests {
         let at = |crf| plan(&Wishes { crf: Some(crf), ..Wishes::default() }, "yuv420p", (64, 64));
         assert_eq!(option(&at(51.0).unwrap(), "crf"), Some("51"));
         assert_eq!(at(51.5).unwrap_err().to_string(), "--crf: got 51.5, expected 0 to 51 for libx264");
+    }
+
+    #[test]
+    fn a_crf_and_another_rate_at_once_are_refused_by_their_names() {
+        let with = |name: &str, option: (&str, &str)| {
+            let options = vec![(option.0.to_owned(), option.1.to_owned())];
+            let facts = EncoderFacts { name: name.to_owned(), ..x264() };
+            let pictures = Pictures {
+                format: PixelFormat::from_name("yuv420p").unwrap(),
+                size: (64, 64),
+                field_order: FieldOrder::Progressive,
+                hdr: &[],
+            };
+            let wishes = Wishes { crf: Some(20.0), options, ..Wishes::default() };
+            plan_encoding(&facts, &wishes, Container::Matroska, pictures, 2)
+        };
+        let error = with("libx264", ("qp", "0")).unwrap_err();
+        assert_eq!(error.kind(), Kind::Usage);
+        assert!(error.to_string().starts_with("--crf 20 and --encoder-opt qp=0 "), "{error}");
+        assert!(with("libx265", ("x265-params", "aq-mode=1:bitrate=900")).is_err());
+        for (name, option) in [
+            ("libx264", ("maxrate", "4M")),
+            ("libx264", ("x264-params", "keyint=9")),
+            ("libvpx-vp9", ("b", "2M")),
+            ("libx264", ("b", "0")),
+        ] {
+            assert!(with(name, option).is_ok(), "{name} {option:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_for_all_runs_is_meant_for_encoders_that_have_it() {
+        let with = |name: &str, options: Vec<&'static str>, preset: &str, general: Vec<&'static str>| {
+            let facts = EncoderFacts { name: name.to_owned(), options, ..x264() };
+            let pictures = Pictures {
+                format: PixelFormat::from_name("yuv420p").unwrap(),
+                size: (64, 64),
+                field_order: FieldOrder::Progressive,
+                hdr: &[],
+            };
+            let wishes = Wishes { crf: Some(20.0), preset: Some(preset.to_owned()), general, ..Wishes::default() };
+            let plan = plan_encoding(&facts, &wishes, Container::Matroska, pictures, 2)?;
+            Ok::<_, Error>((option(&plan, "crf").map(str::to_owned), option(&plan, "preset").map(str::to_owned)))
+        };
+        let all = || vec!["crf", "preset"];
+        let both = |crf: &str, preset: &str| (Some(crf.to_owned()), Some(preset.to_owned()));
+        assert_eq!(with("libx264", all(), "slow", all()).unwrap(), both("20", "slow"));
+        assert_eq!(with("ffv1", vec![], "slow", all()).unwrap(), (None, None));
+        assert_eq!(with("libsvtav1", all(), "slow", all()).unwrap(), (Some("20".to_owned()), None));
+        assert_eq!(with("libsvtav1", all(), "8", all()).unwrap(), both("20", "8"));
+        assert_eq!(with("libx264", all(), "p4", all()).unwrap().1, None);
+        for general in [vec![], vec!["crf"], vec!["preset"]] {
+            assert!(with("ffv1", vec![], "slow", general).is_err());
+        }
+        let mut config = RunConfig::default();
+        config.set("crf", &["20".into()], &Origin::CommandLine).unwrap();
+        config.set("preset", &["slow".into()], &Origin::Environment).unwrap();
+        assert_eq!(Wishes::of(&config).general, ["preset"]);
     }
 
     #[test]

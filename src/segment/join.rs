@@ -6,10 +6,11 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::folder::Folder;
-use super::manifest::{FileIdentity, Manifest};
+use super::manifest::{FileIdentity, Lost, Manifest};
 use super::packets::{Entry, PacketReader};
 use crate::av::Packet;
 use crate::error::{Error, Kind, Result};
+use crate::interrupt;
 use crate::sink::Finished;
 use crate::sink::dts;
 use crate::sink::encode::{Encoding, lost_warnings};
@@ -42,6 +43,9 @@ pub fn join(job: FileJob, part: PartFile, folder: &Folder, mut manifest: Manifes
         let mut reader = PacketReader::open(&folder.segment(*number))?;
         // No pts of a later segment is smaller, since frames are cut in the order of showing.
         let mut shown = dts::shown(times(&reader.table)).into_iter();
+        if interrupt::requested().is_some() {
+            return Err(Error::new(Kind::Interrupted, "stopped while joining; the same command goes on from here"));
+        }
         while let (Some((entry, payload)), Some(shown)) = (reader.next_packet()?, shown.next()) {
             let mut packet = Packet::from_data(&payload)?;
             packet.set_times(Some(entry.pts), Some(shown - delay));
@@ -57,11 +61,23 @@ pub fn join(job: FileJob, part: PartFile, folder: &Folder, mut manifest: Manifes
             ));
         }
     }
-    mux.seal(warnings)?.conclude(|part| {
+    let finished = mux.seal(warnings)?.conclude(|part| {
         let identity = FileIdentity::of(part.file()).map_err(|error| Error::io("look at the output", error))?;
         manifest.joined = Some(identity);
         folder.save(&manifest)
-    })
+    })?;
+    note_lost(folder, manifest, finished)
+}
+
+/// Notes what was found lost, for who asks again; nothing of it changes the output, which has its name.
+fn note_lost(folder: &Folder, manifest: Manifest, mut finished: Finished) -> Result<Finished> {
+    let lost = Lost { missing: finished.missing, lost_packets: finished.lost_packets };
+    if lost != Lost::default()
+        && let Err(error) = folder.save(&Manifest { lost, ..manifest })
+    {
+        finished.warnings.push(format!("the output is complete, but what its source had lost is not noted: {error}"));
+    }
+    Ok(finished)
 }
 
 /// Refuses to begin where the disk cannot hold the output beside its segments, which it is nearly as large as.

@@ -40,6 +40,19 @@ pub struct Manifest {
     pub end: Option<SourceEnd>,
     /// The output, complete and about to get its name.
     pub joined: Option<FileIdentity>,
+    /// What the join found lost.
+    #[serde(default)]
+    pub lost: Lost,
+}
+
+/// What the input's container lists and nobody got, as the check of an output finds it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lost {
+    /// Pictures.
+    pub missing: u64,
+    /// Packets of the other streams.
+    pub lost_packets: u64,
 }
 
 /// A finished segment.
@@ -130,6 +143,12 @@ impl Manifest {
         n_frames.map(|n| n.div_ceil(self.segment_frames))
     }
 
+    /// Frames and packets that the source had lost, once the output is joined.
+    pub fn n_lost(&self) -> u64 {
+        let n_damaged = self.end.as_ref().map_or(0, |end| end.n_damaged);
+        n_damaged.max(self.lost.missing) + self.lost.lost_packets
+    }
+
     /// What of the segments does not fit this end of the source, as a sentence.
     pub fn contradiction(&self, end: &SourceEnd) -> Option<String> {
         let n = end.n_frames.div_ceil(self.segment_frames);
@@ -195,5 +214,17 @@ mod tests {
         assert!(has(&[(0, 10), (1, 10), (2, 10)]).ends_with("after 25 frames, and segment 2 has 10 frames, not 5"));
         assert!(has(&[(0, 10), (2, 5)]).ends_with("segment 1 is not there"));
         assert!(has(&[(0, 10), (1, 10), (2, 5), (3, 1)]).ends_with("segment 3 lies beyond"));
+    }
+
+    #[test]
+    fn what_was_lost_is_known_after_the_join_and_an_older_manifest_tells_of_nothing() {
+        let end = SourceEnd { n_damaged: 3, ..SourceEnd::default() };
+        let manifest = Manifest { end: Some(end), ..Manifest::new(Vec::new(), Tuning::default(), 10) };
+        let mut value = serde_json::to_value(&manifest).unwrap();
+        value.as_object_mut().unwrap().remove("lost");
+        assert_eq!(serde_json::from_value::<Manifest>(value).unwrap(), manifest);
+        assert_eq!(manifest.n_lost(), 3);
+        let lost = Lost { missing: 5, lost_packets: 2 };
+        assert_eq!(Manifest { lost, ..manifest }.n_lost(), 7);
     }
 }

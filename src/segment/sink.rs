@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::folder::Folder;
 use super::join;
-use super::manifest::{Done, Manifest};
+use super::manifest::{Done, Lost, Manifest};
 use super::packets::{PacketWriter, TimesHash};
 use super::resumed::Past;
 use crate::av::Encoder;
@@ -168,8 +168,16 @@ impl Sink for SegmentSink {
     }
 }
 
-/// An output that was complete when an earlier run was ended while it cleared up: nothing is left to be done.
-pub struct CompleteSink;
+/// An output that was complete when an earlier run was ended while it cleared up: nothing is left to be done, and what
+/// that run found lost is told again.
+pub struct CompleteSink(Lost);
+
+impl CompleteSink {
+    /// That of a run which `manifest` is of.
+    pub fn of(manifest: &Manifest) -> CompleteSink {
+        CompleteSink(manifest.lost)
+    }
+}
 
 impl Sink for CompleteSink {
     fn write(&mut self, _: &Frame) -> Result<()> {
@@ -177,7 +185,8 @@ impl Sink for CompleteSink {
     }
 
     fn finish(self: Box<Self>) -> Result<Finished> {
-        Ok(Finished { verified: true, ..Finished::default() })
+        let Lost { missing, lost_packets } = self.0;
+        Ok(Finished { verified: true, missing, lost_packets, ..Finished::default() })
     }
 
     fn stop(self: Box<Self>) -> Result<()> {

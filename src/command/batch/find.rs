@@ -1,11 +1,12 @@
 //! Which files a batch is about: those that were named, and the videos in folders that were named.
 //!
 //! In folders a video is told by its extension; a file that was named itself, or by a glob, is taken for one whatever it
-//! is called. The batch's own outputs are never its inputs.
+//! is called. The batch's own outputs are never its inputs. A folder that cannot be listed is passed over and told.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +42,8 @@ pub struct Found {
     pub n_others: usize,
     /// Outputs of this batch among what was named.
     pub n_own: usize,
+    /// Folders that cannot be listed, and why.
+    pub unread: Vec<(PathBuf, Error)>,
 }
 
 /// The folder of outputs, which may lie inside a folder of inputs or be one.
@@ -74,10 +77,11 @@ pub fn find(named: &[OsString], recursive: bool, own: &Own) -> Result<Found> {
             search.take_named(path)?;
             continue;
         }
-        let matched = glob::expand(path).map_err(|error| Error::io(format!("list {}", path.display()), error))?;
-        for path in matched {
+        let mut unread = Vec::new();
+        for path in glob::expand(path, &mut unread) {
             search.take_named(&path)?;
         }
+        unread.into_iter().for_each(|(folder, error)| search.pass_over(&folder, error));
     }
     Ok(search.found)
 }
@@ -113,11 +117,13 @@ impl Search<'_> {
 
     /// Takes the videos of a folder, which is `below` the one that was named.
     fn take_folder(&mut self, path: &Path, below: &Path) -> Result<()> {
-        let failed = |error| Error::io(format!("list the folder {}", path.display()), error);
-        let mut names = Vec::new();
-        for entry in fs::read_dir(path).map_err(failed)? {
-            names.push(entry.map_err(failed)?.file_name());
-        }
+        let mut names = match glob::names(path) {
+            Ok(names) => names,
+            Err(error) => {
+                self.pass_over(path, error);
+                return Ok(());
+            }
+        };
         names.retain(|name| !glob::is_hidden(name));
         names.sort();
         for name in names {
@@ -138,6 +144,11 @@ impl Search<'_> {
         }
         Ok(())
     }
+
+    fn pass_over(&mut self, folder: &Path, error: io::Error) {
+        let error = Error::io(format!("list the folder {}", folder.display()), error);
+        self.found.unread.push((folder.to_owned(), error));
+    }
 }
 
 fn is_same(facts: &Metadata, other: &Path) -> bool {
@@ -152,9 +163,11 @@ fn is_video(name: &OsStr) -> bool {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
+    use std::thread;
 
     use super::*;
     use crate::report::batch::Entry;
+    use crate::sandbox::{Grants, Status, apply};
 
     fn search(root: &Path, named: &[&str], recursive: bool) -> (Vec<String>, usize, usize) {
         let mut list = List::read(&root.join("out")).unwrap();
@@ -185,6 +198,33 @@ mod tests {
         assert_eq!(search(root, &["out"], false), (words("out/strange.mkv"), 0, 1));
         assert_eq!(search(root, &["x.dat", "none", "*.mp4", "a.mp4"], false), (words("x.dat none a.mp4"), 0, 0));
         assert_eq!(search(root, &["*.none"], false), (vec![], 0, 0));
+    }
+
+    #[test]
+    fn folders_that_cannot_be_listed_are_told_and_the_others_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().to_owned();
+        for name in ["open/a.mp4", "closed/b.mp4", "closed/sub/c.mp4"] {
+            fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
+            fs::write(root.join(name), name).unwrap();
+        }
+        // The sandbox keeps out whoever is root too, and cannot be left again.
+        let confined = thread::spawn(move || {
+            let grants = Grants { read: vec![root.join("open")], ..Grants::default() };
+            if apply(&grants) != Status::Full {
+                println!("skipped: this kernel keeps nobody out");
+                return;
+            }
+            let list = List::default();
+            let own = Own { place: Path::new("/nowhere"), list: &list };
+            let named = ["closed", "closed/*/*.mp4", "open"].map(|name| root.join(name).into_os_string());
+            let found = find(&named, true, &own).unwrap();
+            let paths: Vec<_> = found.inputs.iter().map(|input| input.path.clone()).collect();
+            assert_eq!(paths, [root.join("open/a.mp4")]);
+            let told: Vec<_> = found.unread.iter().map(|(folder, error)| (folder.clone(), error.kind())).collect();
+            assert_eq!(told, vec![(root.join("closed"), Kind::Io); 2]);
+        });
+        confined.join().unwrap();
     }
 
     #[test]

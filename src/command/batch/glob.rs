@@ -2,7 +2,7 @@
 //!
 //! Each part of the path is matched by itself; hidden names need a pattern that begins with a dot. Names are bytes.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -19,8 +19,13 @@ pub fn base(glob: &Path) -> PathBuf {
     if plain.as_os_str().is_empty() { PathBuf::from(".") } else { plain }
 }
 
-/// The paths that a glob matches, sorted.
-pub fn expand(glob: &Path) -> io::Result<Vec<PathBuf>> {
+/// The names in a folder, in no order.
+pub fn names(folder: &Path) -> io::Result<Vec<OsString>> {
+    fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.file_name())).collect()
+}
+
+/// The paths that a glob matches, sorted; `unread` takes the folders that cannot be listed, and why.
+pub fn expand(glob: &Path, unread: &mut Vec<(PathBuf, io::Error)>) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::new()];
     for part in glob.components() {
         let Component::Normal(pattern) = part else {
@@ -40,17 +45,18 @@ pub fn expand(glob: &Path) -> io::Result<Vec<PathBuf>> {
             if !listed.is_dir() {
                 continue;
             }
-            for entry in fs::read_dir(listed)? {
-                let name = entry?.file_name();
-                if matches(pattern.as_bytes(), name.as_bytes()) {
-                    deeper.push(folder.join(name));
+            match names(listed) {
+                Ok(mut names) => {
+                    names.retain(|name| matches(pattern.as_bytes(), name.as_bytes()));
+                    deeper.extend(names.iter().map(|name| folder.join(name)));
                 }
+                Err(error) => unread.push((listed.to_owned(), error)),
             }
         }
         found = deeper;
     }
     found.sort();
-    Ok(found)
+    found
 }
 
 /// Whether a name fits a pattern of `*`, `?` and `[a-z]` or `[!a-z]`.
@@ -147,7 +153,9 @@ mod tests {
             fs::write(root.join(name), "").unwrap();
         }
         let found = |glob: &str| -> Vec<PathBuf> {
-            let found = expand(&root.join(glob)).unwrap();
+            let mut unread = Vec::new();
+            let found = expand(&root.join(glob), &mut unread);
+            assert!(unread.is_empty(), "{unread:?}");
             found.into_iter().map(|path| path.strip_prefix(root).unwrap().to_owned()).collect()
         };
         assert_eq!(found("*/*.mp4"), [Path::new("a/x.mp4"), Path::new("b/z.mp4")]);

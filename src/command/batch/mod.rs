@@ -20,7 +20,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::run_grants;
-use crate::config::{BatchConfig, Names, OF_THE_RUN, Output, RunConfig, Template};
+use crate::config::{BatchConfig, Names, OF_THE_RUN, Origin, Output, RunConfig, Template};
 use crate::error::{Context, Error, Kind, Result};
 use crate::measure;
 use crate::model::Network;
@@ -33,8 +33,8 @@ use task::Task;
 /// Some of the files failed, or their sources were damaged.
 const STATUS_SOME: u8 = 3;
 
-/// Options that are looked at otherwise than by what was said: the network by its content. A file made with other options
-/// of the run, threads among them, is no less done.
+/// Options that are looked at otherwise than by what was said: the network by its content, as masks are beside their
+/// names. A file made with other options of the run, threads among them, is no less done.
 const LOOKED_AT: &[&str] = &["input", "output", "model", "model-config", "protocol"];
 
 /// A batch with its files found.
@@ -52,8 +52,10 @@ pub struct Batch {
     tasks: Vec<Task>,
     n_others: usize,
     n_own: usize,
-    /// The links among the inputs lead here.
-    links: Vec<PathBuf>,
+    /// Folders that cannot be listed, and why.
+    unread: Vec<(PathBuf, Error)>,
+    /// Inputs that lie outside what was named, where links lead.
+    outside: Vec<PathBuf>,
     known: Mutex<Known>,
     /// Locked, so that no second batch works in the folder.
     _lock: Option<File>,
@@ -72,15 +74,13 @@ impl Batch {
             let message = "--watch cannot count files that come in no order; name them with {stem} instead of {n}";
             return Err(Error::new(Kind::Usage, message));
         }
-        if asked.run.master.is_some() {
+        if asked.run.master.take().is_some() && asked.run.origin("master") == Origin::CommandLine {
             let message = "--master names one file, and batch has many outputs; use --encoder ffv1 for lossless ones";
             return Err(Error::new(Kind::Usage, message));
         }
-        let template = |path: Option<PathBuf>, name: &str| {
-            path.map(|path| Template::parse(path.as_os_str())).transpose().context(|| name.to_owned())
-        };
-        let report = template(asked.run.report.take(), "--report")?;
-        let trace = template(asked.run.trace.take(), "--trace")?;
+        let (report, trace) = (asked.run.report.take(), asked.run.trace.take());
+        let report = template(&asked.run, "report", report)?;
+        let trace = template(&asked.run, "trace", trace)?;
         let folder = &asked.folder;
         let was_there = folder.exists();
         let lock = if asked.run.dry_run { None } else { Some(take_folder(folder)?) };
@@ -98,15 +98,19 @@ impl Batch {
             tasks: Vec::new(),
             n_others: 0,
             n_own: 0,
-            links: Vec::new(),
+            unread: Vec::new(),
+            outside: Vec::new(),
             known,
             _lock: lock,
         };
-        let Found { inputs, n_others, n_own } = batch.find()?;
+        let Found { inputs, n_others, n_own, unread } = batch.find()?;
         if inputs.is_empty() && !batch.asked.watch {
             if !was_there {
                 // It stays if somebody has put something into it meanwhile.
                 let _ = fs::remove_dir(&batch.place);
+            }
+            if let Some((_, error)) = unread.into_iter().next() {
+                return Err(error);
             }
             let message = match n_others {
                 0 => "no video in what was named; name files, or folders of videos".to_owned(),
@@ -114,8 +118,10 @@ impl Batch {
             };
             return Err(Error::new(Kind::Usage, message));
         }
-        (batch.n_others, batch.n_own) = (n_others, n_own);
-        batch.links = inputs.iter().filter(|input| input.path.is_symlink()).map(|input| input.place.clone()).collect();
+        (batch.n_others, batch.n_own, batch.unread) = (n_others, n_own, unread);
+        let places: Vec<PathBuf> = batch.named().iter().filter_map(|path| path.canonicalize().ok()).collect();
+        let is_outside = |input: &&Input| !places.iter().any(|place| input.place.starts_with(place));
+        batch.outside = inputs.iter().filter(is_outside).map(|input| input.place.clone()).collect();
         batch.guard(&inputs);
         batch.tasks = inputs.iter().zip(1..).map(|(input, number)| batch.task(input, number)).collect::<Result<_>>()?;
         // What is wrong with the options is wrong with every file.
@@ -128,12 +134,8 @@ impl Batch {
     /// What the batch touches.
     pub fn grants(&self) -> Grants {
         let mut grants = run_grants(&RunConfig { output: Output::Null, ..self.asked.run.clone() });
-        for raw in &self.asked.inputs {
-            let path = Path::new(raw);
-            let is_glob = fs::symlink_metadata(path).is_err() && glob::is_glob(path);
-            grants.read.push(if is_glob { glob::base(path) } else { path.to_owned() });
-        }
-        grants.read.extend(self.links.iter().cloned());
+        grants.read.extend(self.named());
+        grants.read.extend(self.outside.iter().cloned());
         match self.asked.run.dry_run {
             true => grants.read.push(self.place.clone()),
             false => grants.write.push(self.place.clone()),
@@ -141,11 +143,23 @@ impl Batch {
         grants
     }
 
+    /// The files and folders that were named; of a glob, the folder that all it matches lies in.
+    fn named(&self) -> Vec<PathBuf> {
+        let place = |path: &Path| {
+            let is_glob = fs::symlink_metadata(path).is_err() && glob::is_glob(path);
+            if is_glob { glob::base(path) } else { path.to_owned() }
+        };
+        self.asked.inputs.iter().map(|raw| place(Path::new(raw))).collect()
+    }
+
     /// Works through the files; the exit status.
     pub fn run(mut self) -> Result<u8> {
         let network = measure::open_network(&self.asked.run)?;
-        let settings = settings(&self.asked.run, &network);
+        let settings = settings(&self.asked.run, &network)?;
         let tasks = std::mem::take(&mut self.tasks);
+        // Who watches looks again, and tells then.
+        let unread = if self.asked.watch { Vec::new() } else { std::mem::take(&mut self.unread) };
+        unread.iter().for_each(|(folder, error)| self.refuse(folder, error));
         if self.asked.run.dry_run {
             return self.tell(&tasks, &settings);
         }
@@ -262,14 +276,27 @@ fn take_folder(folder: &Path) -> Result<File> {
     }
 }
 
+/// What reports or traces are called. What was not said here but for all runs may name one file, which is not meant for
+/// many.
+fn template(run: &RunConfig, name: &str, path: Option<PathBuf>) -> Result<Option<Template>> {
+    let is_meant = |path: &PathBuf| run.origin(name) == Origin::CommandLine || Template::has_place(path.as_os_str());
+    let path = path.filter(is_meant);
+    path.map(|path| Template::parse(path.as_os_str())).transpose().context(|| format!("--{name}"))
+}
+
 /// Hash of what decides the outputs beside the inputs.
-fn settings(config: &RunConfig, network: &Network) -> String {
+fn settings(config: &RunConfig, network: &Network) -> Result<String> {
     let said: Vec<_> = config
         .in_order()
         .filter(|(name, _)| !LOOKED_AT.contains(name) && !OF_THE_RUN.contains(name))
         .map(|(name, said)| (name, said.text.as_str()))
         .collect();
-    format!("{:032x}", xxh3_128(format!("{:032x} {:?} {said:?}", network.hash, network.facts).as_bytes()))
+    let mut decided = format!("{:032x} {:?} {said:?}", network.hash, network.facts);
+    for mask in config.masks() {
+        let bytes = fs::read(mask).map_err(|error| Error::open(mask.display(), error)).context(|| "--roi")?;
+        decided += &format!(" {:032x}", xxh3_128(&bytes));
+    }
+    Ok(format!("{:032x}", xxh3_128(decided.as_bytes())))
 }
 
 fn others(n: usize) -> String {
@@ -277,5 +304,27 @@ fn others(n: usize) -> String {
         "passed over 1 file that is no video".to_owned()
     } else {
         format!("passed over {n} files that are no videos")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_that_was_edited_is_another_setting() {
+        let folder = tempfile::tempdir().unwrap();
+        let mask = folder.path().join("m.png");
+        let mut config = RunConfig { model: "identity".into(), ..RunConfig::default() };
+        let network = measure::open_network(&config).unwrap();
+        config.set("roi", &[mask.clone().into()], &Origin::CommandLine).unwrap();
+        let with = |picture: &str| {
+            fs::write(&mask, picture).unwrap();
+            settings(&config, &network).unwrap()
+        };
+        assert_ne!(with("one"), with("two"));
+        assert_eq!(with("one"), with("one"));
+        fs::remove_file(&mask).unwrap();
+        assert!(settings(&config, &network).unwrap_err().to_string().starts_with("--roi: open "));
     }
 }

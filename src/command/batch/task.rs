@@ -84,8 +84,8 @@ impl Batch {
             let is_there = known.output_file.is_some() && Identity::of(&path) == known.output_file;
             let is_over = match known.status {
                 Status::Done | Status::Damaged => is_there,
-                // An input that cannot be used is not worth another try.
-                Status::Failed => known.exit_status == 4,
+                // An input that cannot be used is not worth another try, unless a person thinks so.
+                Status::Failed => known.exit_status == 4 && self.asked.run.overwrite != Overwrite::Yes,
                 Status::Skipped | Status::Unfinished => false,
             };
             if is_over {

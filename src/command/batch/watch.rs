@@ -3,14 +3,16 @@
 //! Folders are looked at again and again: watches of the system say nothing about network shares, and that a file has
 //! its whole length nobody tells anyway.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Batch;
 use super::task::Verdict;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::report::batch::Identity;
 
@@ -26,10 +28,21 @@ const STEP: Duration = Duration::from_millis(50);
 /// A file as it was seen.
 struct Sight {
     identity: Identity,
+    /// When it, or the leave to read it, was last changed.
+    changed: (i64, i64),
     /// It has not changed since.
     since: Instant,
     /// Nothing is to be done with it until it changes.
     is_over: bool,
+}
+
+impl Sight {
+    /// Of a plain file, now; `None` for all else.
+    fn of(path: &Path) -> Option<Sight> {
+        let facts = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+        let changed = (facts.ctime(), facts.ctime_nsec());
+        Some(Sight { identity: Identity::from(&facts), changed, since: Instant::now(), is_over: false })
+    }
 }
 
 impl Batch {
@@ -37,26 +50,24 @@ impl Batch {
     pub(super) fn watch(&mut self, settings: &str) -> Result<bool> {
         self.say("watching; Ctrl-C ends it");
         let mut sights: HashMap<PathBuf, Sight> = HashMap::new();
-        let mut trouble = String::new();
+        let mut troubles = BTreeSet::new();
         while interrupt::requested().is_none() {
-            let inputs = match self.find() {
-                Ok(found) => found.inputs,
-                Err(error) => {
-                    // A share that is away comes back; once is enough to hear of it.
-                    if trouble != error.to_string() {
-                        trouble = error.to_string();
-                        tracing::warn!("{trouble}");
-                    }
-                    Vec::new()
-                }
+            let (inputs, unread): (Vec<_>, Vec<Error>) = match self.find() {
+                Ok(found) => (found.inputs, found.unread.into_iter().map(|(_, error)| error).collect()),
+                Err(error) => (Vec::new(), vec![error]),
             };
+            // A share that is away comes back; once is enough to hear of it.
+            let now: BTreeSet<String> = unread.iter().map(Error::to_string).collect();
+            now.difference(&troubles).for_each(|trouble| tracing::warn!("{trouble}"));
+            troubles = now;
             self.guard(&inputs);
             let mut still = HashMap::new();
             let mut tasks = Vec::new();
             for input in inputs {
-                let Some(identity) = Identity::of(&input.path) else { continue };
-                let before = sights.remove(&input.place).filter(|sight| sight.identity == identity);
-                let mut sight = before.unwrap_or(Sight { identity, since: Instant::now(), is_over: false });
+                let Some(seen) = Sight::of(&input.path) else { continue };
+                let is_same = |sight: &Sight| (sight.identity, sight.changed) == (seen.identity, seen.changed);
+                let before = sights.remove(&input.place).filter(is_same);
+                let mut sight = before.unwrap_or(seen);
                 let place = input.place.clone();
                 if !sight.is_over {
                     match self.task(&input, 0) {
@@ -69,7 +80,7 @@ impl Batch {
                         }
                         Err(error) => {
                             sight.is_over = true;
-                            self.refuse(&input, &error);
+                            self.refuse(&input.place, &error);
                         }
                     }
                 }

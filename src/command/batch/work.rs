@@ -4,13 +4,15 @@
 //! has its own threads. With several at once, the CPU times in a file's report are those of the whole process.
 
 use std::collections::VecDeque;
+use std::error::Error as _;
 use std::fs;
+use std::io;
 use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::Batch;
-use super::find::Input;
 use super::task::{Task, Verdict};
 use crate::command::run::process;
 use crate::config::Overwrite;
@@ -44,7 +46,9 @@ impl Batch {
         let run = &self.asked.run;
         let jobs = self.asked.jobs.min(tasks.len());
         let board = Arc::new(Board::new(progress::is_rewritten(run.progress, run.quiet), jobs + 1));
-        let shop = Shop { settings, n_files: tasks.len(), queue: Mutex::new(tasks.into()), board };
+        // With those that were told before: of what is over they are a part.
+        let n_files = self.known().tally.len() + tasks.len();
+        let shop = Shop { settings, n_files, queue: Mutex::new(tasks.into()), board };
         let result: Result<()> = thread::scope(|scope| {
             let mut threads = Vec::new();
             for line in 1..=jobs {
@@ -127,10 +131,10 @@ impl Batch {
         Ok(next)
     }
 
-    /// Tells of an input that is nothing for this batch.
-    pub(super) fn refuse(&self, input: &Input, error: &Error) {
+    /// Tells of an input, or of a folder of inputs, that is nothing for this batch.
+    pub(super) fn refuse(&self, place: &Path, error: &Error) {
         tracing::error!("{error}");
-        let mut entry = Entry { input: text_of(input.place.as_os_str()), ..Entry::default() };
+        let mut entry = Entry { input: text_of(place.as_os_str()), ..Entry::default() };
         entry.fail(error);
         self.known().tally.put(entry, false);
     }
@@ -160,6 +164,10 @@ impl Batch {
                 let error = if is_named { error } else { error.context(name) };
                 tracing::error!("{error}");
                 entry.fail(&error);
+                if is_denied(&error) {
+                    // Whoever gives leave to read it changes neither its size nor its time.
+                    entry.input_file = None;
+                }
                 // What was there before is still there, and may be replaced by the next call.
                 entry.output_file = made.filter(|_| is_own);
             }
@@ -182,4 +190,10 @@ impl Batch {
         let progress = |n_frames| Progress::of_part(config.progress, config.quiet, n_frames, part);
         process(&config, progress)?.ok_or_else(|| Error::new(Kind::Internal, "a file of a batch was only planned"))
     }
+}
+
+/// Whether the system, or our own sandbox, gave no leave.
+fn is_denied(error: &Error) -> bool {
+    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::PermissionDenied)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{adopt, asked, check_same, is_joined, missing};
 use crate::command::account::STATUS_DAMAGED;
+use crate::command::outputs;
 use crate::command::prepare::{self, describe};
 use crate::command::run_grants;
 use crate::config::{JoinConfig, Overwrite, RunConfig};
@@ -48,11 +49,13 @@ impl Join {
     pub fn run(self) -> Result<u8> {
         let Join { run, folder } = self;
         let gone = || Error::new(Kind::Usage, format!("{} is gone", folder.manifest().display()));
-        if is_joined(&run, &folder.load()?.ok_or_else(gone)?) {
+        let status = |n_lost: u64| if n_lost > 0 { STATUS_DAMAGED } else { 0 };
+        let manifest = folder.load()?.ok_or_else(gone)?;
+        if is_joined(&run, &manifest) {
             tracing::info!("{} is complete", run.output);
-            return Ok(0);
+            return Ok(status(manifest.n_lost()));
         }
-        prepare::check_output(&run)?;
+        outputs::check(&run)?;
         let path = run.output.path().ok_or_else(|| Error::new(Kind::Internal, "the output is no file"))?;
         // From here on nobody else joins.
         let part = PartFile::create_on(Arc::new(System), path)?;
@@ -80,11 +83,11 @@ impl Join {
             tracing::warn!("{warning}");
         }
         end.damage.iter().for_each(|line| tracing::warn!("damaged source: {line}"));
-        let n_damaged = end.n_damaged.max(finished.missing) + finished.lost_packets;
+        let n_lost = end.n_damaged.max(finished.missing) + finished.lost_packets;
         if !run.quiet {
             eprintln!("{}: {} frames, verified", run.output, finished.n_frames);
         }
-        Ok(if n_damaged > 0 { STATUS_DAMAGED } else { 0 })
+        Ok(status(n_lost))
     }
 }
 

@@ -71,8 +71,16 @@ pub fn prepare(config: &RunConfig) -> Result<(RunConfig, Prepared)> {
 /// The same options with what `manifest` says of what nobody said.
 fn adopt(config: &RunConfig, manifest: &Manifest) -> Result<RunConfig> {
     let mut adopted = config.tuned(manifest.settings.clone());
+    if config.engine == EngineChoice::Auto {
+        // Who names a device or a precision has not named the engine.
+        let remembered = manifest.settings.engine.as_deref().and_then(|name| EngineChoice::parse(name).ok());
+        adopted.engine = remembered.unwrap_or_default();
+    }
     adopted.segment_frames.get_or_insert(manifest.segment_frames);
-    if manifest.is_engine_tried && config.engine != adopted.engine && adopted.engine != EngineChoice::Native {
+    // There nothing is tried, and the library is another one.
+    let is_on_device = manifest.facts.iter().any(|(name, value)| name == "engine" && value.contains(" cuda:"));
+    let is_tried = manifest.is_engine_tried && !is_on_device;
+    if is_tried && config.engine != adopted.engine && adopted.engine != EngineChoice::Native {
         // The trial's library, which is not the first choice of an engine that was asked for by name.
         infer::ort::library(infer::EngineChoice::Auto)?;
     }
@@ -180,7 +188,7 @@ pub fn begin_on(
         let _ = past.end.set(manifest.end.clone().unwrap_or_default());
         folder.clear()?;
         part.discard()?;
-        return Ok(Some((Box::new(CompleteSink), past)));
+        return Ok(Some((Box::new(CompleteSink::of(&manifest)), past)));
     }
     for number in folder.check(&mut manifest) {
         tracing::warn!("segment {number} is not what it was and is made again");
@@ -292,4 +300,27 @@ fn facts(config: &RunConfig, prepared: &Prepared) -> Result<Vec<(String, String)
     let is_run_by_one = matches!(prepared.engine.choice, infer::EngineChoice::Ort | infer::EngineChoice::OpenVino);
     add("libraries", identity::libraries(is_run_by_one));
     Ok(facts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Origin;
+
+    #[test]
+    fn the_remembered_engine_holds_unless_another_is_named() {
+        let settings = Tuning { engine: Some("native".to_owned()), ..Tuning::default() };
+        let manifest = Manifest::new(Vec::new(), settings, 20);
+        for (name, value, expected) in [
+            ("device", "cpu", EngineChoice::Native),
+            ("precision", "f32", EngineChoice::Native),
+            ("engine", "auto", EngineChoice::Native),
+            ("engine", "openvino", EngineChoice::OpenVino),
+        ] {
+            let mut config = RunConfig::default();
+            config.set(name, &[value.into()], &Origin::CommandLine).unwrap();
+            let adopted = adopt(&config, &manifest).unwrap();
+            assert_eq!((adopted.engine, adopted.segment_frames), (expected, Some(20)), "{name} {value}");
+        }
+    }
 }
