@@ -27,7 +27,7 @@ use crate::model::{Element, Network, NetworkFacts, Tensor};
 use crate::simd::cpu::Level;
 use kernel::Kernel;
 use kernel::quads::QuadKernel;
-use kernel::tiles::Amx;
+use kernel::tiles::Bf16;
 use layout::{Layout, Reading, readings};
 use program::Program;
 use run::Run;
@@ -50,7 +50,7 @@ pub struct NativeEngine {
     readings: Vec<Vec<Reading>>,
     kernel: Kernel,
     quads: QuadKernel,
-    amx: Option<Amx>,
+    bf16: Option<Bf16>,
     /// By width and height, the last used first, each with its rows: what lies around them stays zero.
     layouts: Vec<((usize, usize), Layout, AlignedBytes)>,
     next: Vec<usize>,
@@ -71,15 +71,15 @@ impl Interrupt for Stopped {
 
 /// Whether this engine runs a network with this precision; the error names the operator that it does not.
 pub fn check(network: &Network, precision: Precision) -> Result<()> {
-    tiles_for(precision)?;
+    bf16_for(precision)?;
     lower::lower(network, precision).map(drop)
 }
 
-/// What runs networks here. All instruction sets give the same bits, but for bf16 there is only one.
+/// What runs networks here. All instruction sets give the same bits, but for those of bf16.
 pub fn facts(precision: Precision) -> EngineFacts {
     let (precision, isa) = match precision {
         Precision::F32 | Precision::Tf32 => ("f32", "any"),
-        Precision::Bf16 => ("bf16", "amx-bf16"),
+        Precision::Bf16 => ("bf16", Bf16::all().first().map_or("none", |bf16| bf16.name())),
     };
     let device = "cpu".to_owned();
     EngineFacts { name: "native", version: VERSION.to_owned(), precision, isa: isa.to_owned(), device }
@@ -93,16 +93,16 @@ pub fn bytes_per_column(network: &Network, precision: Precision) -> Result<u64> 
     Ok(layout.map_or(0, |layout| (layout.length * size_of::<f32>()).div_ceil(WIDTH) as u64))
 }
 
-/// The tiles that this precision needs; an error where the machine does not have them.
-fn tiles_for(precision: Precision) -> Result<Option<Amx>> {
+/// The instructions that this precision needs; an error where the machine does not have them.
+fn bf16_for(precision: Precision) -> Result<Option<Bf16>> {
     if precision == Precision::F32 {
         return Ok(None);
     }
     // Whoever lowers the level wants to see what a machine without them does.
-    let amx = Amx::new().filter(|_| Level::detect() == Level::Avx512);
-    amx.map(Some).ok_or_else(|| {
-        let message = "the engine native computes in bf16 only on processors with AMX, which this one has not; use \
-                       --engine openvino, or --precision f32";
+    let bf16 = Bf16::all().into_iter().next().filter(|_| Level::detect() == Level::Avx512);
+    bf16.map(Some).ok_or_else(|| {
+        let message = "the engine native computes in bf16 only on processors with AMX or AVX512-BF16, and this one has \
+                       neither; use --engine openvino, or --precision f32";
         Error::new(Kind::Usage, message)
     })
 }
@@ -115,7 +115,7 @@ impl NativeEngine {
 
     /// With the kernels of `level`.
     fn at(network: &Network, settings: &EngineSettings, level: Level) -> Result<NativeEngine> {
-        let amx = tiles_for(settings.precision)?;
+        let bf16 = bf16_for(settings.precision)?;
         let program = lower::lower(network, settings.precision)?;
         let stopped = Arc::new(Stopped::default());
         settings.stop.register(&stopped);
@@ -127,7 +127,7 @@ impl NativeEngine {
             program,
             kernel: Kernel::at(level),
             quads: QuadKernel::at(level),
-            amx,
+            bf16,
             layouts: Vec::new(),
             places: Vec::new(),
             stopped,
@@ -180,7 +180,7 @@ impl RowEngine for NativeEngine {
             places: &mut self.places,
             kernel: self.kernel,
             quads: self.quads,
-            amx: self.amx,
+            bf16: self.bf16,
             top,
             port,
         };

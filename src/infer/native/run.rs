@@ -3,7 +3,7 @@
 
 use super::kernel::pairs::{self, PairRows};
 use super::kernel::quads::{self, DEPTH, QuadKernel, QuadRow};
-use super::kernel::tiles::{self, Amx, Target, TileRow, TileWeights};
+use super::kernel::tiles::{self, Bf16, Target, TileRow, TileWeights};
 use super::kernel::{self, ConvRow, Kernel, LANES};
 use super::layout::{Layout, Reading};
 use super::program::{Channel, Conv, Function, Op, Program, QuadConv, neighbours};
@@ -29,7 +29,7 @@ pub struct Run<'a, 'b> {
     /// What those of codes are computed with.
     pub quads: QuadKernel,
     /// What those on packed rows are computed with.
-    pub amx: Option<Amx>,
+    pub bf16: Option<Bf16>,
     /// The row at which the picture begins in what it is a window of.
     pub top: usize,
     /// Where the picture comes from, and where the output goes.
@@ -88,8 +88,8 @@ impl Run<'_, '_> {
                 let mut rows: Vec<&mut [f32]> = channels.map(|plane| &mut plane[left..left + ring.width]).collect();
                 self.port.read(y, &mut rows);
             }
-            Op::Conv(conv) => match (&conv.tiles, self.amx) {
-                (Some(weights), Some(amx)) => self.conv_by_tiles(at, conv, weights, amx, y),
+            Op::Conv(conv) => match (&conv.tiles, self.bf16) {
+                (Some(weights), Some(bf16)) => self.conv_by_tiles(at, conv, weights, bf16, y),
                 _ if conv.is_paired() => self.conv_pair(at, conv, y, last),
                 _ => self.conv(at, conv, y),
             },
@@ -102,17 +102,17 @@ impl Run<'_, '_> {
             let quads: Vec<usize> = (0..node.channels.div_ceil(DEPTH)).map(|quad| to.place(quad)).collect();
             quads::pack_row(self.memory, &channels, &quads, *low, ring.width);
         }
-        if let (true, Some(packed), Some(amx)) = (node.form.planes, &ring.packed, self.amx) {
+        if let (true, Some(packed), Some(bf16)) = (node.form.planes, &ring.packed, self.bf16) {
             for y in y..=last {
                 self.places.clear();
                 let row = ring.row(y);
                 self.places.extend((0..node.channels).map(|channel| row.place(channel)));
-                tiles::pack_row(amx, self.memory, self.places, packed.place(y), packed.pixel, ring.width);
+                tiles::pack_row(bf16, self.memory, self.places, packed.place(y), packed.pixel, ring.width);
             }
         }
     }
 
-    fn conv_by_tiles(&mut self, at: usize, conv: &Conv, weights: &TileWeights, amx: Amx, y: usize) {
+    fn conv_by_tiles(&mut self, at: usize, conv: &Conv, weights: &TileWeights, bf16: Bf16, y: usize) {
         let (node, ring) = (&self.program.nodes[at], &self.layout.rings[at]);
         let input = &self.layout.rings[node.inputs[0].node];
         let packed = input.packed.as_ref().expect("what a convolution on tiles reads is packed");
@@ -141,7 +141,7 @@ impl Run<'_, '_> {
         };
         let row =
             TileRow { inputs, pixel: packed.pixel, target, residual, activation: &conv.activation, width: ring.width };
-        tiles::conv_row(amx, self.memory, weights, &row);
+        tiles::conv_row(bf16, self.memory, weights, &row);
         clear_beyond(self.memory, outputs, ring.width, 0.0);
     }
 

@@ -1,5 +1,6 @@
 //! The convolution with AVX-512: blocks of up to 8 outputs by 3 registers of 16 pixels, or 4 by 6.
 
+pub(super) mod bf16;
 pub(super) mod pairs;
 pub(super) mod quads;
 
