@@ -3,6 +3,7 @@
 //!
 //! Everything here opens things and concludes nothing; the conclusions are the plan's.
 
+mod bits;
 pub mod machine;
 pub mod network;
 pub mod packets;
@@ -17,7 +18,7 @@ use self::times::Times;
 use crate::av::{
     self, AudioTranscoder, Chapter, EncoderCodec, Input, InputOptions, OutputStream, Stream, SubtitleTranscoder, Writer,
 };
-use crate::config::{Origin, Region, RunConfig};
+use crate::config::{Deinterlace, Origin, Region, RunConfig};
 use crate::error::{Context, Error, Kind, Result};
 use crate::meter;
 use crate::model::overrides::Overrides;
@@ -30,6 +31,7 @@ use crate::plan::strength::Coding;
 use crate::sequence;
 use crate::sink::cut::Cut;
 use crate::source::Source;
+use crate::source::deinterlaced::Deinterlaced;
 use crate::source::ffmpeg::{FfmpegOptions, FfmpegSource};
 use crate::source::images::{self, ImagesSource};
 use crate::source::pattern::{PatternSource, PatternSpec};
@@ -95,21 +97,24 @@ fn open_whole(config: &RunConfig, path: &Path, decoder_threads: usize) -> Result
         }
     };
     let text = config.input.to_string_lossy();
-    if text == "-" {
-        return alone(Box::new(Y4mSource::open(path)?.strict(config.strict)));
-    }
-    if text.starts_with("pattern:") && !path.exists() {
-        return alone(Box::new(PatternSource::new(PatternSpec::parse(&text)?)?));
-    }
-    if sequence::is_pattern(path) && !path.exists() {
+    let is_made = text.starts_with("pattern:") && !path.exists();
+    if !is_made && sequence::is_pattern(path) && !path.exists() {
         let rate = config.fps.unwrap_or(Ratio::new(25, 1));
-        return alone(Box::new(ImagesSource::open(path, rate)?));
+        return alone(Box::new(ImagesSource::open(path, rate)?.strict(config.strict)));
     }
-    if config.fps.is_some() {
+    // What a file says of all runs refuses none of them.
+    if config.fps.is_some() && config.origin("fps") == Origin::CommandLine {
         return Err(Error::new(Kind::Usage, "--fps is for pictures; a video keeps its own time stamps, leave it out"));
     }
-    if is_y4m(path) {
-        return alone(Box::new(Y4mSource::open(path)?.strict(config.strict)));
+    if is_made {
+        return alone(Box::new(PatternSource::new(PatternSpec::parse(&text)?)?));
+    }
+    if text == "-" || is_read_once(path) || is_y4m(path) {
+        let source = Y4mSource::open(path)?.strict(config.strict).with_first()?;
+        return alone(match config.deinterlace {
+            Deinterlace::Off => Box::new(source),
+            how => Box::new(Deinterlaced::new(Box::new(source), how == Deinterlace::Bwdif)),
+        });
     }
     let options = FfmpegOptions {
         video_stream: config.video_stream,
@@ -130,7 +135,14 @@ pub fn input_options(config: &RunConfig) -> InputOptions {
     InputOptions { protocols: config.protocols.clone(), ..Default::default() }
 }
 
-/// Raw video is told by its first bytes, or, where it cannot be read twice, by its name.
+/// Pipes, devices of characters and sockets: what was read from them is gone, so no container can be looked at in them.
+fn is_read_once(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    let kind = std::fs::metadata(path).map(|metadata| metadata.file_type());
+    kind.is_ok_and(|kind| kind.is_fifo() || kind.is_char_device() || kind.is_socket())
+}
+
+/// Raw video is told by its first bytes, or, where it is no file, by its name.
 fn is_y4m(path: &Path) -> bool {
     use std::io::Read;
     let by_name = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("y4m"));

@@ -87,10 +87,13 @@ impl Sequence {
 
     /// The numbers of the files that are there, rising.
     pub fn numbers(&self) -> Result<Vec<u64>> {
-        let fail = |error| Error::io(format!("list the folder {}", self.folder.display()), error);
+        let folder = self.folder.display();
         let mut numbers = Vec::new();
-        for entry in std::fs::read_dir(&self.folder).map_err(fail)? {
-            let name = entry.map_err(fail)?.file_name();
+        for entry in
+            std::fs::read_dir(&self.folder).map_err(|error| Error::open(format!("the folder {folder}"), error))?
+        {
+            let entry = entry.map_err(|error| Error::io(format!("list the folder {folder}"), error))?;
+            let name = entry.file_name();
             numbers.extend(name.to_str().and_then(|name| self.number(name)));
         }
         numbers.sort_unstable();
@@ -119,5 +122,12 @@ mod tests {
             assert!(!is_pattern(Path::new(name)), "{name}");
         }
         assert!(is_pattern(Path::new("x/%06d.png")));
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_unusable_for_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Sequence::parse(&folder.path().join("none/%04d.png")).unwrap().numbers().unwrap_err();
+        assert_eq!(error.exit_status(), 4, "{error}");
     }
 }

@@ -392,10 +392,22 @@ fn gray_images_keep_every_sample_and_the_first_gap_ends_the_sequence() {
     }
     let first = folder.path().join("new/%_0001.png");
     std::fs::rename(first, folder.path().join("new/%_0007.png")).unwrap();
-    let source = ImagesSource::open(&sequence(&folder, "new/%%_%04d.png"), Ratio::new(10, 1)).unwrap();
-    assert_eq!(source.facts().n_frames, Some(3));
-    let warning = &source.warnings()[0];
-    assert!(warning.contains("%_0005.png") && warning.contains("%_0007.png"), "{warning}");
+    for strict in [false, true] {
+        let source = ImagesSource::open(&sequence(&folder, "new/%%_%04d.png"), Ratio::new(10, 1)).unwrap();
+        let mut source = source.strict(strict);
+        assert_eq!(source.facts().n_frames, Some(3));
+        assert!((0..3).all(|_| source.next_frame().unwrap().is_some()));
+        // Who asks for no more misses nothing.
+        assert_eq!(source.damage(), Damage::default());
+        if strict {
+            assert_eq!(source.next_frame().err().unwrap().exit_status(), 4);
+            continue;
+        }
+        assert!(source.next_frame().unwrap().is_none());
+        let damage = source.damage();
+        assert_eq!(damage.n_frames, 3, "5 and 6 are missing, 7 is left out");
+        assert!(damage.lines[0].contains("%_0005.png") && damage.lines[0].contains("%_0007.png"), "{damage:?}");
+    }
 }
 
 #[test]

@@ -142,12 +142,24 @@ impl Converter {
     }
 }
 
+impl AvFrame {
+    /// Its format has room for opacity.
+    pub fn has_opacity(&self) -> bool {
+        has_flag(&self.format_name(), ffi::AV_PIX_FMT_FLAG_ALPHA)
+    }
+}
+
 /// Whether FFmpeg's format `name` holds R'G'B' (a palette does).
 fn is_rgb(name: &str) -> bool {
+    has_flag(name, ffi::AV_PIX_FMT_FLAG_RGB | ffi::AV_PIX_FMT_FLAG_PAL)
+}
+
+/// Whether FFmpeg's format `name` has one of these flags.
+fn has_flag(name: &str, wanted: i32) -> bool {
     pixel_format(name).is_ok_and(|number| {
         // SAFETY: a known format has a descriptor, which is static.
         let flags = unsafe { ffi::av_pix_fmt_desc_get(number).as_ref() }.map_or(0, |descriptor| descriptor.flags);
-        flags & (ffi::AV_PIX_FMT_FLAG_RGB | ffi::AV_PIX_FMT_FLAG_PAL) as u64 != 0
+        flags & wanted as u64 != 0
     })
 }
 

@@ -1,17 +1,88 @@
 //! Deinterlacing by FFmpeg's bwdif filter at the same frame rate: frames that are not flagged pass untouched.
 
+mod planes;
+
 use std::ffi::{CStr, CString};
 use std::ptr;
 
 use ffmpeg_next::ffi;
 
+use self::planes::Planes;
 use super::filters::{self, Filter, Filters, Graph};
 use super::picture::AvFrame;
 use crate::error::{Error, Kind, Result};
+use crate::frame::{FieldOrder, Frame, Packing, PixelFormat, Pool};
 use crate::time::TimeBase;
 
-/// A bwdif filter graph for frames of one size and format.
-pub struct Deinterlacer {
+/// Deinterlaces frames of one size and format. Each gives one, in order.
+pub struct Deinterlacer(Way);
+
+enum Way {
+    /// Frames go through the filter as they are.
+    Whole(Bwdif),
+    /// It would be given what a scaler makes of them.
+    Planes(Planes),
+}
+
+impl Deinterlacer {
+    /// For frames like `frame`. `all`: also those that are not flagged interlaced.
+    pub fn new(frame: &AvFrame, time_base: TimeBase, all: bool) -> Result<Self> {
+        let lacking = PixelFormat::from_name(&frame.format_name()).filter(|format| !is_known(*format));
+        Ok(Deinterlacer(match lacking {
+            Some(format) => Way::Planes(Planes::new(frame, format, time_base, all)?),
+            None => Way::Whole(Bwdif::new(frame, time_base, all)?),
+        }))
+    }
+
+    /// Gives a frame, or `None` at the end.
+    pub fn send(&mut self, frame: Option<AvFrame>) -> Result<()> {
+        match &mut self.0 {
+            Way::Whole(filter) => filter.send(frame),
+            Way::Planes(planes) => planes.send(frame),
+        }
+    }
+
+    /// The next frame, if one is ready.
+    pub fn receive(&mut self) -> Result<Option<AvFrame>> {
+        match &mut self.0 {
+            Way::Whole(filter) => filter.receive(),
+            Way::Planes(planes) => planes.receive(),
+        }
+    }
+}
+
+/// Whether bwdif takes a format in every release since FFmpeg 5 (`pix_fmts` in `vf_bwdif.c`).
+fn is_known(format: PixelFormat) -> bool {
+    let is_440 = format.subsampling().is_some_and(|subsampling| subsampling.x == 0 && subsampling.y == 1);
+    let depths: &[u8] = match format.subsampling() {
+        None => &[8, 16],
+        Some(_) if is_440 => &[8],
+        Some(_) if format.alpha => &[8, 9, 10, 16],
+        Some(_) => &[8, 9, 10, 12, 14, 16],
+    };
+    format.packing == Packing::Planar && depths.contains(&format.bit_depth)
+}
+
+impl AvFrame {
+    /// A frame for a [`Deinterlacer`], of one that no decoder of FFmpeg's made. Its samples are copied, because the
+    /// filter reads beyond the ends of rows, where `pool` has room.
+    pub fn with_fields(frame: &Frame, pool: &Pool) -> Result<AvFrame> {
+        let picture = &frame.picture;
+        let mut copy = pool.picture(picture.format(), picture.width(), picture.height())?;
+        for number in 0..picture.format().n_planes() {
+            planes::copy(picture.plane(number), &mut copy.plane_mut(number), |code| code);
+        }
+        let mut woven = AvFrame::from_picture(&copy.freeze(), frame.color)?;
+        let raw = woven.get_mut();
+        raw.pts = frame.pts;
+        raw.interlaced_frame = i32::from(frame.field_order != FieldOrder::Progressive);
+        raw.top_field_first = i32::from(frame.field_order == FieldOrder::TopFirst);
+        Ok(woven)
+    }
+}
+
+/// A bwdif filter graph for frames of one size and format that it takes.
+struct Bwdif {
     filters: &'static Filters,
     graph: *mut Graph,
     source: *mut Filter,
@@ -19,18 +90,18 @@ pub struct Deinterlacer {
 }
 
 // SAFETY: the graph belongs to this value alone.
-unsafe impl Send for Deinterlacer {}
+unsafe impl Send for Bwdif {}
 
-impl Deinterlacer {
+impl Bwdif {
     /// A graph for frames like `frame`. `all`: also frames that are not flagged interlaced.
-    pub fn new(frame: &AvFrame, time_base: TimeBase, all: bool) -> Result<Self> {
+    fn new(frame: &AvFrame, time_base: TimeBase, all: bool) -> Result<Self> {
         let filters = filters::open()?;
         // SAFETY: allocates; null is checked.
         let graph = unsafe { (filters.graph_alloc)() };
         if graph.is_null() {
             return Err(Error::new(Kind::Io, "out of memory for a filter"));
         }
-        let mut this = Deinterlacer { filters, graph, source: ptr::null_mut(), sink: ptr::null_mut() };
+        let mut this = Bwdif { filters, graph, source: ptr::null_mut(), sink: ptr::null_mut() };
         let raw = frame.get();
         let sar = raw.sample_aspect_ratio;
         let arguments = format!(
@@ -94,8 +165,7 @@ impl Deinterlacer {
         Ok(context)
     }
 
-    /// Gives a frame, or `None` at the end.
-    pub fn send(&mut self, frame: Option<AvFrame>) -> Result<()> {
+    fn send(&mut self, frame: Option<AvFrame>) -> Result<()> {
         let pointer = frame.as_ref().map_or(ptr::null_mut(), AvFrame::as_ptr);
         // SAFETY: the graph is configured; the filter takes over the frame's references and leaves it empty.
         match unsafe { (self.filters.source_add_frame)(self.source, pointer) } {
@@ -104,8 +174,7 @@ impl Deinterlacer {
         }
     }
 
-    /// The next frame, if one is ready.
-    pub fn receive(&mut self) -> Result<Option<AvFrame>> {
+    fn receive(&mut self) -> Result<Option<AvFrame>> {
         let frame = AvFrame::new()?;
         // SAFETY: the graph is configured and the frame empty.
         match unsafe { (self.filters.sink_get_frame)(self.sink, frame.as_ptr()) } {
@@ -116,7 +185,7 @@ impl Deinterlacer {
     }
 }
 
-impl Drop for Deinterlacer {
+impl Drop for Bwdif {
     fn drop(&mut self) {
         // SAFETY: owned by this value; frees its filters too.
         unsafe { (self.filters.graph_free)(&mut self.graph) }

@@ -9,7 +9,7 @@ use crate::time::TimeBase;
 /// Lines of damage that are kept.
 const MAX_LINES: usize = 8;
 /// Broken reads in a row after which the rest of a container is given up.
-const MAX_BROKEN_READS: usize = 64;
+pub(super) const MAX_BROKEN_READS: usize = 64;
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq)]

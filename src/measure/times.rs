@@ -1,8 +1,12 @@
 //! When the frames of a source are shown, as far as a cut in time needs it.
 
+mod fields;
+
 use std::path::Path;
 
-use crate::av::{Input, InputOptions};
+use self::fields::Fields;
+use super::packets::MAX_BROKEN_READS;
+use crate::av::{Input, InputOptions, Packet};
 use crate::config::{Position, RunConfig};
 use crate::error::{Error, Kind, Result};
 use crate::source::SourceFacts;
@@ -46,11 +50,17 @@ impl Times {
         let mut enough = Enough::of(config, |micros| origin + TimeBase::MICROS.rescale(micros, time_base));
         let is_avi = input.format_name() == "avi";
         let is_before = |pts: Option<i64>| !is_avi && pts.zip(first).is_some_and(|(pts, first)| pts < first);
+        let mut fields = input.stream(video).and_then(Fields::of);
         let mut pts = Vec::new();
         while !enough.is_reached()
-            && let Ok(Some(packet)) = input.next_packet()
+            && let Some(packet) = next_readable(&mut input)?
         {
-            if packet.stream_index() == video && !packet.is_discarded() && !is_before(packet.pts()) {
+            if packet.stream_index() != video {
+                continue;
+            }
+            // The other field of a picture that is counted already.
+            let is_second = fields.as_mut().is_some_and(|fields| fields.is_second(packet.data()));
+            if !is_second && !packet.is_discarded() && !is_before(packet.pts()) {
                 let shown = packet.pts().or(packet.dts());
                 pts.extend(shown);
                 shown.into_iter().for_each(|pts| enough.count(pts));
@@ -113,6 +123,17 @@ impl Times {
         }
         Ok((start, end, n_frames))
     }
+}
+
+/// The next packet that can be read, over broken places as the source goes over them; `None` at the end.
+fn next_readable(input: &mut Input) -> Result<Option<Packet>> {
+    for _ in 0..MAX_BROKEN_READS {
+        match input.next_packet() {
+            Err(error) if error.kind() != Kind::Io => {}
+            read => return read,
+        }
+    }
+    Ok(None)
 }
 
 /// How many packets a cut needs: all up to its end, and those that codecs put into another order.

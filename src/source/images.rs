@@ -12,7 +12,7 @@ use bytemuck::Pod;
 use image::codecs::png::PngDecoder;
 use image::{DynamicImage, ImageDecoder, ImageError, Limits};
 
-use super::{Source, SourceFacts, check_size};
+use super::{Damage, Source, SourceFacts, check_size};
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::{ColorMatrix, ColorRange, ColorTags, FieldOrder, Frame, Picture, PictureBuf, PixelFormat, Pool};
 use crate::meter::Metered;
@@ -27,13 +27,17 @@ pub struct ImagesSource {
     facts: SourceFacts,
     pool: Pool,
     n_frames: u64,
-    warnings: Vec<String>,
+    /// What is missing behind the last picture.
+    gap: Option<Damage>,
+    /// Damage is an error.
+    strict: bool,
+    damage: Damage,
     has_alpha: bool,
 }
 
 impl ImagesSource {
-    /// Opens the files that `pattern` names (see [`Sequence::parse`]), from the smallest number to the first gap,
-    /// shown at `fps`.
+    /// Opens the files that `pattern` names (see [`Sequence::parse`]), from the smallest number to the first gap, shown
+    /// at `fps`. What lies behind a gap is lost, and damage.
     pub fn open(pattern: &Path, fps: Ratio) -> Result<Self> {
         let sequence = Sequence::parse(pattern)?;
         let time_base = TimeBase::new(fps.den, fps.num).ok_or_else(|| {
@@ -45,15 +49,13 @@ impl ImagesSource {
             return Err(Error::new(Kind::Input, message));
         };
         let n_files = numbers.iter().zip(first_number..).take_while(|(number, expected)| *number == expected).count();
-        let mut warnings = Vec::new();
-        if let Some(next) = numbers.get(n_files) {
-            let (missing, left) = (sequence.path(first_number + n_files as u64), numbers.len() - n_files);
-            let next = sequence.path(*next);
-            let (missing, next) = (missing.display(), next.display());
-            warnings.push(format!(
-                "the sequence ends where {missing} is missing; {left} files from {next} on are left out"
-            ));
-        }
+        let gap = numbers.get(n_files).zip(numbers.last()).map(|(next, last)| {
+            let (missing, left) = (first_number + n_files as u64, numbers.len() - n_files);
+            let (path, next) = (sequence.path(missing), sequence.path(*next));
+            let (path, next) = (path.display(), next.display());
+            let line = format!("the sequence ends where {path} is missing; {left} files from {next} on are left out");
+            Damage { n_frames: last - missing + 1, lines: vec![line] }
+        });
         let decoder = open_png(&sequence.path(first_number))?;
         let (width, height) = decoder.dimensions();
         let color = decoder.color_type();
@@ -78,7 +80,38 @@ impl ImagesSource {
             n_frames: Some(n_files as u64),
             side_data: Vec::new(),
         };
-        Ok(ImagesSource { sequence, first_number, facts, pool: Pool::new(), n_frames: 0, warnings, has_alpha: false })
+        Ok(ImagesSource {
+            sequence,
+            first_number,
+            facts,
+            pool: Pool::new(),
+            n_frames: 0,
+            gap,
+            strict: false,
+            damage: Damage::default(),
+            has_alpha: false,
+        })
+    }
+
+    /// With `strict` a gap is an error.
+    #[must_use]
+    pub fn strict(self, strict: bool) -> Self {
+        ImagesSource { strict, ..self }
+    }
+
+    /// Notes what is missing, which nobody misses who asks for fewer pictures.
+    fn end(&mut self) -> Result<Option<Frame>> {
+        match self.gap.take() {
+            Some(gap) if self.strict => {
+                let line = gap.lines.join("; ");
+                Err(Error::new(Kind::Input, format!("{line}; without --strict that is the end")))
+            }
+            Some(gap) => {
+                self.damage = gap;
+                Ok(None)
+            }
+            None => Ok(None),
+        }
     }
 
     fn read(&mut self, path: &Path) -> Result<Picture> {
@@ -120,7 +153,7 @@ impl Source for ImagesSource {
 
     fn next_frame(&mut self) -> Result<Option<Frame>> {
         if Some(self.n_frames) == self.facts.n_frames {
-            return Ok(None);
+            return self.end();
         }
         let index = self.n_frames;
         let path = self.sequence.path(self.first_number + index);
@@ -138,9 +171,12 @@ impl Source for ImagesSource {
         }))
     }
 
+    fn damage(&self) -> Damage {
+        self.damage.clone()
+    }
+
     fn warnings(&self) -> Vec<String> {
-        let alpha = self.has_alpha.then(|| "the images have opacity, which is dropped".to_owned());
-        self.warnings.iter().cloned().chain(alpha).collect()
+        self.has_alpha.then(|| "the images have opacity, which is dropped".to_owned()).into_iter().collect()
     }
 }
 

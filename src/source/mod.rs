@@ -3,6 +3,7 @@
 //! A source yields frames in presentation order, numbered from 0 without holes, and says at the end what was damaged.
 //! It knows nothing of sinks, networks or threads.
 
+pub mod deinterlaced;
 pub mod ffmpeg;
 pub mod images;
 pub mod overlap;

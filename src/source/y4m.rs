@@ -13,7 +13,7 @@ use std::path::Path;
 
 use memmap2::{Mmap, MmapOptions};
 
-use self::header::Header;
+use self::header::{Header, MAGIC};
 use super::{Damage, Source, SourceFacts};
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::{FieldOrder, Frame, Picture, PlaneMemory, Pool};
@@ -40,6 +40,8 @@ pub struct Y4mSource {
     offsets: [usize; 5],
     pool: Pool,
     n_frames: u64,
+    /// The first frame, looked at before anybody asks for it.
+    first: Option<Frame>,
     ended: bool,
     damage: Damage,
     warnings: Vec<String>,
@@ -80,12 +82,27 @@ impl Y4mSource {
         Y4mSource { strict, ..self }
     }
 
+    /// Looks at the first frame already: a stream without any is refused, as a container is.
+    pub fn with_first(mut self) -> Result<Self> {
+        self.first = self.next_frame()?;
+        if self.first.is_none() {
+            let why = self.damage.lines.first().map_or_else(String::new, |line| format!(" ({line})"));
+            return Err(Error::new(Kind::Input, format!("no frame follows the y4m header{why}; give a whole video")));
+        }
+        Ok(self)
+    }
+
     fn begin(file: File, mapped: bool, mut position: u64) -> Result<Self> {
         let mut reader = BufReader::with_capacity(1 << 16, Metered(file));
         let mut line = Vec::new();
         position += read_line(&mut reader, &mut line)?;
         if line.is_empty() {
             return Err(Error::new(Kind::Input, "the input is empty, expected a y4m header"));
+        }
+        if !mapped && !line.starts_with(MAGIC) && !MAGIC.starts_with(&line) {
+            let start = String::from_utf8_lossy(&line[..line.len().min(16)]).into_owned();
+            let what = format!("the stream begins with {start:?}, expected YUV4MPEG2");
+            return Err(Error::new(Kind::Usage, format!("{what}: pipes take y4m, a container needs a file; name it")));
         }
         let whole = line.pop_if(|last| *last == b'\n').is_some();
         let header = Header::parse(&line)?;
@@ -131,6 +148,7 @@ impl Y4mSource {
             offsets,
             pool: Pool::new(),
             n_frames: 0,
+            first: None,
             ended: false,
             damage: Damage::default(),
             warnings: header.warnings,
@@ -232,7 +250,7 @@ impl Y4mSource {
 
     fn note(&mut self, n_frames: u64, line: String) -> Result<Option<Frame>> {
         if self.strict {
-            return Err(Error::new(Kind::Decode, format!("{line}; without --strict the rest would be processed")));
+            return Err(Error::new(Kind::Input, format!("{line}; without --strict the rest would be processed")));
         }
         self.damage.n_frames += n_frames;
         self.damage.lines.push(line);
@@ -246,6 +264,9 @@ impl Source for Y4mSource {
     }
 
     fn next_frame(&mut self) -> Result<Option<Frame>> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
         if self.ended {
             return Ok(None);
         }

@@ -2,13 +2,12 @@
 //!
 //! Sections and names of syntax elements are those of ITU-T H.265 (08/2021). Whatever is not understood gives nothing.
 
-mod bits;
 mod sets;
 
-use bits::Bits;
 use sets::{Picture, Sequence};
 
 use crate::av::{NalUnits, Qp};
+use crate::measure::bits::Bits;
 
 /// How much lower H.264's quantiser is that leaves as much to correct, found with x265 and x264, whose own scales of
 /// quality differ about as much (`training/README.md`).

@@ -27,7 +27,7 @@ impl FfmpegSource {
             self.damage.lines.push(line.clone());
         }
         if self.options.strict {
-            return Err(Error::new(Kind::Decode, format!("{line}; without --strict the rest would be processed")));
+            return Err(Error::new(Kind::Input, format!("{line}; without --strict the rest would be processed")));
         }
         Ok(())
     }

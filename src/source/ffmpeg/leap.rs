@@ -98,7 +98,7 @@ impl FfmpegSource {
                 *self = other;
                 Ok(Leapt::There)
             }
-            Err(error) if error.kind() == Kind::Decode => Leapt::not(error.to_string()),
+            Err(error) if matches!(error.kind(), Kind::Decode | Kind::Input) => Leapt::not(error.to_string()),
             other => other,
         }
     }

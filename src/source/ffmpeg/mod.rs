@@ -5,6 +5,7 @@
 //! decoder is drained at the end. Which streams besides the video are kept is not decided here.
 
 mod access;
+mod change;
 mod damage;
 mod extent;
 mod index;
@@ -14,7 +15,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 use super::timeline::{Clock, Timeline};
-use super::{Damage, Leap, Leapt, Source, SourceFacts};
+use super::{Damage, Leap, Leapt, Source, SourceFacts, deinterlaced};
 use crate::av::{AvFrame, Converter, Decoded, Decoder, Deinterlacer, Input, InputOptions, MediaKind, native_format};
 use crate::config::Deinterlace;
 use crate::error::{Context, Error, Kind, Result};
@@ -58,6 +59,10 @@ pub struct FfmpegSource {
     state: State,
     damage: Damage,
     warnings: Vec<String>,
+    /// The container says that the video is interlaced, and no frame has said so yet.
+    is_only_tagged: bool,
+    /// How many times as wide as high the first frame is shown.
+    shape: f64,
     /// Packets whose picture has not been seen.
     unseen: BTreeSet<i64>,
     /// When the first key frame is shown. What comes behind it and is shown before it may need what lies before the
@@ -119,6 +124,8 @@ impl FfmpegSource {
             state: State::Reading,
             damage: Damage::default(),
             warnings: Vec::new(),
+            is_only_tagged: false,
+            shape: 1.0,
             unseen: BTreeSet::new(),
             first_key: None,
             n_packets: 0,
@@ -153,6 +160,10 @@ impl FfmpegSource {
         };
         let name = first.format_name();
         let native = native_format(&name)?;
+        self.shape = change::shape(&first);
+        if first.has_opacity() && !native.alpha {
+            self.warnings.push("the pictures have opacity, which is dropped: gray ones have none here".to_owned());
+        }
         self.facts.width = first.width();
         self.facts.height = first.height();
         self.facts.format = native;
@@ -167,6 +178,8 @@ impl FfmpegSource {
             self.facts.sample_aspect_ratio = first.sample_aspect_ratio();
         }
         self.facts.side_data = first.side_data();
+        let is_tagged = self.facts.field_order != FieldOrder::Progressive;
+        self.is_only_tagged = is_tagged && self.options.deinterlace == Deinterlace::Auto;
         self.facts.field_order = match (self.options.deinterlace, self.facts.field_order) {
             (Deinterlace::Auto | Deinterlace::Bwdif, _) => FieldOrder::Progressive,
             (Deinterlace::Off, FieldOrder::Progressive) => first.field_order(),
@@ -282,7 +295,9 @@ impl FfmpegSource {
                 }
                 continue;
             };
+            self.watch_shape(&decoded);
             let frame = if self.fits(&decoded) { decoded } else { self.convert(&decoded)? };
+            self.watch_color(&frame);
             let wanted = match self.options.deinterlace {
                 Deinterlace::Off => false,
                 Deinterlace::Bwdif => true,
@@ -298,8 +313,8 @@ impl FfmpegSource {
     fn deinterlace(&mut self, frame: AvFrame) -> Result<()> {
         if self.deinterlacer.is_none() {
             let all = self.options.deinterlace == Deinterlace::Bwdif;
-            let how = "deinterlaced with bwdif at the same rate; --deinterlace off runs them woven";
-            self.warnings.push(format!("interlaced frames, from frame {} on, are {how}", self.n_frames));
+            self.warnings.push(deinterlaced::warning(self.n_frames));
+            self.is_only_tagged = false;
             self.deinterlacer = Some(Deinterlacer::new(&frame, self.facts.time_base, all)?);
         }
         match &mut self.deinterlacer {
@@ -339,22 +354,6 @@ impl FfmpegSource {
             picture: decoded.into_picture()?,
         })
     }
-
-    fn warn_of_change(&mut self, frame: &AvFrame) {
-        let facts = &self.facts;
-        let same_size = frame.width() == facts.width && frame.height() == facts.height;
-        if same_size && facts.converted_from.as_deref() == Some(frame.format_name().as_str()) {
-            return;
-        }
-        if !self.warnings.iter().any(|warning| warning.starts_with("the picture changes")) {
-            let now = format!("{}x{} {}", frame.width(), frame.height(), frame.format_name());
-            let first = format!("{}x{} {}", facts.width, facts.height, facts.format);
-            self.warnings.push(format!(
-                "the picture changes to {now} at frame {}; it is resized to the first, {first}",
-                self.n_frames
-            ));
-        }
-    }
 }
 
 impl Source for FfmpegSource {
@@ -368,6 +367,7 @@ impl Source for FfmpegSource {
             Some(frame) => self.finish_frame(frame).context(|| format!("frame {number}")).map(Some),
             None => {
                 self.look_back()?;
+                self.tell_of_tag();
                 Ok(None)
             }
         }
@@ -388,6 +388,11 @@ impl Source for FfmpegSource {
     fn warnings(&self) -> Vec<String> {
         let mut warnings = self.warnings.clone();
         warnings.extend(self.timeline.warnings());
+        if self.input.n_restarts() > 0 {
+            let n = self.input.n_restarts();
+            warnings
+                .push(format!("the clock begins anew {n} times, as in joined recordings; all streams go on behind it"));
+        }
         warnings
     }
 }

@@ -8,6 +8,9 @@ use crate::frame::{ChromaLocation, ColorRange, ColorTags, FieldOrder, PixelForma
 use crate::source::check_size;
 use crate::time::Ratio;
 
+/// How every stream begins.
+pub(super) const MAGIC: &[u8] = b"YUV4MPEG2";
+
 /// What the header says.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Header {
