@@ -43,11 +43,12 @@ impl RunConfig {
     /// it goes.
     pub(super) fn settle_rate(&mut self, name: &str, origin: &Origin) {
         match name {
-            "encoder-opt" if self.origin("crf") != *origin => {
-                if self.encoder_options.iter().any(|(key, value)| decides_rate(key, value)) {
-                    self.crf = None;
-                    self.said.remove("crf");
-                }
+            "encoder-opt"
+                if self.origin("crf") != *origin
+                    && self.encoder_options.iter().any(|(key, value)| decides_rate(key, value)) =>
+            {
+                self.crf = None;
+                self.said.remove("crf");
             }
             "crf" if self.origin("encoder-opt") != *origin => {
                 let left: Vec<_> = self.encoder_options.iter().filter_map(without_rate).collect();
