@@ -3,7 +3,6 @@
 //!
 //! Everything here opens things and concludes nothing; the conclusions are the plan's.
 
-mod bits;
 pub mod machine;
 pub mod network;
 pub mod packets;
@@ -136,7 +135,7 @@ pub fn input_options(config: &RunConfig) -> InputOptions {
 }
 
 /// Pipes, devices of characters and sockets: what was read from them is gone, so no container can be looked at in them.
-fn is_read_once(path: &Path) -> bool {
+pub fn is_read_once(path: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt;
     let kind = std::fs::metadata(path).map(|metadata| metadata.file_type());
     kind.is_ok_and(|kind| kind.is_fifo() || kind.is_char_device() || kind.is_socket())

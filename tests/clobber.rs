@@ -166,7 +166,9 @@ fn of_two_runs_on_one_output_one_wins() {
     first.args(["-", "-o", "out.mkv", "-m", "identity", "--encoder", "ffv1", "--progress", "none", "-q"]);
     let mut first = first.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut feed = first.stdin.take().unwrap();
-    feed.write_all(b"YUV4MPEG2 W16 H16 F25:1 Ip C420jpeg\n").unwrap();
+    let frame = [b"FRAME\n".to_vec(), vec![90; 384]].concat();
+    // Nothing is written before there is a frame.
+    feed.write_all(&[&b"YUV4MPEG2 W16 H16 F25:1 Ip C420jpeg\n"[..], &frame].concat()).unwrap();
     let begun = Instant::now();
     while !root.join("out.mkv.part").exists() {
         assert!(begun.elapsed() < LIMIT && first.try_wait().unwrap().is_none(), "the first run does not start");
@@ -176,8 +178,7 @@ fn of_two_runs_on_one_output_one_wins() {
     std::thread::sleep(Duration::from_millis(100));
     let second = make(root, "out.mkv", 3, "20");
     assert!(second.is_refusal(1) && second.stderr.contains("another run is writing"), "{second:?}");
-    let frame = [b"FRAME\n".to_vec(), vec![90; 384]].concat();
-    (0..4).for_each(|_| feed.write_all(&frame).unwrap());
+    (0..3).for_each(|_| feed.write_all(&frame).unwrap());
     drop(feed);
     assert_eq!(first.wait().unwrap().code(), Some(0));
     assert!(root.join("out.mkv").exists() && !root.join("out.mkv.part").exists());

@@ -50,6 +50,9 @@ fn pipes_take_y4m_whatever_they_are_called_and_no_container() {
         assert!(ran.is_refusal(2) && ran.stderr.contains("a container needs a file"), "{input}: {ran:?}");
         assert!(!film.path("out.mkv").exists());
     }
+    pipe(&film.path("four.mkv"), read("a.mkv"));
+    let ran = run(vproc(&root).args(["inspect", "four.mkv"]), LIMIT);
+    assert!(ran.is_refusal(2) && ran.stderr.contains("give a file, not a pipe"), "{ran:?}");
     // By the name that every program's standard input has.
     let (reader, mut writer) = std::io::pipe().unwrap();
     let bytes = read("a.y4m");

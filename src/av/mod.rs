@@ -4,6 +4,7 @@
 //! offers owns its memory and is freed on drop. It knows pictures and time, but decides nothing: which stream, which
 //! encoder, what to do with damage is decided above.
 
+mod bits;
 mod clock;
 mod convert;
 mod decoder;
@@ -11,6 +12,7 @@ mod deinterlace;
 mod delay;
 mod dictionary;
 mod encoder;
+mod fields;
 mod filters;
 mod input;
 mod io;
@@ -31,11 +33,13 @@ use ffmpeg_next::ffi;
 
 use crate::error::{Error, Kind};
 
+pub use bits::Bits;
 pub use convert::{Converter, native_format};
 pub use decoder::{Decoded, Decoder};
 pub use deinterlace::Deinterlacer;
 pub use dictionary::Dictionary;
 pub use encoder::{Encoder, EncoderCodec, EncoderSettings, VideoSettings};
+pub use fields::Fields;
 pub use filters::{name as filters_name, open as open_filters};
 pub use input::{Chapter, IndexEntry, Input, InputOptions};
 pub use io::{Channel, Reader, Writer};

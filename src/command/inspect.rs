@@ -91,6 +91,11 @@ fn of_network(
 /// What a container holds, what its packets say, and what would be done by default.
 fn of_video(file: &OsStr, json: bool) -> Result<u8> {
     let path = Path::new(file);
+    if measure::is_read_once(path) {
+        let message =
+            format!("{}: to be looked at it is opened more than once; give a file, not a pipe", path.display());
+        return Err(Error::new(Kind::Usage, message));
+    }
     let mut input = Input::open(path, &InputOptions::default())?;
     let media = Media::of(&input);
     let packets = packets::read(&mut input)?;

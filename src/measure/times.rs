@@ -1,12 +1,9 @@
 //! When the frames of a source are shown, as far as a cut in time needs it.
 
-mod fields;
-
 use std::path::Path;
 
-use self::fields::Fields;
 use super::packets::MAX_BROKEN_READS;
-use crate::av::{Input, InputOptions, Packet};
+use crate::av::{Fields, Input, InputOptions, Packet};
 use crate::config::{Position, RunConfig};
 use crate::error::{Error, Kind, Result};
 use crate::source::SourceFacts;

@@ -12,7 +12,7 @@ use super::cut::Cut;
 use super::fingerprint::{Form, fingerprint};
 use super::job::FileJob;
 use super::{copier, tags};
-use crate::av::{Input, InputOptions, MediaKind, Stream};
+use crate::av::{Fields, Input, InputOptions, MediaKind, Stream};
 use crate::error::{Context, Error, Kind, Result};
 use crate::plan::container::{StreamPlan, Treatment};
 use crate::time::TimeBase;
@@ -57,6 +57,7 @@ struct Seen {
     dts: Option<i64>,
     hash: u64,
     size: usize,
+    /// The first, or only, packet of a picture that is to be seen.
     is_shown: bool,
 }
 
@@ -147,6 +148,8 @@ fn read_all(input: &mut Input, cut: Option<Cut>) -> Result<Vec<Vec<Seen>>> {
     for stream in input.streams() {
         facts[stream.index] = (stream.kind, stream.time_base, Form::of(&stream.codec, stream.extradata()));
     }
+    let mut fields: Vec<Option<Fields>> = std::iter::repeat_with(|| None).take(count).collect();
+    input.streams().iter().for_each(|stream| fields[stream.index] = Fields::of(stream));
     let mut seen = vec![Vec::new(); count];
     let mut broken = 0;
     loop {
@@ -164,13 +167,14 @@ fn read_all(input: &mut Input, cut: Option<Cut>) -> Result<Vec<Vec<Seen>>> {
         let index = packet.stream_index();
         let Some(list) = seen.get_mut(index) else { continue };
         let (kind, time_base, form) = facts[index];
+        let is_second = fields[index].as_mut().is_some_and(|fields| fields.is_second(packet.data()));
         let Some(packet) = copier::trim(packet, kind, time_base, cut) else { continue };
         list.push(Seen {
             pts: packet.pts(),
             dts: packet.dts(),
             hash: fingerprint(form, packet.data()),
             size: packet.data().len(),
-            is_shown: !packet.is_discarded() && !packet.data().is_empty(),
+            is_shown: !packet.is_discarded() && !packet.data().is_empty() && !is_second,
         });
     }
 }

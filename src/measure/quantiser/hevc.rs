@@ -6,8 +6,7 @@ mod sets;
 
 use sets::{Picture, Sequence};
 
-use crate::av::{NalUnits, Qp};
-use crate::measure::bits::Bits;
+use crate::av::{Bits, NalUnits, Qp};
 
 /// How much lower H.264's quantiser is that leaves as much to correct, found with x265 and x264, whose own scales of
 /// quality differ about as much (`training/README.md`).

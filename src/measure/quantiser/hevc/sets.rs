@@ -1,6 +1,6 @@
 //! Parameter sets of HEVC, as far as a slice's quantiser needs them.
 
-use crate::measure::bits::Bits;
+use crate::av::Bits;
 
 /// Reference picture sets that a sequence may have (7.4.3.2.1).
 const MAX_SETS: usize = 64;

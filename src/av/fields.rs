@@ -3,8 +3,8 @@
 //!
 //! Sections and names of syntax elements are those of ITU-T H.264 (08/2021). Whatever is not understood is a frame.
 
-use crate::av::{NalUnits, Stream};
-use crate::measure::bits::Bits;
+use super::bits::Bits;
+use super::{NalUnits, Stream};
 
 /// Types of NAL units (table 7-1): slices of pictures, and parameter sets.
 const SLICE: u8 = 1;
