@@ -3,11 +3,14 @@
 //! Those of many input channels are: they are where the time goes. The first ones, which see the picture itself, and
 //! whatever else there is stay in f32, and so do all sums: the picture has more than the eight bits of a bf16.
 
-use crate::infer::native::kernel::tiles::{TileWeights, padded};
+use crate::infer::native::kernel::tiles::{Bf16, TileWeights, padded};
 use crate::infer::native::program::{Channel, Form, Node, Op, Program};
 
 /// Input channels from which on tiles are used: half of a tile.
 const LEAST_INPUTS: usize = 16;
+
+/// Outputs from which on they are faster than f32 where they take as long for each as for 16.
+const LEAST_OUTPUTS: usize = 8;
 
 /// Gives convolutions their tiles, and nodes the forms in which they are read.
 pub fn pack(program: &mut Program) {
@@ -47,5 +50,9 @@ fn whole_input(program: &Program, at: usize) -> Option<usize> {
         && inputs.iter().enumerate().all(|(index, channel)| *channel == Channel { node: from, index });
     // Two columns of the kernel in one tile are neighbours.
     let are_near = conv.dilation[1] == 1 || padded(inputs.len()) > LEAST_INPUTS;
-    (is_whole && are_near && conv.groups.len() == 1 && inputs.len() >= LEAST_INPUTS).then_some(from)
+    let is_worth_it = match Bf16::all().first() {
+        Some(Bf16::Dots(_)) => conv.groups[0].weights.n_outputs() >= LEAST_OUTPUTS,
+        _ => true,
+    };
+    (is_whole && are_near && conv.groups.len() == 1 && inputs.len() >= LEAST_INPUTS && is_worth_it).then_some(from)
 }
