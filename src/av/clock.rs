@@ -54,6 +54,14 @@ pub struct Clock<P> {
     n_restarts: u64,
 }
 
+impl Place {
+    /// Where a stream is after one more packet.
+    fn after(before: Option<Place>, time: i64, duration: i64) -> Place {
+        let end = time.saturating_add(duration.max(GRAIN));
+        Place { last: time, end: before.map_or(end, |before| before.end.max(end)) }
+    }
+}
+
 impl<P> Clock<P> {
     /// A clock that has seen nothing.
     pub fn new() -> Self {
@@ -108,8 +116,7 @@ impl<P> Clock<P> {
                 self.places.resize(packet.stream + 1, None);
             }
             let place = &mut self.places[packet.stream];
-            let end = time.saturating_add(packet.duration.max(GRAIN));
-            *place = Some(Place { last: time, end: place.map_or(end, |place| place.end.max(end)) });
+            *place = Some(Place::after(*place, time, packet.duration));
         }
         self.ready.push_back((packet.packet, shift));
     }
@@ -132,10 +139,8 @@ impl<P> Clock<P> {
                 }
             } else {
                 n_back += usize::from(packet.stream == first);
-                let last = time.saturating_add(self.shift);
-                let end = last.saturating_add(packet.duration.max(GRAIN));
                 if let Some(Some(place)) = places.get_mut(packet.stream) {
-                    *place = Place { last, end: place.end.max(end) };
+                    *place = Place::after(Some(*place), time.saturating_add(self.shift), packet.duration);
                 }
             }
         }

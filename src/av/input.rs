@@ -27,6 +27,9 @@ const RAW_STREAMS: [&str; 12] =
 /// Streams a container may have. Each is probed by a decoder, which takes a megabyte and a half for H.264.
 const MAX_STREAMS: usize = 256;
 
+/// Reads in a row that may fail before the rest of a damaged container is given up.
+pub const MAX_BROKEN_READS: usize = 64;
+
 /// A chapter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chapter {
@@ -369,6 +372,17 @@ impl Input {
                 clock.put(timed);
             }
         }
+    }
+
+    /// The next packet that can be read, over broken places; `None` at the end, and where too many are broken.
+    pub fn next_readable(&mut self) -> Result<Option<Packet>> {
+        for _ in 0..MAX_BROKEN_READS {
+            match self.next_packet() {
+                Err(error) if error.kind() != Kind::Io => {}
+                read => return read,
+            }
+        }
+        Ok(None)
     }
 
     fn read(&mut self) -> Result<Option<Packet>> {

@@ -41,7 +41,7 @@ pub use dictionary::Dictionary;
 pub use encoder::{Encoder, EncoderCodec, EncoderSettings, VideoSettings};
 pub use fields::Fields;
 pub use filters::{name as filters_name, open as open_filters};
-pub use input::{Chapter, IndexEntry, Input, InputOptions};
+pub use input::{Chapter, IndexEntry, Input, InputOptions, MAX_BROKEN_READS};
 pub use io::{Channel, Reader, Writer};
 pub use output::{Output, OutputStream};
 pub use packet::Packet;

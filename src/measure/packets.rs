@@ -2,14 +2,12 @@
 //!
 //! Nothing is decoded, so damage inside a packet that its container does not know of is not seen.
 
-use crate::av::{Input, MediaKind};
+use crate::av::{Input, MAX_BROKEN_READS, MediaKind};
 use crate::error::{Kind, Result};
 use crate::time::TimeBase;
 
 /// Lines of damage that are kept.
 const MAX_LINES: usize = 8;
-/// Broken reads in a row after which the rest of a container is given up.
-pub(super) const MAX_BROKEN_READS: usize = 64;
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq)]

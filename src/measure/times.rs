@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use super::packets::MAX_BROKEN_READS;
-use crate::av::{Fields, Input, InputOptions, Packet};
+use crate::av::{Fields, Input, InputOptions};
 use crate::config::{Position, RunConfig};
 use crate::error::{Error, Kind, Result};
 use crate::source::SourceFacts;
@@ -50,7 +49,7 @@ impl Times {
         let mut fields = input.stream(video).and_then(Fields::of);
         let mut pts = Vec::new();
         while !enough.is_reached()
-            && let Some(packet) = next_readable(&mut input)?
+            && let Some(packet) = input.next_readable()?
         {
             if packet.stream_index() != video {
                 continue;
@@ -120,17 +119,6 @@ impl Times {
         }
         Ok((start, end, n_frames))
     }
-}
-
-/// The next packet that can be read, over broken places as the source goes over them; `None` at the end.
-fn next_readable(input: &mut Input) -> Result<Option<Packet>> {
-    for _ in 0..MAX_BROKEN_READS {
-        match input.next_packet() {
-            Err(error) if error.kind() != Kind::Io => {}
-            read => return read,
-        }
-    }
-    Ok(None)
 }
 
 /// How many packets a cut needs: all up to its end, and those that codecs put into another order.

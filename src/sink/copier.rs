@@ -4,7 +4,7 @@
 //! it holds at most one packet that is still too early.
 
 use super::cut::{Cut, Times};
-use crate::av::{AudioTranscoder, Input, MediaKind, Output, Packet, SubtitleTranscoder};
+use crate::av::{AudioTranscoder, Input, MAX_BROKEN_READS, MediaKind, Output, Packet, SubtitleTranscoder};
 use crate::error::{Context, Kind, Result};
 use crate::plan::container::{StreamPlan, Treatment};
 use crate::time::TimeBase;
@@ -19,7 +19,7 @@ pub struct Copier {
     ended: bool,
     cut: Option<Cut>,
     /// Reads that failed one after the other.
-    n_broken: u32,
+    n_broken: usize,
     warnings: Vec<String>,
 }
 
@@ -36,9 +36,6 @@ struct Route {
 
 /// More packets than any codec reorders: a container that tells none by then tells none at all.
 const MAX_WAITING: usize = 32;
-
-/// Reads of a damaged file that may fail in a row, as where the video is read and where the output is verified.
-const MAX_BROKEN: u32 = 64;
 
 /// What changes a stream's packets on the way.
 enum Converter {
@@ -140,7 +137,7 @@ impl Copier {
                 None => match self.input.next_packet() {
                     Ok(Some(packet)) => packet,
                     Ok(None) => return self.drain(output),
-                    Err(error) if error.kind() != Kind::Io && self.n_broken < MAX_BROKEN => {
+                    Err(error) if error.kind() != Kind::Io && self.n_broken < MAX_BROKEN_READS => {
                         self.n_broken += 1;
                         continue;
                     }

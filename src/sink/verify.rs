@@ -151,19 +151,7 @@ fn read_all(input: &mut Input, cut: Option<Cut>) -> Result<Vec<Vec<Seen>>> {
     let mut fields: Vec<Option<Fields>> = std::iter::repeat_with(|| None).take(count).collect();
     input.streams().iter().for_each(|stream| fields[stream.index] = Fields::of(stream));
     let mut seen = vec![Vec::new(); count];
-    let mut broken = 0;
-    loop {
-        let packet = match input.next_packet() {
-            Ok(Some(packet)) => packet,
-            Ok(None) => return Ok(seen),
-            Err(error) if error.kind() == Kind::Io => return Err(error),
-            Err(_) if broken < 64 => {
-                broken += 1;
-                continue;
-            }
-            Err(_) => return Ok(seen),
-        };
-        broken = 0;
+    while let Some(packet) = input.next_readable()? {
         let index = packet.stream_index();
         let Some(list) = seen.get_mut(index) else { continue };
         let (kind, time_base, form) = facts[index];
@@ -177,6 +165,7 @@ fn read_all(input: &mut Input, cut: Option<Cut>) -> Result<Vec<Vec<Seen>>> {
             is_shown: !packet.is_discarded() && !packet.data().is_empty() && !is_second,
         });
     }
+    Ok(seen)
 }
 
 /// The processed video must be what the encoder gave, in order; by how much the container moved all times.

@@ -16,14 +16,13 @@ use std::path::{Path, PathBuf};
 
 use super::timeline::{Clock, Timeline};
 use super::{Damage, Leap, Leapt, Source, SourceFacts, deinterlaced};
-use crate::av::{AvFrame, Converter, Decoded, Decoder, Deinterlacer, Input, InputOptions, MediaKind, native_format};
+use crate::av::{
+    AvFrame, Converter, Decoded, Decoder, Deinterlacer, Input, InputOptions, MAX_BROKEN_READS, MediaKind, native_format,
+};
 use crate::config::Deinterlace;
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::{ColorTags, FieldOrder, Frame, PixelFormat};
 use crate::time::{Ratio, TimeBase};
-
-/// Broken reads in a row after which the rest of a container is given up.
-const MAX_BROKEN_READS: usize = 64;
 
 /// How to read a video.
 #[derive(Clone, Debug)]
