@@ -31,6 +31,7 @@ use crate::sink::mux::{self, Rehearsed};
 use crate::sink::null::NullSink;
 use crate::sink::y4m::Y4mSink;
 use crate::sink::{Sink, VideoFacts};
+use crate::source::SourceFacts;
 use crate::time::Ratio;
 
 /// A run with everything decided and nothing started.
@@ -63,20 +64,57 @@ impl Prepared {
     }
 }
 
+/// A run's network and source, open, of which nothing is decided yet.
+struct Subject {
+    network: Network,
+    opened: Opened,
+    /// Threads of the decoder.
+    threads: usize,
+}
+
+impl Subject {
+    /// Opens both. The decoder's threads are busy with the first frame meanwhile, so there is time for something `beside`
+    /// it that only needs the network.
+    fn open<T: Send>(config: &RunConfig, beside: impl FnOnce(&Network) -> T + Send) -> Result<(Subject, T)> {
+        let threads = Threads::new(config, measure::hardware()).decoder;
+        let network = measure::open_network(config)?;
+        let (opened, beside) = thread::scope(|scope| {
+            let beside = scope.spawn(|| beside(&network));
+            let opened = measure::open_source(config, threads);
+            (opened, beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        Ok((Subject { opened: opened?, network, threads }, beside))
+    }
+}
+
 /// Looks at everything and decides everything.
 pub fn prepare(config: &RunConfig) -> Result<Prepared> {
+    let (subject, engine) = Subject::open(config, |network| engine(config, network))?;
+    decide(config, subject, engine?)
+}
+
+/// The same with the settings that `recall` knows for such a network and source, where it knows any.
+pub fn prepare_recalled(
+    config: &RunConfig,
+    recall: impl FnOnce(&Network, &SourceFacts) -> Option<RunConfig>,
+) -> Result<(RunConfig, Prepared)> {
+    let (mut subject, ()) = Subject::open(config, |_| gpu::look())?;
+    let config = recall(&subject.network, subject.opened.source.facts()).unwrap_or_else(|| config.clone());
+    let threads = Threads::new(&config, measure::hardware()).decoder;
+    if threads != subject.threads {
+        subject.opened = measure::open_source(&config, threads)?;
+    }
+    let engine = engine(&config, &subject.network)?;
+    let prepared = decide(&config, subject, engine)?;
+    Ok((config, prepared))
+}
+
+/// Decides everything about what is open. With the engine comes why it is not on a CUDA device, where that was left open.
+fn decide(config: &RunConfig, subject: Subject, engine: (EngineSettings, Option<String>)) -> Result<Prepared> {
     let hardware = measure::hardware();
     let threads = Threads::new(config, hardware);
-    let network = measure::open_network(config)?;
-    // The decoder's threads are busy with the first frame, and looking for devices takes a while too.
-    let (opened, chosen) = thread::scope(|scope| {
-        let chosen = scope.spawn(|| engine(config, &network));
-        let opened = measure::open_source(config, threads.decoder);
-        (opened, chosen.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-    });
-    let opened = opened?;
+    let (Subject { network, opened, .. }, (engine, no_gpu)) = (subject, engine);
     let source = opened.source.facts().clone();
-    let (engine, no_gpu) = chosen?;
     let (network, strength) = strength(config, network, &opened)?;
     let network_bytes = match &network.code {
         NetworkCode::Onnx(bytes) => bytes.len() as u64,

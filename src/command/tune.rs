@@ -5,6 +5,9 @@
 //! each the candidates take turns, and after every turn the slower half goes. What is left at the end has to beat the
 //! built-in settings pair by pair.
 
+use std::path::Path;
+
+use super::prepare::{self, Prepared};
 use super::process::{Runner, Steps};
 use super::row::{Answer, Facts, Spec, Work};
 use crate::config::{DeviceChoice, EngineChoice, Output, Precision, RunConfig, TuneConfig, Tuning};
@@ -99,18 +102,20 @@ pub fn situation(config: &RunConfig, network: &Network, source: &SourceFacts) ->
     }
 }
 
-/// The same with the settings that were found for runs like this, for all that nobody said.
-pub fn recalled(config: &RunConfig) -> Result<RunConfig> {
-    let Some(folder) = tuned::folder().filter(|folder| tuned::is_any(folder)) else { return Ok(config.clone()) };
-    let network = measure::open_network(config)?;
-    // A pipe cannot be opened twice, and what is no container has no decoder worth tuning.
-    if !std::path::Path::new(&config.input).is_file() {
-        return Ok(config.clone());
+/// Decides everything as [`prepare::prepare`] does, with the settings that were found for runs like this, for all that
+/// nobody said.
+pub fn prepare_tuned(config: &RunConfig) -> Result<(RunConfig, Prepared)> {
+    // What is no file may not be opened again with other settings, and what is no container has no decoder worth tuning.
+    let is_file = Path::new(&config.input).is_file();
+    match tuned::folder().filter(|folder| is_file && tuned::is_any(folder)) {
+        Some(folder) => prepare::prepare_recalled(config, |network, source| recalled(&folder, config, network, source)),
+        None => Ok((config.clone(), prepare::prepare(config)?)),
     }
-    let opened = measure::open_source(config, 1)?;
-    let Some(found) = tuned::recall(&folder, &situation(config, &network, opened.source.facts())) else {
-        return Ok(config.clone());
-    };
+}
+
+/// The same options with the settings that were found for runs like this; `None` if none were.
+fn recalled(folder: &Path, config: &RunConfig, network: &Network, source: &SourceFacts) -> Option<RunConfig> {
+    let found = tuned::recall(folder, &situation(config, network, source))?;
     let mut tuned = config.tuned(found.settings);
     let used = tuned.tuning.clone().unwrap_or_default();
     let day = found.date.split('T').next().unwrap_or_default();
@@ -118,7 +123,7 @@ pub fn recalled(config: &RunConfig) -> Result<RunConfig> {
         true => format!("{day}: the built-in settings, or those said here"),
         false => format!("{day}: {} ({:.2} times the speed of the built-in settings)", used.describe(), found.gain),
     });
-    Ok(tuned)
+    Some(tuned)
 }
 
 /// Settings of the first grid, most promising first, at most so many: engines and tiles.

@@ -1,6 +1,7 @@
 //! The driver's devices. `cudarc` panics where the driver's library is missing, so that is asked first.
 
 use std::ffi::c_int;
+use std::sync::OnceLock;
 
 use cudarc::driver::result::device;
 use cudarc::driver::sys::{self, CUdevice_attribute};
@@ -9,10 +10,17 @@ use cudarc::driver::{CudaContext, DriverError};
 use super::{DeviceFacts, Missing};
 use crate::error::Result;
 
+/// Whether the driver's library is there. Where it is not, the loader's search for all of its names takes a while, so
+/// only the first call makes it.
+pub(super) fn is_there() -> bool {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    // SAFETY: loading runs the initialisers of the driver's library, which the loader finds by its name.
+    *FOUND.get_or_init(|| unsafe { sys::is_culib_present() })
+}
+
 /// All devices that the driver shows to this process, without making a context on any.
 pub(super) fn devices() -> Result<Vec<DeviceFacts>> {
-    // SAFETY: loading runs the initialisers of the driver's library, which the loader finds by its name.
-    if !unsafe { sys::is_culib_present() } {
+    if !is_there() {
         return Err(Missing::Driver.error());
     }
     let driver = version();

@@ -92,6 +92,12 @@ pub struct Device {
     turn: Mutex<()>,
 }
 
+/// Looks for the driver, so that who opens devices later does not wait for that.
+pub fn look() {
+    let is_there = driver::is_there();
+    tracing::debug!(is_there, "NVIDIA driver");
+}
+
 impl Devices {
     /// Those of these numbers, each for so many workers.
     pub fn open(wanted: &[usize], workers: usize) -> Result<Devices> {

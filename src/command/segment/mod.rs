@@ -11,7 +11,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::prepare::{self, Prepared};
-use super::tune::recalled;
+use super::tune::prepare_tuned;
 pub use join::Join;
 pub use one::OneSegment;
 
@@ -63,9 +63,7 @@ pub fn prepare(config: &RunConfig) -> Result<(RunConfig, Prepared)> {
         }
         // It is another run; that is said when it begins, or it starts anew as if nothing were there.
     }
-    let config = recalled(config)?;
-    let prepared = prepare::prepare(&config)?;
-    Ok((config, prepared))
+    prepare_tuned(config)
 }
 
 /// The same options with what `manifest` says of what nobody said.
