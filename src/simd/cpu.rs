@@ -2,8 +2,8 @@
 //!
 //! [`Level::detect`] finds the best level once; the variable `VPROC_CPU` may lower it, never raise it. Kernels of all
 //! levels give the same bits, so the level decides how fast a result comes and nothing else. [`Avx2`] and [`Avx512`]
-//! prove that the CPU can: nobody holds one where it cannot, which is what makes calling a kernel sound. So does [`Vnni`],
-//! which some CPUs of the last level have.
+//! prove that the CPU can: nobody holds one where it cannot, which is what makes calling a kernel sound. So do [`Vnni`]
+//! and [`Avx512Bf16`], which some CPUs of the last level have.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -109,6 +109,10 @@ pub struct Avx512(());
 #[derive(Clone, Copy, Debug)]
 pub struct Vnni(());
 
+/// Proof that the CPU has what [`Level::Avx512`] stands for, and the products of pairs of AVX512-BF16.
+#[derive(Clone, Copy, Debug)]
+pub struct Avx512Bf16(());
+
 #[cfg(target_arch = "x86_64")]
 impl Avx2 {
     /// The proof, if it holds.
@@ -136,6 +140,14 @@ impl Vnni {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+impl Avx512Bf16 {
+    /// The proof, if it holds.
+    pub fn new() -> Option<Self> {
+        Avx512::new().filter(|_| std::arch::is_x86_feature_detected!("avx512bf16")).map(|_| Avx512Bf16(()))
+    }
+}
+
 #[cfg(not(target_arch = "x86_64"))]
 impl Avx2 {
     /// No processor of this target has it.
@@ -154,6 +166,14 @@ impl Avx512 {
 
 #[cfg(not(target_arch = "x86_64"))]
 impl Vnni {
+    /// No processor of this target has it.
+    pub fn new() -> Option<Self> {
+        None
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+impl Avx512Bf16 {
     /// No processor of this target has it.
     pub fn new() -> Option<Self> {
         None

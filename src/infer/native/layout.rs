@@ -6,8 +6,8 @@
 
 use super::kernel::LANES;
 use super::kernel::pairs::PairWeights;
-use super::kernel::quads::DEPTH;
-use super::program::{Channel, Node, Op, Program, Rows};
+use super::kernel::{duos, quads};
+use super::program::{Channel, Half, Node, Op, Program, Rows};
 
 /// The memory of one node's rows.
 #[derive(Clone, Debug)]
@@ -27,8 +27,10 @@ pub struct Ring {
     channels: usize,
     /// The same rows packed, where they are.
     pub packed: Option<PackedRing>,
-    /// The same rows as codes, where they are.
-    pub codes: Option<CodeRing>,
+    /// The same rows in bf16, two channels to an element, where they are.
+    pub duos: Option<ElementRing>,
+    /// The same rows as codes, four channels to an element, where they are.
+    pub codes: Option<ElementRing>,
 }
 
 /// Where the channels of a row lie.
@@ -65,11 +67,11 @@ impl PackedRing {
     }
 }
 
-/// The memory of one node's rows as codes: planes of four channels to an element, with codes of zero around them.
+/// The memory of one node's rows in elements of several channels: planes, with elements of zeros around them.
 #[derive(Clone, Debug)]
-pub struct CodeRing {
-    /// The code of zero.
-    pub zero: u8,
+pub struct ElementRing {
+    /// Zero in all of an element's channels.
+    pub zero: f32,
     start: usize,
     slots: usize,
     left: usize,
@@ -77,8 +79,8 @@ pub struct CodeRing {
     planes: usize,
 }
 
-impl CodeRing {
-    /// Row `y`, whose channels are fours.
+impl ElementRing {
+    /// Row `y`, whose channels are elements.
     pub fn row(&self, y: usize) -> RowPlace {
         RowPlace { first: self.start + y % self.slots * self.planes * self.stride + self.left, stride: self.stride }
     }
@@ -88,14 +90,22 @@ impl CodeRing {
         self.start + self.slots * self.planes * self.stride
     }
 
+    /// Makes room for a convolution that reads `reach` elements, `before` of them left of a row.
+    fn grow(&mut self, before: usize, reach: usize) {
+        self.left = self.left.max(before.next_multiple_of(LANES));
+        self.stride = self.stride.max(reach - before);
+    }
+
+    /// Places it behind `length` samples; how many there are then.
+    fn put(&mut self, length: usize) -> usize {
+        let lines = (self.left + self.stride).div_ceil(LANES) | 1;
+        (self.start, self.stride) = (length, lines * LANES);
+        length + self.length()
+    }
+
     /// Elements of memory.
     fn length(&self) -> usize {
         (self.slots * self.planes + 1) * self.stride
-    }
-
-    /// Four codes of zero.
-    pub fn zero_element(&self) -> f32 {
-        f32::from_bits(u32::from_le_bytes([self.zero; DEPTH]))
     }
 }
 
@@ -149,8 +159,10 @@ impl Layout {
                 left: 0,
                 stride: width.next_multiple_of(LANES),
             });
-            let planes = node.channels.div_ceil(DEPTH);
-            let codes = node.form.codes.map(|zero| CodeRing { zero, start: 0, slots, left: 0, stride, planes });
+            let elements = |zero, planes: usize| ElementRing { zero, start: 0, slots, left: 0, stride, planes };
+            let duos = node.form.duos.then(|| elements(0.0, node.channels.div_ceil(duos::DEPTH)));
+            let of_codes = |zero| f32::from_bits(u32::from_le_bytes([zero; quads::DEPTH]));
+            let codes = node.form.codes.map(|zero| elements(of_codes(zero), node.channels.div_ceil(quads::DEPTH)));
             let channels = if node.form.planes { node.channels } else { 0 };
             rings.push(Ring {
                 height: *height,
@@ -161,6 +173,7 @@ impl Layout {
                 stride,
                 channels,
                 packed,
+                duos,
                 codes,
             });
         }
@@ -170,13 +183,22 @@ impl Layout {
                 let reach = rings[at].width.next_multiple_of(LANES) + (conv.kernel[1] - 1) * conv.dilation[1];
                 for channel in &node.inputs {
                     let Some(codes) = &mut rings[channel.node].codes else { continue };
-                    codes.left = codes.left.max(conv.before[1].next_multiple_of(LANES));
-                    codes.stride = codes.stride.max(reach - conv.before[1]);
+                    codes.grow(conv.before[1], reach);
                 }
             }
             let Op::Conv(conv) = &node.op else { continue };
             let reach = rings[at].width.next_multiple_of(LANES) + (conv.kernel[1] - 1) * conv.dilation[1];
-            if conv.tiles.is_some()
+            if let Some(Half::Duos(weights)) = &conv.half {
+                // Of two rows whole registers are read.
+                let reach = if weights.is_paired() { reach.next_multiple_of(LANES) } else { reach };
+                scratch = scratch.max(weights.scratch());
+                for channel in &node.inputs {
+                    let Some(duos) = &mut rings[channel.node].duos else { continue };
+                    duos.grow(conv.before[1], reach);
+                }
+                continue;
+            }
+            if conv.half.is_some()
                 && let Some(packed) = &mut rings[node.inputs[0].node].packed
             {
                 packed.left = packed.left.max(conv.before[1]);
@@ -209,10 +231,8 @@ impl Layout {
                 (packed.start, packed.stride) = (length, lines * LANES);
                 length += packed.slots * packed.stride;
             }
-            if let Some(codes) = &mut ring.codes {
-                let lines = (codes.left + codes.stride).div_ceil(LANES) | 1;
-                (codes.start, codes.stride) = (length, lines * LANES);
-                length += codes.length();
+            for elements in [&mut ring.duos, &mut ring.codes].into_iter().flatten() {
+                length = elements.put(length);
             }
         }
         // The zeros are last: what is read beyond a row is in memory.
@@ -222,7 +242,7 @@ impl Layout {
     /// Writes codes of zero around rows of codes, in memory that is all zeros.
     pub fn prepare(&self, memory: &mut [f32]) {
         for codes in self.rings.iter().filter_map(|ring| ring.codes.as_ref()) {
-            memory[codes.start..codes.start + codes.length()].fill(codes.zero_element());
+            memory[codes.start..codes.start + codes.length()].fill(codes.zero);
         }
     }
 

@@ -13,9 +13,9 @@ mod quantized;
 
 use std::collections::HashMap;
 
-use super::program::{Channel, Extent, Form, Node, Op, Pair, Program};
+use super::kernel::bf16::Bf16;
+use super::program::{Channel, Extent, Form, Node, Op, Pair, Program, neighbours};
 use crate::error::{Error, Kind, Result};
-use crate::infer::Precision;
 use crate::model::onnx::{self, Model};
 use crate::model::{Element, Layout, Network, NetworkCode, NetworkFacts};
 use constant::Constant;
@@ -40,8 +40,8 @@ struct Lowering {
 /// What is not run, and why.
 type Refused<T> = std::result::Result<T, String>;
 
-/// The program of an ONNX network; with bf16 for a machine that has tiles.
-pub fn lower(network: &Network, precision: Precision) -> Result<Program> {
+/// The program of an ONNX network, where it is asked for with convolutions in bf16.
+pub fn lower(network: &Network, bf16: Option<Bf16>) -> Result<Program> {
     let NetworkCode::Onnx(bytes) = &network.code else {
         return Err(Error::new(Kind::Internal, format!("{} is not an ONNX graph", network.name)));
     };
@@ -49,8 +49,8 @@ pub fn lower(network: &Network, precision: Precision) -> Result<Program> {
     let mut program = lower_model(&model, &network.facts).map_err(|why| {
         Error::new(Kind::Network, format!("the engine native does not run {}: {why}; use --engine ort", network.name))
     })?;
-    if precision == Precision::Bf16 {
-        pack::pack(&mut program);
+    if let Some(bf16) = bf16 {
+        pack::pack(&mut program, bf16);
     }
     pair::pair(&mut program);
     quads::place(&mut program);
@@ -100,6 +100,19 @@ fn lower_model(model: &Model, facts: &NetworkFacts) -> Refused<Program> {
         return Err(format!("its output is no picture {} times the size of its input", facts.scale));
     }
     Ok(quads::joined(fuse::fused(Program { nodes: lowering.nodes, output })))
+}
+
+/// For each element of `DEPTH` channels that inputs are read in, which of them its channels are.
+fn elements<const DEPTH: usize>(inputs: &[Channel]) -> Vec<[Option<usize>; DEPTH]> {
+    let mut first = 0;
+    let mut all = Vec::new();
+    for run in neighbours(inputs) {
+        let end = first + run.len();
+        let channels = |at: usize| std::array::from_fn(|channel| Some(at + channel).filter(|at| *at < end));
+        all.extend((first..end).step_by(DEPTH).map(channels));
+        first = end;
+    }
+    all
 }
 
 impl Lowering {

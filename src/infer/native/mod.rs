@@ -26,8 +26,8 @@ use crate::frame::pool::AlignedBytes;
 use crate::model::{Element, Network, NetworkFacts, Tensor};
 use crate::simd::cpu::Level;
 use kernel::Kernel;
+use kernel::bf16::Bf16;
 use kernel::quads::QuadKernel;
-use kernel::tiles::Bf16;
 use layout::{Layout, Reading, readings};
 use program::Program;
 use run::Run;
@@ -40,7 +40,7 @@ const MAX_BYTES: usize = 4 << 30;
 
 /// vproc's version, and after the plus how often this engine has since changed the bits of its results: those of one
 /// are not to be mixed with those of another.
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+3");
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+4");
 
 /// A network and the memory that its rows need.
 pub struct NativeEngine {
@@ -71,8 +71,7 @@ impl Interrupt for Stopped {
 
 /// Whether this engine runs a network with this precision; the error names the operator that it does not.
 pub fn check(network: &Network, precision: Precision) -> Result<()> {
-    bf16_for(precision)?;
-    lower::lower(network, precision).map(drop)
+    lower::lower(network, bf16_for(precision)?).map(drop)
 }
 
 /// What runs networks here. All instruction sets give the same bits, but for those of bf16.
@@ -88,7 +87,7 @@ pub fn facts(precision: Precision) -> EngineFacts {
 /// Bytes that the rows of all layers take for each column of a picture; how many rows it has matters little.
 pub fn bytes_per_column(network: &Network, precision: Precision) -> Result<u64> {
     const WIDTH: usize = 1024;
-    let program = lower::lower(network, precision)?;
+    let program = lower::lower(network, bf16_for(precision)?)?;
     let layout = Layout::new(&program, WIDTH, WIDTH);
     Ok(layout.map_or(0, |layout| (layout.length * size_of::<f32>()).div_ceil(WIDTH) as u64))
 }
@@ -110,13 +109,12 @@ fn bf16_for(precision: Precision) -> Result<Option<Bf16>> {
 impl NativeEngine {
     /// An engine for an ONNX network.
     pub fn new(network: &Network, settings: &EngineSettings) -> Result<NativeEngine> {
-        NativeEngine::at(network, settings, Level::detect())
+        NativeEngine::at(network, settings, Level::detect(), bf16_for(settings.precision)?)
     }
 
-    /// With the kernels of `level`.
-    fn at(network: &Network, settings: &EngineSettings, level: Level) -> Result<NativeEngine> {
-        let bf16 = bf16_for(settings.precision)?;
-        let program = lower::lower(network, settings.precision)?;
+    /// With the kernels of `level` and, where it is to compute in bf16, of `bf16`.
+    fn at(network: &Network, settings: &EngineSettings, level: Level, bf16: Option<Bf16>) -> Result<NativeEngine> {
+        let program = lower::lower(network, bf16)?;
         let stopped = Arc::new(Stopped::default());
         settings.stop.register(&stopped);
         Ok(NativeEngine {

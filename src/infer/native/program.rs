@@ -4,6 +4,7 @@
 //! channels. Nodes stand after all that they read. Nothing here knows the picture's size; [`Extent`] says how a node's
 //! size follows from it, and `layout` puts numbers in.
 
+use super::kernel::duos::DuoWeights;
 use super::kernel::pairs::PairWeights;
 use super::kernel::quads::QuadWeights;
 use super::kernel::tiles::TileWeights;
@@ -69,10 +70,18 @@ pub struct Conv {
     pub residual: Vec<Channel>,
     /// Applied last.
     pub activation: Activation,
-    /// The weights of its only group once more, where it reads packed rows.
-    pub tiles: Option<TileWeights>,
+    /// The weights of its only group once more, where it is computed in bf16.
+    pub half: Option<Half>,
     /// What the weights of its only group are in steps, where the network says so.
     pub steps: Option<Box<Steps>>,
+}
+
+/// The weights of a convolution in bf16.
+pub enum Half {
+    /// For packed rows.
+    Tiles(TileWeights),
+    /// For planes of two channels.
+    Duos(DuoWeights),
 }
 
 /// The weights of a convolution in steps of 8 bits.
@@ -137,7 +146,11 @@ pub struct Group {
 impl Conv {
     /// Whether two rows are computed at once.
     pub fn is_paired(&self) -> bool {
-        self.tiles.is_none() && self.groups.iter().all(|group| group.pairs.is_some())
+        match &self.half {
+            None => self.groups.iter().all(|group| group.pairs.is_some()),
+            Some(Half::Tiles(_)) => false,
+            Some(Half::Duos(weights)) => weights.is_paired(),
+        }
     }
 }
 
@@ -292,20 +305,23 @@ pub struct Node {
     pub form: Form,
 }
 
-/// How rows are kept: as planes of f32, packed in bf16 with room for so many channels, as codes of a byte, or several.
+/// How rows are kept: as planes of f32, in bf16 packed with room for so many channels or as planes of two channels, as
+/// codes of a byte, or several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Form {
     /// As planes.
     pub planes: bool,
     /// Packed.
     pub packed: Option<usize>,
+    /// As planes of two channels.
+    pub duos: bool,
     /// As codes, of which this one is zero.
     pub codes: Option<u8>,
 }
 
 impl Form {
     /// As planes alone.
-    pub const PLANES: Form = Form { planes: true, packed: None, codes: None };
+    pub const PLANES: Form = Form { planes: true, packed: None, duos: false, codes: None };
 }
 
 impl Node {

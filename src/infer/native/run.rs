@@ -1,14 +1,17 @@
 //! Going through a picture: the output's rows are asked for one by one, and each node computes its next row when a
 //! reader first needs it.
 
+use super::kernel::bf16::Bf16;
+use super::kernel::duos::{self, DuoRows, DuoWeights};
 use super::kernel::pairs::{self, PairRows};
-use super::kernel::quads::{self, DEPTH, QuadKernel, QuadRow};
-use super::kernel::tiles::{self, Bf16, Target, TileRow, TileWeights};
+use super::kernel::quads::{self, QuadKernel, QuadRow};
+use super::kernel::tiles::{self, Target, TileRow, TileWeights, Tiles};
 use super::kernel::{self, ConvRow, Kernel, LANES};
 use super::layout::{Layout, Reading};
-use super::program::{Channel, Conv, Function, Op, Program, QuadConv, neighbours};
+use super::program::{Channel, Conv, Function, Half, Op, Program, QuadConv, neighbours};
 use super::rowwise;
 use crate::infer::RowPort;
+use crate::simd::cpu::Avx512Bf16;
 
 /// One picture on its way.
 pub struct Run<'a, 'b> {
@@ -88,8 +91,13 @@ impl Run<'_, '_> {
                 let mut rows: Vec<&mut [f32]> = channels.map(|plane| &mut plane[left..left + ring.width]).collect();
                 self.port.read(y, &mut rows);
             }
-            Op::Conv(conv) => match (&conv.tiles, self.bf16) {
-                (Some(weights), Some(bf16)) => self.conv_by_tiles(at, conv, weights, bf16, y),
+            Op::Conv(conv) => match (&conv.half, self.bf16) {
+                (Some(Half::Tiles(weights)), Some(Bf16::Tiles(proof))) => {
+                    self.conv_by_tiles(at, conv, weights, proof, y);
+                }
+                (Some(Half::Duos(weights)), Some(Bf16::Dots(proof))) => {
+                    self.conv_of_duos(at, conv, weights, proof, (y, last));
+                }
                 _ if conv.is_paired() => self.conv_pair(at, conv, y, last),
                 _ => self.conv(at, conv, y),
             },
@@ -99,20 +107,38 @@ impl Run<'_, '_> {
         if let (Op::Function(Function::Quantize { low, .. }), Some(codes)) = (&node.op, &ring.codes) {
             let (row, to) = (ring.row(y), codes.row(y));
             let channels: Vec<usize> = (0..node.channels).map(|channel| row.place(channel)).collect();
-            let quads: Vec<usize> = (0..node.channels.div_ceil(DEPTH)).map(|quad| to.place(quad)).collect();
+            let quads: Vec<usize> = (0..node.channels.div_ceil(quads::DEPTH)).map(|quad| to.place(quad)).collect();
             quads::pack_row(self.memory, &channels, &quads, *low, ring.width);
         }
-        if let (true, Some(packed), Some(bf16)) = (node.form.planes, &ring.packed, self.bf16) {
-            for y in y..=last {
-                self.places.clear();
-                let row = ring.row(y);
-                self.places.extend((0..node.channels).map(|channel| row.place(channel)));
-                tiles::pack_row(bf16, self.memory, self.places, packed.place(y), packed.pixel, ring.width);
-            }
+        if node.form.planes {
+            (y..=last).for_each(|y| self.pack(at, y));
         }
     }
 
-    fn conv_by_tiles(&mut self, at: usize, conv: &Conv, weights: &TileWeights, bf16: Bf16, y: usize) {
+    /// Packs a row of planes for those that read it in bf16. What is computed in elements of two channels has done so.
+    fn pack(&mut self, at: usize, y: usize) {
+        let (node, ring) = (&self.program.nodes[at], &self.layout.rings[at]);
+        let row = ring.row(y);
+        self.places.clear();
+        self.places.extend((0..node.channels).map(|channel| row.place(channel)));
+        match (&node.op, self.bf16) {
+            (_, Some(Bf16::Tiles(proof))) => {
+                let Some(packed) = &ring.packed else { return };
+                tiles::pack_row(proof, self.memory, self.places, packed.place(y), packed.pixel, ring.width);
+            }
+            (Op::Conv(conv), _) if conv.half.is_some() => {}
+            (_, Some(Bf16::Dots(proof))) => {
+                let Some(row) = ring.duos.as_ref().map(|duos| duos.row(y)) else { return };
+                self.places.extend((0..node.channels.div_ceil(duos::DEPTH)).map(|duo| row.place(duo)));
+                let (channels, duos) = self.places.split_at(node.channels);
+                duos::pack_row(proof, self.memory, channels, duos, ring.width);
+                clear_beyond(self.memory, duos, ring.width, 0.0);
+            }
+            _ => {}
+        }
+    }
+
+    fn conv_by_tiles(&mut self, at: usize, conv: &Conv, weights: &TileWeights, proof: Tiles, y: usize) {
         let (node, ring) = (&self.program.nodes[at], &self.layout.rings[at]);
         let input = &self.layout.rings[node.inputs[0].node];
         let packed = input.packed.as_ref().expect("what a convolution on tiles reads is packed");
@@ -141,7 +167,7 @@ impl Run<'_, '_> {
         };
         let row =
             TileRow { inputs, pixel: packed.pixel, target, residual, activation: &conv.activation, width: ring.width };
-        tiles::conv_row(bf16, self.memory, weights, &row);
+        tiles::conv_row(proof, self.memory, weights, &row);
         clear_beyond(self.memory, outputs, ring.width, 0.0);
     }
 
@@ -183,20 +209,12 @@ impl Run<'_, '_> {
         self.places.clear();
         for ky in 0..conv.kernel[0] {
             let from = (y + ky * conv.dilation[0]).checked_sub(conv.before[0]);
-            for run in neighbours(&node.inputs) {
-                let input = &self.layout.rings[run[0].node];
-                let codes = input.codes.as_ref().expect("what a convolution of codes reads is kept as codes");
-                let quads = run[0].index / DEPTH..=run[run.len() - 1].index / DEPTH;
-                match from.filter(|y| *y < input.height).map(|y| codes.row(y)) {
-                    Some(row) => self.places.extend(quads.map(|quad| row.place(quad) - conv.before[1])),
-                    None => self.places.extend(quads.map(|_| codes.zeros())),
-                }
-            }
+            elements_of(self.layout, &node.inputs, quads::DEPTH, from, conv.before[1], self.places);
         }
         let n_inputs = self.places.len();
         if let Some(codes) = &ring.codes {
             let to = codes.row(y);
-            self.places.extend((0..node.channels.div_ceil(DEPTH)).map(|quad| to.place(quad)));
+            self.places.extend((0..node.channels.div_ceil(quads::DEPTH)).map(|quad| to.place(quad)));
         }
         let n_codes = self.places.len();
         if node.form.planes {
@@ -207,7 +225,9 @@ impl Run<'_, '_> {
         for run in neighbours(&conv.residual) {
             let codes = self.layout.rings[run[0].node].codes.as_ref().expect("what is added is kept as codes");
             let row = codes.row(y);
-            self.places.extend((run[0].index / DEPTH..=run[run.len() - 1].index / DEPTH).map(|quad| row.place(quad)));
+            self.places.extend(
+                (run[0].index / quads::DEPTH..=run[run.len() - 1].index / quads::DEPTH).map(|quad| row.place(quad)),
+            );
         }
         let (inputs, rest) = self.places.split_at(n_inputs);
         let (codes, rest) = rest.split_at(n_codes - n_inputs);
@@ -217,16 +237,80 @@ impl Run<'_, '_> {
         quads::conv_row(self.quads, self.memory, &conv.weights, &row);
         clear_beyond(self.memory, planes, width, 0.0);
         if let Some(ring) = &ring.codes {
-            clear_beyond(self.memory, codes, width, ring.zero_element());
+            clear_beyond(self.memory, codes, width, ring.zero);
+        }
+    }
+
+    /// Row `first`, or, where two rows are computed at once, `first` to `last`.
+    fn conv_of_duos(
+        &mut self,
+        at: usize,
+        conv: &Conv,
+        weights: &DuoWeights,
+        proof: Avx512Bf16,
+        (first, last): (usize, usize),
+    ) {
+        let (node, ring) = (&self.program.nodes[at], &self.layout.rings[at]);
+        let (rows, above) = match weights.is_paired() {
+            true => self.two_rows(at, first, last),
+            false => ([Some(first), None], 0),
+        };
+        self.places.clear();
+        for ky in 0..weights.n_rows() {
+            let from = (first + ky * conv.dilation[0]).checked_sub(conv.before[0] + above);
+            elements_of(self.layout, &node.inputs, duos::DEPTH, from, conv.before[1], self.places);
+        }
+        // Of each row that is computed, where its elements and its planes begin, and what is added to them.
+        let mut ends = [[0; 4]; 2];
+        for (y, ends) in rows.into_iter().zip(&mut ends) {
+            ends[0] = self.places.len();
+            if let (Some(y), Some(duos)) = (y, &ring.duos) {
+                let to = duos.row(y);
+                self.places.extend((0..node.channels.div_ceil(duos::DEPTH)).map(|duo| to.place(duo)));
+            }
+            ends[1] = self.places.len();
+            if let Some(to) = y.filter(|_| node.form.planes).map(|y| ring.row(y)) {
+                self.places.extend((0..node.channels).map(|index| to.place(index)));
+            }
+            ends[2] = self.places.len();
+            let residual = conv.residual.iter().filter_map(|channel| Some(self.layout.place(*channel, y?)));
+            self.places.extend(residual);
+            ends[3] = self.places.len();
+        }
+        let places = &self.places;
+        let targets = ends.map(|[begin, planes, residual, end]| duos::Target {
+            duos: &places[begin..planes],
+            planes: &places[planes..residual],
+            residual: &places[residual..end],
+        });
+        let rows = DuoRows {
+            inputs: &places[..ends[0][0]],
+            dilation: conv.dilation[1],
+            targets,
+            activation: &conv.activation,
+            width: ring.width,
+            scratch: self.layout.scratch,
+        };
+        duos::conv_rows(proof, self.memory, weights, &rows);
+        for [begin, _, end, _] in ends {
+            clear_beyond(self.memory, &self.places[begin..end], ring.width, 0.0);
+        }
+    }
+
+    /// Which of an upper row and the lower one below it rows `y` to `last` are, and how many rows above `y` begins what is
+    /// read for both.
+    fn two_rows(&self, at: usize, y: usize, last: usize) -> ([Option<usize>; 2], usize) {
+        // A lower row without its upper one begins a picture.
+        match (y + self.top * self.program.nodes[at].extent[0].up).is_multiple_of(2) {
+            true => ([Some(y), Some(last).filter(|last| *last > y)], 0),
+            false => ([None, Some(y)], 1),
         }
     }
 
     /// Rows `y` to `last`: an upper one and the lower one below it, or one of them alone.
     fn conv_pair(&mut self, at: usize, conv: &Conv, y: usize, last: usize) {
         let (node, ring) = (&self.program.nodes[at], &self.layout.rings[at]);
-        // A lower row without its upper one begins a picture.
-        let is_lower = !(y + self.top * node.extent[0].up).is_multiple_of(2);
-        let rows = if is_lower { [None, Some(y)] } else { [Some(y), Some(last).filter(|last| *last > y)] };
+        let (rows, above) = self.two_rows(at, y, last);
         let mut first_channel = 0;
         for group in &conv.groups {
             let Some(weights) = &group.pairs else { continue };
@@ -234,7 +318,7 @@ impl Run<'_, '_> {
             let inputs = &node.inputs[group.first_input..group.first_input + group.weights.n_inputs()];
             self.places.clear();
             for ky in 0..pairs::ROWS {
-                let from = (y + ky).checked_sub(conv.before[0] + usize::from(is_lower));
+                let from = (y + ky).checked_sub(conv.before[0] + above);
                 places_of(self.layout, inputs, from, conv.before[1], self.places);
             }
             let mut ends = [self.places.len(); 5];
@@ -276,6 +360,27 @@ fn places_of(layout: &Layout, inputs: &[Channel], y: Option<usize>, before: usiz
         match y.filter(|y| *y < ring.height).map(|y| ring.row(y)) {
             Some(row) => places.extend(channels.iter().map(|channel| row.place(channel.index) - before)),
             None => places.extend(channels.iter().map(|_| layout.zeros)),
+        }
+    }
+}
+
+/// Adds where the inputs' rows `y` begin as elements of `depth` channels, two in bf16 or four as codes, as [`places_of`].
+fn elements_of(
+    layout: &Layout,
+    inputs: &[Channel],
+    depth: usize,
+    y: Option<usize>,
+    before: usize,
+    places: &mut Vec<usize>,
+) {
+    for run in neighbours(inputs) {
+        let ring = &layout.rings[run[0].node];
+        let elements = if depth == duos::DEPTH { &ring.duos } else { &ring.codes };
+        let elements = elements.as_ref().expect("what is read in elements is kept so");
+        let all = run[0].index / depth..=run[run.len() - 1].index / depth;
+        match y.filter(|y| *y < ring.height).map(|y| elements.row(y)) {
+            Some(row) => places.extend(all.map(|element| row.place(element) - before)),
+            None => places.extend(all.map(|_| elements.zeros())),
         }
     }
 }

@@ -169,7 +169,7 @@ fn windows_rows_batches_and_levels_give_the_same_bits() {
 fn check_bits(network: &Network) {
     let facts = &network.facts;
     if let Some(radius) = facts.radius.filter(|_| facts.input.element == Element::F32) {
-        let engine = |level| NativeEngine::at(network, &EngineSettings::default(), level).unwrap();
+        let engine = |level| NativeEngine::at(network, &EngineSettings::default(), level, None).unwrap();
         let (width, height) = (2 * radius + 29, 2 * radius + 21);
         let (input, _) = tensors(facts, 1, width, height);
         let mut best = engine(Level::detect());
@@ -230,14 +230,16 @@ fn rows_of_the_bench_network_at_1080p_take_under_4_megabytes() {
 
 #[test]
 fn bf16_is_near_f32_and_the_same_in_windows() {
-    if Bf16::all().is_empty() {
+    let all = Bf16::all();
+    if all.is_empty() {
         return println!("skipped: neither AMX nor AVX512-BF16 here");
     }
-    for network in networks().iter().filter(|network| network.facts.input.element == Element::F32) {
+    let networks = networks();
+    let networks = networks.iter().filter(|network| network.facts.input.element == Element::F32);
+    for (network, bf16) in networks.flat_map(|network| all.iter().map(move |bf16| (network, *bf16))) {
         let facts = &network.facts;
-        let engine =
-            |precision| NativeEngine::new(network, &EngineSettings { precision, ..EngineSettings::default() }).unwrap();
-        let (mut exact, mut near) = (engine(Precision::F32), engine(Precision::Bf16));
+        let engine = |bf16| NativeEngine::at(network, &EngineSettings::default(), Level::detect(), bf16).unwrap();
+        let (mut exact, mut near) = (engine(None), engine(Some(bf16)));
         for (width, height) in [(1, 1), (3, 2), (15, 4), (16, 9), (17, 5), (63, 6), (64, 3), (65, 20), (130, 33)] {
             let (input, mut truth) = tensors(facts, 1, width, height);
             let (_, mut output) = tensors(facts, 1, width, height);
@@ -246,7 +248,7 @@ fn bf16_is_near_f32_and_the_same_in_windows() {
             let (is, truth) = (values(&output), values(&truth));
             let largest = truth.iter().fold(0.0f32, |all, value| all.max(value.abs()));
             let error = is.iter().zip(&truth).fold(0.0f32, |all, (a, b)| all.max((a - b).abs()));
-            println!("{:44} {width}x{height} {:.1e}", network.name, error / largest);
+            println!("{:44} {} {width}x{height} {:.1e}", network.name, bf16.name(), error / largest);
             assert!(error <= 0.05 * largest, "{} {width}x{height}: {error} of {largest}", network.name);
             // The upper rows of a picture do not see its last ones.
             let radius = facts.radius.unwrap_or(height);

@@ -6,8 +6,9 @@
 use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
 
-use super::avx512::bf16::{self, finish};
+use super::avx512::tiles::finish;
 use super::tiles::{SIDE, TileRow, TileWeights};
+use crate::simd::cpu::Avx512Bf16;
 
 /// Outputs beside each other, or pixels: all in all there are four sums.
 const SUMS: usize = 4;
@@ -21,7 +22,7 @@ fn has_tiles() -> bool {
     // AMX-BF16 and AMX-TILE are bits 22 and 24 of EDX (Intel SDM, CPUID leaf 7).
     const BITS: u32 = 1 << 22 | 1 << 24;
     let leaf = __cpuid_count(7, 0);
-    bf16::is_there() && leaf.edx & BITS == BITS
+    Avx512Bf16::new().is_some() && leaf.edx & BITS == BITS
 }
 
 /// Asks Linux for the tiles' state, which it grants to a process once and for all (ARCH_REQ_XCOMP_PERM, XTILEDATA).

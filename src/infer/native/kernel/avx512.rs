@@ -1,8 +1,9 @@
 //! The convolution with AVX-512: blocks of up to 8 outputs by 3 registers of 16 pixels, or 4 by 6.
 
-pub(super) mod bf16;
+pub(super) mod duos;
 pub(super) mod pairs;
 pub(super) mod quads;
+pub(super) mod tiles;
 
 use std::arch::x86_64::*;
 

@@ -11,6 +11,8 @@ mod amx;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod bf16;
+pub mod duos;
 pub mod pairs;
 pub mod quads;
 mod scalar;

@@ -2,8 +2,8 @@
 //!
 //! Pixels lie packed, all channels of one beside each other in bf16, so that a tile holds 32 channels of 16 neighbouring
 //! pixels, or, where a pixel has only 16 channels, those of a pixel and of the next one, which is the kernel's next
-//! column. Sums are f32 and always made in the same order, wherever a pixel lies. Only machines with AMX or AVX512-BF16 do
-//! this; what they do must be checked here, once a row.
+//! column. Sums are f32 and always made in the same order, wherever a pixel lies. Only machines with AMX do this; what they
+//! do must be checked here, once a row.
 
 use std::sync::OnceLock;
 
@@ -18,38 +18,19 @@ pub(super) const SIDE: usize = 16;
 /// Inputs of a tile.
 pub(super) const DEPTH: usize = 2 * SIDE;
 
-/// Which instructions multiply numbers in bf16; holds the proof that the CPU has them, and for AMX that the system lets
-/// this process use them. They do not give the same bits.
+/// Proof that the CPU has AMX for bf16, and that the system lets this process use it.
 #[derive(Clone, Copy, Debug)]
-pub enum Bf16 {
-    /// AMX: a tile at once.
-    Tiles(Proof),
-    /// AVX-512: a register at once.
-    Dots(Proof),
-}
+pub struct Tiles(());
 
-/// Made where the machine was asked, and nowhere else.
-#[derive(Clone, Copy, Debug)]
-pub struct Proof(());
-
-impl Bf16 {
-    /// All that this machine has, the fastest first. The first call asks the system.
-    pub fn all() -> Vec<Bf16> {
-        static FOUND: OnceLock<[bool; 2]> = OnceLock::new();
+impl Tiles {
+    /// The proof, if it holds. The first call asks the system.
+    pub fn new() -> Option<Tiles> {
+        static FOUND: OnceLock<bool> = OnceLock::new();
         #[cfg(target_arch = "x86_64")]
-        let [tiles, dots] = *FOUND.get_or_init(|| [amx::is_there(), avx512::bf16::is_there()]);
+        let found = *FOUND.get_or_init(amx::is_there);
         #[cfg(not(target_arch = "x86_64"))]
-        let [tiles, dots] = *FOUND.get_or_init(|| [false; 2]);
-        let found = [tiles.then_some(Bf16::Tiles(Proof(()))), dots.then_some(Bf16::Dots(Proof(())))];
-        found.into_iter().flatten().collect()
-    }
-
-    /// As it stands in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Bf16::Tiles(_) => "amx-bf16",
-            Bf16::Dots(_) => "avx512-bf16",
-        }
+        let found = *FOUND.get_or_init(|| false);
+        found.then_some(Tiles(()))
     }
 }
 
@@ -73,13 +54,9 @@ pub struct TileWeights {
     /// For each block of 16 outputs, for each step.
     pub(super) tiles: Vec<Tile>,
     pub(super) steps: Vec<Step>,
-    /// For each step, which pairs of inputs there are: the others have no weight.
-    pub(super) used: Vec<u16>,
     /// One for each output of all blocks.
     pub(super) bias: Vec<f32>,
-    n_inputs: usize,
     n_outputs: usize,
-    kernel: [usize; 2],
 }
 
 /// Channels that a packed pixel of `n` has room for.
@@ -104,12 +81,6 @@ impl TileWeights {
             let inside = output < n_outputs && input < n_inputs && kx < columns;
             bf16::from_f32(if inside { weights.value(output, input, [step.ky, kx]) } else { 0.0 })
         };
-        let is_used = |step: &Step, pair: usize| match pairs {
-            true => 2 * pair % SIDE < n_inputs && step.kx + 2 * pair / SIDE < columns,
-            false => step.first + 2 * pair < n_inputs,
-        };
-        let used = |step| (0..SIDE).filter(|pair| is_used(step, *pair)).fold(0, |all, pair| all | 1 << pair);
-        let used = steps.iter().map(used).collect();
         let mut tiles = Vec::new();
         for first in (0..n_outputs).step_by(SIDE) {
             for step in &steps {
@@ -124,27 +95,7 @@ impl TileWeights {
         }
         let mut bias = weights.bias.clone();
         bias.resize(n_outputs.next_multiple_of(SIDE), 0.0);
-        TileWeights { tiles, steps, used, bias, n_inputs, n_outputs, kernel: weights.kernel }
-    }
-
-    /// Rows and columns of the kernel.
-    pub(super) fn kernel(&self) -> [usize; 2] {
-        self.kernel
-    }
-
-    /// For each tile's worth of inputs, how many pairs of them there are.
-    pub(super) fn pairs(&self) -> impl Iterator<Item = usize> {
-        let n = self.n_inputs;
-        (0..n).step_by(DEPTH).map(move |first| (n - first).min(DEPTH).div_ceil(2))
-    }
-
-    /// The step, and the pair of inputs in it, with which the weights of a kernel's place for such inputs begin.
-    pub(super) fn begin(&self, [ky, kx]: [usize; 2], inputs: usize) -> (usize, usize) {
-        let columns = self.kernel[1];
-        match padded(self.n_inputs) == SIDE {
-            true => (ky * columns.div_ceil(2) + kx / 2, kx % 2 * SIDE / 2),
-            false => ((ky * columns + kx) * self.n_inputs.div_ceil(DEPTH) + inputs, 0),
-        }
+        TileWeights { tiles, steps, bias, n_outputs }
     }
 
     /// The steps of a sum, in their order.
@@ -183,7 +134,7 @@ pub struct TileRow<'a> {
 }
 
 /// Computes one row. Of a packed row only `width` pixels are written, of planar ones up to the next multiple of 16.
-pub fn conv_row(bf16: Bf16, memory: &mut [f32], weights: &TileWeights, row: &TileRow) {
+pub fn conv_row(_proof: Tiles, memory: &mut [f32], weights: &TileWeights, row: &TileRow) {
     let padded = row.width.next_multiple_of(SIDE);
     let fits = |place: usize, length: usize| place <= memory.len() && length <= memory.len() - place;
     assert_eq!(row.inputs.len(), weights.steps.len());
@@ -201,22 +152,16 @@ pub fn conv_row(bf16: Bf16, memory: &mut [f32], weights: &TileWeights, row: &Til
     if let Activation::Slope(slopes) = row.activation {
         assert_eq!(slopes.len(), weights.n_outputs);
     }
-    match bf16 {
-        #[cfg(target_arch = "x86_64")]
-        Bf16::Tiles(_) => amx::conv_row(memory, weights, row),
-        #[cfg(target_arch = "x86_64")]
-        Bf16::Dots(_) => avx512::bf16::conv_row(memory, weights, row),
-        #[cfg(not(target_arch = "x86_64"))]
-        _ => {}
-    }
+    #[cfg(target_arch = "x86_64")]
+    amx::conv_row(memory, weights, row);
 }
 
 /// Packs a row of planes: `channels` are where each begins, pixels go to `place` and on, `pixel` elements each. Only
 /// `width` pixels are written.
-pub fn pack_row(_: Bf16, memory: &mut [f32], channels: &[usize], place: usize, pixel: usize, width: usize) {
+pub fn pack_row(_proof: Tiles, memory: &mut [f32], channels: &[usize], place: usize, pixel: usize, width: usize) {
     let fits = |place: usize, length: usize| place <= memory.len() && length <= memory.len() - place;
     assert!(channels.iter().all(|&row| fits(row, width.next_multiple_of(SIDE))));
     assert!(channels.len().next_multiple_of(SIDE) / 2 <= pixel && fits(place, width * pixel));
     #[cfg(target_arch = "x86_64")]
-    avx512::bf16::pack_row(memory, channels, place, pixel, width);
+    avx512::tiles::pack_row(memory, channels, place, pixel, width);
 }

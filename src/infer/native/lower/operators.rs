@@ -227,7 +227,7 @@ impl Lowering {
             before,
             residual: Vec::new(),
             activation: Activation::None,
-            tiles: None,
+            half: None,
             steps,
         };
         let extent = [grown(0), grown(1)];

@@ -100,7 +100,7 @@ fn quad_conv(program: &Program, at: usize) -> Option<(Vec<Channel>, QuadConv)> {
     let outputs = outputs(program, steps, &inputs, scale, to.scale)?;
     let taps = conv.kernel[0] * conv.kernel[1];
     let weights = QuadWeights::new(
-        &quads(&inputs),
+        &super::elements(&inputs),
         &outputs,
         conv.kernel,
         ends(to, &conv.activation)?,
@@ -178,20 +178,6 @@ fn addable(program: &Program, channels: &[Channel]) -> Option<(Vec<Channel>, (f3
     let zero = f32::from(coding(program, codes[0].node)?.zero_code());
     let is_run = codes[0].index.is_multiple_of(DEPTH) && neighbours(&codes).count() == 1;
     (is_run && scales.iter().all(|other| *other == scale)).then_some((codes, (scale, zero)))
-}
-
-/// For each element of the inputs, which of them its bytes are.
-fn quads(inputs: &[Channel]) -> Vec<[Option<usize>; DEPTH]> {
-    let mut first = 0;
-    let mut all = Vec::new();
-    for run in neighbours(inputs) {
-        let end = first + run.len();
-        all.extend(
-            (first..end).step_by(DEPTH).map(|at| std::array::from_fn(|byte| Some(at + byte).filter(|at| *at < end))),
-        );
-        first = end;
-    }
-    all
 }
 
 /// For each output its bias, codes of zero taken off, and its factor; `None` where a bias is not in the steps of the sums

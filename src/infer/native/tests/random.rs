@@ -359,7 +359,7 @@ fn random_graphs_agree_with_onnx_runtime() {
         let (input, _) = tensors(&network.facts, 1, width, height);
         let whole = bits(&mut engine, &network.facts, &input);
         for level in [Level::Scalar, Level::Avx2] {
-            let mut engine = NativeEngine::at(&network, &settings, level).unwrap();
+            let mut engine = NativeEngine::at(&network, &settings, level, None).unwrap();
             prop_assert!(whole == bits(&mut engine, &network.facts, &input), "{level}");
         }
         Ok(())
