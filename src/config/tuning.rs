@@ -17,17 +17,23 @@ pub struct Tuning {
     pub encoder: Option<usize>,
     /// Luma pixels a side of a tile's core.
     pub tile: Option<usize>,
+    /// Rows of the windows of full width that frames too large for a worker's memory are run in. How much memory a worker
+    /// has depends on how many there are, and the windows decide bits, so runs that others go on with keep theirs.
+    pub band: Option<usize>,
     /// The engine by its name on the command line.
     pub engine: Option<String>,
 }
 
 /// More threads of a kind, or a larger tile, than any machine gains from: what a damaged file might ask for.
-const MOST: usize = 1 << 14;
+const MOST: usize = 1 << 17;
 
 impl Tuning {
     /// Whether all numbers are possible ones.
     pub fn is_sane(&self) -> bool {
-        [self.workers, self.decoder, self.encoder, self.tile].into_iter().flatten().all(|n| (1..=MOST).contains(&n))
+        [self.workers, self.decoder, self.encoder, self.tile, self.band]
+            .into_iter()
+            .flatten()
+            .all(|n| (1..=MOST).contains(&n))
     }
 
     /// Without what the person has said otherwise: who names threads, workers, an engine or tiles gets those.
@@ -44,7 +50,7 @@ impl Tuning {
             self.engine = None;
         }
         if config.tile != Tile::Auto {
-            self.tile = None;
+            (self.tile, self.band) = (None, None);
         }
         self
     }
@@ -57,6 +63,7 @@ impl Tuning {
             number("decoder threads", self.decoder),
             number("encoder threads", self.encoder),
             number("tiles of", self.tile),
+            number("bands of", self.band),
             self.engine.as_ref().map(|engine| format!("engine {engine}")),
         ];
         let said: Vec<String> = parts.into_iter().flatten().collect();
@@ -78,6 +85,7 @@ mod tests {
             decoder: Some(1),
             encoder: Some(2),
             tile: Some(256),
+            band: Some(120),
             engine: Some("ort".into()),
         };
         let left = |name: &str, value: &str| {
@@ -89,8 +97,8 @@ mod tests {
         assert_eq!(left("workers", "2"), Tuning { workers: None, ..tuning.clone() });
         assert_eq!(left("engine", "openvino"), Tuning { engine: None, ..tuning.clone() });
         assert_eq!(left("device", "cuda:0"), Tuning { engine: None, ..tuning.clone() });
-        assert_eq!(left("tile", "off"), Tuning { tile: None, ..tuning.clone() });
-        assert_eq!(left("threads", "2").describe(), "tiles of 256, engine ort");
+        assert_eq!(left("tile", "off"), Tuning { tile: None, band: None, ..tuning.clone() });
+        assert_eq!(left("threads", "2").describe(), "tiles of 256, bands of 120, engine ort");
         assert!(tuning.is_sane() && !Tuning { workers: Some(0), ..tuning }.is_sane());
     }
 }

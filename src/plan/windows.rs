@@ -216,15 +216,59 @@ fn whole(
         }
         (None, Tile::Auto, Some(halo)) => {
             let budget = config.memory.map_or(DEFAULT_WINDOW_BYTES, |memory| memory / 3) / workers.max(1) as u64;
-            let mut parts = 1;
-            // Bands of full width: few halos, and rows lie together in memory.
-            let mut window = padded;
-            while of_window.of(window) > budget && window.1 > 4 * halo.max(16) {
-                parts += 1;
-                window.1 = side(padded.1.div_ceil(parts), halo).min(padded.1);
-            }
-            window
+            let fits = |rows: usize| of_window.of((padded.0, rows)) <= budget;
+            let known = config.tuning.as_ref().and_then(|tuning| tuning.band).map(|rows| rows.min(padded.1));
+            // Bands of full width: few halos, and rows lie together in memory. What was decided before holds, unless this
+            // run was told to do with less memory.
+            let rows = known.filter(|rows| config.memory.is_none() || fits(*rows)).unwrap_or_else(|| {
+                let (mut parts, mut rows) = (1, padded.1);
+                while !fits(rows) && rows > 4 * halo.max(16) {
+                    parts += 1;
+                    rows = side(padded.1.div_ceil(parts), halo).min(padded.1);
+                }
+                rows
+            });
+            (padded.0, rows)
         }
     };
     Grid { picture: size, window, halo: halo.unwrap_or(0), multiple_of: network.multiple_of.max(1), alignment }.tiles()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Tuning;
+    use crate::frame::{ColorTags, PixelFormat};
+    use crate::head::image::PictureFacts;
+    use crate::infer::Working;
+    use crate::model::builtin;
+
+    /// Rows of the windows of a 4K frame.
+    fn rows(config: &RunConfig, workers: usize) -> usize {
+        let network = builtin::find("upscale-x2").unwrap().facts;
+        let format = PixelFormat::from_name("yuv420p").unwrap();
+        let facts = PictureFacts { format, width: 3840, height: 2160, color: ColorTags::NONE };
+        let head = ImageHead::new(&network, facts).unwrap();
+        let working = Working { by_rows: false, per_pixel: 300, per_column: 0 };
+        let windows =
+            Windows::new(config, &head, &network, WindowBytes::new(&network, &head, working), workers).unwrap();
+        windows.whole[0].window.height
+    }
+
+    #[test]
+    fn bands_that_were_decided_hold_for_any_number_of_workers() {
+        let config = RunConfig::default();
+        let (few, many) = (rows(&config, 1), rows(&config, 32));
+        assert_eq!(few, 2160);
+        assert!(many < 500, "{many}");
+        for band in [few, many] {
+            let known = config.tuned(Tuning { band: Some(band), ..Tuning::default() });
+            assert_eq!([1, 4, 32].map(|workers| rows(&known, workers)), [band; 3]);
+        }
+        // A person who says how much memory there is has it so.
+        let small = RunConfig { memory: Some(1 << 30), ..config.clone() };
+        let known = small.tuned(Tuning { band: Some(few), ..Tuning::default() });
+        assert_eq!(rows(&known, 4), rows(&small, 4));
+        assert!(rows(&small, 4) < few);
+    }
 }

@@ -15,7 +15,7 @@ use super::tune::prepare_tuned;
 pub use join::Join;
 pub use one::OneSegment;
 
-use crate::config::{EngineChoice, Output, Overwrite, RunConfig, Tuning};
+use crate::config::{EngineChoice, Output, Overwrite, RunConfig, Tile, Tuning};
 use crate::error::{Error, Kind, Result};
 use crate::infer;
 use crate::measure;
@@ -123,6 +123,7 @@ fn settings(config: &RunConfig, prepared: &Prepared) -> Tuning {
     Tuning {
         encoder: Some(prepared.plan.threads.encoder),
         tile: config.tuning.as_ref().and_then(|tuning| tuning.tile),
+        band: prepared.plan.windows.whole.first().filter(|_| config.tile == Tile::Auto).map(|tile| tile.window.height),
         engine: prepare::engine_name(&prepared.engine).map(|engine| engine.to_string()),
         ..Tuning::default()
     }
