@@ -23,7 +23,7 @@ use crate::meter;
 use crate::model::overrides::Overrides;
 use crate::model::{Network, NetworkCode, builtin, onnx};
 use crate::plan::Hardware;
-use crate::plan::container::{Container, StreamPlan, Treatment, kept_metadata, plan_streams};
+use crate::plan::container::{Container, StreamPlan, Treatment, kept_metadata, leave_out, plan_streams};
 use crate::plan::encoding::{EncoderFacts, OPTIONS_OF_INTEREST};
 use crate::plan::hdr;
 use crate::plan::strength::Coding;
@@ -52,6 +52,8 @@ pub struct Opened {
     pub container: Option<PathBuf>,
     /// The video's index in the container.
     pub video: usize,
+    /// What becomes of the container's streams where the output is none.
+    pub streams: Vec<StreamPlan>,
     /// The part of the input that is kept.
     pub cut: Option<Cut>,
     /// The container's packets carry the time stamps of the frames.
@@ -88,7 +90,8 @@ pub fn open_source(config: &RunConfig, decoder_threads: usize) -> Result<Opened>
 fn open_whole(config: &RunConfig, path: &Path, decoder_threads: usize) -> Result<Opened> {
     let alone = |source: Box<dyn Source>| match config.video_stream {
         None | Some(0) => {
-            Ok(Opened { source, container: None, video: 0, cut: None, has_input_pts: false, first_pts: None })
+            let (container, streams) = (None, Vec::new());
+            Ok(Opened { source, container, video: 0, streams, cut: None, has_input_pts: false, first_pts: None })
         }
         Some(n) => {
             let message = format!("--video-stream: got {n}, expected 0: raw video and pictures are one stream");
@@ -125,8 +128,9 @@ fn open_whole(config: &RunConfig, path: &Path, decoder_threads: usize) -> Result
     // What the decoder starts is counted with the thread that feeds it.
     let source = meter::named(c"decode", || FfmpegSource::open(path, options))?;
     let (video, has_input_pts, first_pts) = (source.stream_index(), source.has_time_stamps(), source.first_pts());
+    let streams = leave_out(source.streams(), video);
     let (source, container) = (Box::new(source), Some(path.to_owned()));
-    Ok(Opened { source, container, video, cut: None, has_input_pts, first_pts })
+    Ok(Opened { source, container, video, streams, cut: None, has_input_pts, first_pts })
 }
 
 /// How the input is opened.

@@ -178,6 +178,21 @@ fn look(film: &Film, source: &str, container: &str, became: &str) -> Option<Stri
 }
 
 #[test]
+fn outputs_of_pictures_alone_name_what_they_leave_out() {
+    let Some(film) = Film::new() else { return };
+    let sound = "-f lavfi -i sine=d=1 -map 0 -map 1 -c:a aac";
+    film.ffmpeg(&format!("{VIDEO} {sound} {X264} in.mp4"));
+    for output in ["null:", "out.y4m", "out/%03d.png", "md5:out.txt"] {
+        let ran = film.vproc(&format!("in.mp4 -o {output} -m identity --frames 2 --report r.json"));
+        assert!(ran.status.success(), "{output}");
+        let streams = film.report("r.json")["streams"].as_array().cloned().unwrap_or_default();
+        let what: Vec<_> = streams.iter().map(|stream| (stream["codec"].as_str(), stream["action"].as_str())).collect();
+        assert_eq!(what, [(Some("h264"), Some("encoded")), (Some("aac"), Some("dropped"))], "{output}");
+        assert_eq!(film.report("r.json")["warnings"].as_array().map(Vec::len), Some(0), "{output}");
+    }
+}
+
+#[test]
 fn a_click_stays_where_it_was_in_converted_sound() {
     let Some(film) = Film::new() else { return };
     film.ffmpeg(&format!(

@@ -140,7 +140,7 @@ fn decide(config: &RunConfig, subject: Subject, engine: (EngineSettings, Option<
         // That of R'G'B', which no encoder of gray pictures takes.
         video.color = ColorTags { matrix: 2, ..video.color };
     }
-    let (mut encoding, mut rest) = (None, Rest::default());
+    let (mut encoding, mut rest) = (None, Rest { streams: opened.streams.clone(), ..Rest::default() });
     if let Output::File(path) = &config.output {
         let container = Container::of(path);
         let default = || default_encoder(container, video.format, (width, height));

@@ -202,6 +202,20 @@ pub fn plan_streams(
         .collect()
 }
 
+/// What becomes of every stream where the output is no container.
+pub fn leave_out(streams: &[Stream], video: usize) -> Vec<StreamPlan> {
+    let plan = |stream: &Stream| {
+        let is_video = stream.index == video;
+        let about = OutputStream { metadata: kept_metadata(&stream.metadata, is_video), ..OutputStream::default() };
+        let treatment = match is_video {
+            true => Treatment::Process,
+            false => Treatment::Dropped("the output holds pictures alone".to_owned()),
+        };
+        StreamPlan { input_index: stream.index, kind: stream.kind, codec: stream.codec.clone(), treatment, about }
+    };
+    streams.iter().map(plan).collect()
+}
+
 /// Makes the processed video's display matrix, which moves pictures by pixels, that of pictures of another size.
 pub fn fit_matrix(streams: &mut [StreamPlan], from: (usize, usize), to: (usize, usize)) {
     let videos = streams.iter_mut().filter(|plan| plan.treatment == Treatment::Process);

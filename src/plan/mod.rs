@@ -221,7 +221,8 @@ impl Plan {
         if let Segments::Impossible(why) = &facts.segments {
             warnings.push(format!("made in one go, so that an interrupted run begins anew: {why}"));
         }
-        for stream in &facts.streams {
+        // Who asks for pictures alone need not be told that sound is none.
+        for stream in facts.streams.iter().filter(|_| facts.encoding.is_some()) {
             let (action, detail) = stream.describe();
             if matches!(action, "dropped" | "converted") {
                 warnings.push(format!(

@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 use super::timeline::{Clock, Timeline};
 use super::{Damage, Leap, Leapt, Source, SourceFacts, deinterlaced};
 use crate::av::{
-    AvFrame, Converter, Decoded, Decoder, Deinterlacer, Input, InputOptions, MAX_BROKEN_READS, MediaKind, native_format,
+    AvFrame, Converter, Decoded, Decoder, Deinterlacer, Input, InputOptions, MAX_BROKEN_READS, MediaKind, Stream,
+    native_format,
 };
 use crate::config::Deinterlace;
 use crate::error::{Context, Error, Kind, Result};
@@ -134,6 +135,11 @@ impl FfmpegSource {
         };
         source.look_at_first()?;
         Ok(source)
+    }
+
+    /// All streams of the container.
+    pub fn streams(&self) -> &[Stream] {
+        self.input.streams()
     }
 
     /// The stream that is read.
