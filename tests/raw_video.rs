@@ -18,6 +18,8 @@ use vproc::source::y4m::Y4mSource;
 use vproc::source::{Damage, Source, SourceFacts};
 use vproc::time::Ratio;
 
+use crate::program::run;
+
 const FORMATS: [&str; 12] = [
     "gray",
     "gray10le",
@@ -567,4 +569,15 @@ fn colour_images_written_and_read_again_differ_by_rounding_alone() {
             }
         }
     }
+}
+
+#[test]
+fn a_first_frame_that_cannot_be_written_ends_the_run() {
+    let folder = folder();
+    // All workers make the first frame together, and nobody reads on before it is out.
+    let what = ["pattern:320x240@25,frames=20", "-o", "-", "-m", "upscale-x2-fast", "--workers", "2", "--no-cache"];
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec \"$@\" > /dev/full", "sh", env!("CARGO_BIN_EXE_vproc")]).args(what);
+    let ran = run(shell.env("HOME", folder.path()), Duration::from_secs(60));
+    assert!(ran.is_refusal(1), "{:?} {}", ran.code, ran.stderr);
 }

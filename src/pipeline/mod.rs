@@ -180,9 +180,12 @@ pub fn run(
     let mut latencies = Latencies::default();
     let mut assemble = Assemble::new(shop);
     let mut fit = settings.fit.take();
-    let put = |track: &mut Track, passing: Passing, pieces: Vec<Piece>| {
-        let source = settings.shown.includes(passing.frame.index).then(|| passing.frame.picture.clone());
-        let mut frame = assemble.frame(passing.frame, pieces, passing.passed)?;
+    let (assembled, shown) = (&mut assemble, &settings.shown);
+    let (n_put, kept, spent) = (&mut n_frames, &mut snapshots, &mut latencies);
+    // Owns what the source waits for, so that a chain that ends in an error before the first frame is out ends at all.
+    let put = move |track: &mut Track, passing: Passing, pieces: Vec<Piece>| {
+        let source = shown.includes(passing.frame.index).then(|| passing.frame.picture.clone());
+        let mut frame = assembled.frame(passing.frame, pieces, passing.passed)?;
         if let Some(fit) = &mut fit {
             frame.picture = fit.picture(frame.picture)?;
         }
@@ -191,11 +194,11 @@ pub fn run(
         drop(first.take());
         let seconds = time_base.seconds(frame.pts);
         if let Some(source) = &source {
-            snapshots.push(snapshot::take(source, &frame, seconds)?);
+            kept.push(snapshot::take(source, &frame, seconds)?);
         }
-        n_frames += 1;
-        latencies.add(passing.taken.elapsed().as_secs_f64() * 1000.0);
-        progress.tick(n_frames, seconds);
+        *n_put += 1;
+        spent.add(passing.taken.elapsed().as_secs_f64() * 1000.0);
+        progress.tick(*n_put, seconds);
         Ok(())
     };
     let hands = Hands {
