@@ -314,7 +314,15 @@ fn engine(config: &RunConfig, network: &Network) -> Result<(EngineSettings, Opti
 /// network do not differ by what else the machine did meanwhile.
 fn on_processor(config: &RunConfig, network: &Network, wanted: EngineSettings) -> Result<EngineSettings> {
     let folder = tuned::folder().filter(|_| config.tries_engines());
-    let Some(folder) = folder else { return infer::choose(network, &wanted) };
+    let Some(folder) = folder else {
+        let chosen = infer::choose(network, &wanted)?;
+        if chosen.choice == infer::EngineChoice::OpenVino
+            && let Err(why) = infer::trial::check(network, &chosen)
+        {
+            tracing::warn!("OpenVINO may not run {} rightly: {why}; try --engine ort", network.name);
+        }
+        return Ok(chosen);
+    };
     let situation = Situation::of_network(network.origin, config.precision, measure::hardware());
     if let Some(remembered) = tuned::recall(&folder, &situation)
         && let Some(choice) = remembered.settings.engine.as_deref().and_then(named_engine)

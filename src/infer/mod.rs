@@ -8,16 +8,18 @@ pub mod native;
 pub mod ort;
 mod stop;
 mod test;
+pub mod trial;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::gpu::Devices;
-use crate::model::{Layout, Network, NetworkCode, NetworkFacts, Tensor, builtin};
+use crate::model::{Network, NetworkCode, Tensor, builtin};
 
 pub use stop::{Interrupt, Terminator};
+use trial::Trial;
 
 /// Runs one network. Made by a worker, in its own thread, and used by it alone.
 pub trait Engine {
@@ -173,7 +175,7 @@ fn choose_on_devices(network: &Network, settings: &EngineSettings) -> Result<Eng
     }
     ort::check_cuda()?;
     let settings = EngineSettings { choice: EngineChoice::Ort, ..settings.clone() };
-    trial(network, &settings)?;
+    Trial::timed(network, &settings)?;
     Ok(settings)
 }
 
@@ -217,10 +219,19 @@ pub fn choose(network: &Network, settings: &EngineSettings) -> Result<EngineSett
     if others.is_empty() {
         return Ok(with(first));
     }
-    let mut best = (first, trial(network, &with(first)));
+    let truth = Trial::truth(network, settings).ok();
+    let trial = |choice| -> Result<Duration> {
+        let settings = with(choice);
+        let trial = Trial::timed(network, &settings)?;
+        Ok(match &truth {
+            Some(truth) => trial.held_against(truth, &settings)?.time,
+            None => trial.time,
+        })
+    };
+    let mut best = (first, trial(first));
     tracing::debug!("engine trial: {first:?} {:?}", best.1);
     for &choice in others {
-        let time = trial(network, &with(choice));
+        let time = trial(choice);
         tracing::debug!("engine trial: {choice:?} {time:?}");
         let is_better = match (&time, &best.1) {
             (Ok(time), Ok(other)) if best.0 == EngineChoice::Native => time.mul_f64(CLEARLY) < *other,
@@ -299,35 +310,6 @@ pub fn working(network: &Network, settings: &EngineSettings) -> Result<Working> 
         (NetworkCode::Onnx(_), _) => Working { per_pixel: ACTIVATIONS, ..Working::default() },
         _ => Working { by_rows: true, ..Working::default() },
     })
-}
-
-/// The shortest of three runs on a small picture, after one to warm up.
-fn trial(network: &Network, settings: &EngineSettings) -> Result<Duration> {
-    let (mut input, mut output) = small_tensors(&network.facts);
-    let [_, a, b, c] = input.shape();
-    let (height, width) = if network.facts.input.layout == Layout::Nchw { (b, c) } else { (a, b) };
-    let mut engine = open(&suited(network.clone(), settings, (width, height))?, settings)?;
-    input.bytes_mut().fill(0x33); // small positive numbers in every element type
-    let mut shortest = Duration::MAX;
-    for turn in 0..4 {
-        let start = Instant::now();
-        engine.run(&input, &mut output).context(|| "engine trial")?;
-        if turn > 0 {
-            shortest = shortest.min(start.elapsed());
-        }
-    }
-    Ok(shortest)
-}
-
-/// Tensors of about 192x192 pixels, or of the one size the network takes.
-fn small_tensors(facts: &NetworkFacts) -> (Tensor, Tensor) {
-    let side = 192usize.next_multiple_of(facts.multiple_of.max(1));
-    let (width, height) = facts.fixed_size.unwrap_or((side, side));
-    let batch = facts.fixed_batch.unwrap_or(1);
-    let (input, output) = (&facts.input, &facts.output);
-    let shape = input.layout.shape(batch, input.channels.count(), height, width);
-    let scaled = output.layout.shape(batch, output.channels.count(), height * facts.scale, width * facts.scale);
-    (Tensor::new(input.element, shape), Tensor::new(output.element, scaled))
 }
 
 /// Libraries pick kernels by the CPU, and sums of another width round differently.

@@ -35,6 +35,9 @@ pub struct Situation {
     pub encoder: String,
     /// The processor, how many there are, and the libraries that run networks.
     pub machine: String,
+    /// How trials judged.
+    #[serde(default)]
+    pub trial: u32,
 }
 
 impl Situation {
@@ -45,6 +48,7 @@ impl Situation {
             network: format!("{origin:032x}"),
             precision: precision.to_string(),
             machine: format!("{}, {} cores, {}", machine::cpu_name(), hardware.cores, libraries.join(", ")),
+            trial: infer::trial::VERSION,
             ..Situation::default()
         }
     }
