@@ -60,8 +60,8 @@ impl Converter {
         Converter { format, width, height, context: std::ptr::null_mut() }
     }
 
-    /// Converts a frame: bicubic, accurate rounding, by the frame's own matrix and range. R'G'B' becomes BT.709 from
-    /// 720 lines up and BT.601 below, limited range, and is tagged so.
+    /// Converts a frame: bicubic, accurate rounding, by the frame's own matrix and range. R'G'B' becomes limited range by
+    /// the matrix that it is tagged with, or else by BT.709 from 720 lines up and BT.601 below, and is tagged so.
     pub fn convert(&mut self, source: &AvFrame) -> Result<AvFrame> {
         let mut target = AvFrame::new()?;
         let name = self.format.to_string();
@@ -131,10 +131,13 @@ impl Converter {
             if from_rgb && self.format.subsampling().is_some() {
                 let raw = target.get_mut();
                 raw.color_range = ffi::AVColorRange::AVCOL_RANGE_MPEG;
-                raw.colorspace = match (matrix, source.height() >= 720) {
-                    (ffi::SWS_CS_BT2020, _) => ffi::AVColorSpace::AVCOL_SPC_BT2020_NCL,
-                    (_, true) => ffi::AVColorSpace::AVCOL_SPC_BT709,
-                    (_, false) => ffi::AVColorSpace::AVCOL_SPC_SMPTE170M,
+                raw.colorspace = match (tags.matrix, matrix) {
+                    (5, _) => ffi::AVColorSpace::AVCOL_SPC_BT470BG,
+                    (_, ffi::SWS_CS_ITU709) => ffi::AVColorSpace::AVCOL_SPC_BT709,
+                    (_, ffi::SWS_CS_FCC) => ffi::AVColorSpace::AVCOL_SPC_FCC,
+                    (_, ffi::SWS_CS_SMPTE240M) => ffi::AVColorSpace::AVCOL_SPC_SMPTE240M,
+                    (_, ffi::SWS_CS_BT2020) => ffi::AVColorSpace::AVCOL_SPC_BT2020_NCL,
+                    _ => ffi::AVColorSpace::AVCOL_SPC_SMPTE170M,
                 };
             }
         }
@@ -150,7 +153,7 @@ impl AvFrame {
 }
 
 /// Whether FFmpeg's format `name` holds R'G'B' (a palette does).
-fn is_rgb(name: &str) -> bool {
+pub fn is_rgb(name: &str) -> bool {
     has_flag(name, ffi::AV_PIX_FMT_FLAG_RGB | ffi::AV_PIX_FMT_FLAG_PAL)
 }
 

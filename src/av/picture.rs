@@ -78,6 +78,11 @@ impl AvFrame {
         Some(self.get().pkt_duration).filter(|ticks| *ticks > 0)
     }
 
+    /// How many fields longer than its two it is to be shown.
+    pub fn n_repeated_fields(&self) -> usize {
+        usize::try_from(self.get().repeat_pict).unwrap_or(0)
+    }
+
     /// The colour tags.
     pub fn color(&self) -> ColorTags {
         let frame = self.get();

@@ -159,6 +159,49 @@ const OF_PICTURES: [u32; 5] = [
     StreamSideData::SPHERICAL,
 ];
 
+/// Sound that has a code of its own in QuickTime.
+const MOV_SOUND: [&str; 36] = [
+    "aac",
+    "ac3",
+    "adpcm_ima_qt",
+    "alac",
+    "amr_nb",
+    "amr_wb",
+    "apac",
+    "dts",
+    "eac3",
+    "evrc",
+    "gsm",
+    "mace3",
+    "mace6",
+    "mp1",
+    "mp2",
+    "mp3",
+    "pcm_alaw",
+    "pcm_f32be",
+    "pcm_f32le",
+    "pcm_f64be",
+    "pcm_f64le",
+    "pcm_mulaw",
+    "pcm_s16be",
+    "pcm_s16le",
+    "pcm_s24be",
+    "pcm_s24le",
+    "pcm_s32be",
+    "pcm_s32le",
+    "pcm_s8",
+    "pcm_u8",
+    "qcelp",
+    "qdm2",
+    "qdmc",
+    "smv",
+    "speex",
+    "vorbis",
+];
+
+/// Data of transport streams, which has no code in QuickTime.
+const DATA_OF_BROADCASTS: [&str; 4] = ["epg", "klv", "scte_35", "timed_id3"];
+
 /// What becomes of every stream of the input, in its order. `holds` answers whether the output's container takes a
 /// stream's codec as it is.
 pub fn plan_streams(
@@ -248,7 +291,7 @@ fn treat(stream: &Stream, has_chapters: bool, container: Container, holds: &dyn 
     }
     if stream.kind == MediaKind::Attachment && container != Container::Matroska {
         // The muxer for webm takes attached files and writes none.
-        return Treatment::Dropped(no_room(stream));
+        return Treatment::Dropped(no_room(stream, container));
     }
     if stream.kind == MediaKind::Data {
         if has_chapters && stream.is_left_out {
@@ -265,6 +308,9 @@ fn treat(stream: &Stream, has_chapters: bool, container: Container, holds: &dyn 
         }
         (Container::Webm, MediaKind::Subtitle, codec) => codec == "webvtt",
         (Container::Matroska, MediaKind::Subtitle, "mov_text") => false,
+        // The muxer for mov writes whatever it is given, and much of it nobody can read again.
+        (Container::Mov, MediaKind::Audio, codec) => MOV_SOUND.contains(&codec),
+        (Container::Mov, MediaKind::Data, codec) => !DATA_OF_BROADCASTS.contains(&codec),
         _ => true,
     };
     if fits_by_name && holds(stream) {
@@ -279,7 +325,7 @@ fn treat(stream: &Stream, has_chapters: bool, container: Container, holds: &dyn 
                 _ => "flac",
             },
         },
-        _ => Treatment::Dropped(no_room(stream)),
+        _ => Treatment::Dropped(no_room(stream, container)),
     }
 }
 
@@ -288,7 +334,7 @@ fn subtitles(stream: &Stream, container: Container) -> Treatment {
         Container::Mp4 | Container::Mov => "mov_text",
         Container::Webm => "webvtt",
         Container::Matroska => "subrip",
-        Container::Other => return Treatment::Dropped(no_room(stream)),
+        Container::Other => return Treatment::Dropped(no_room(stream, container)),
     };
     let lost = match (stream.codec.as_str(), encoder) {
         ("ass" | "ssa", _) => Some("positions and styles"),
@@ -299,11 +345,12 @@ fn subtitles(stream: &Stream, container: Container) -> Treatment {
     Treatment::Subtitles { encoder, lost }
 }
 
-fn no_room(stream: &Stream) -> String {
+fn no_room(stream: &Stream, container: Container) -> String {
     if &stream.codec_tag.to_le_bytes() == b"tmcd" {
         return "the output's container holds no time code track; the time code stays as metadata".to_owned();
     }
-    format!("the output's container holds no {} {}; an .mkv may", stream.codec, stream.kind.name())
+    let try_it = if container == Container::Matroska { "" } else { "; an .mkv may" };
+    format!("the output's container holds no {} {}{try_it}", stream.codec, stream.kind.name())
 }
 
 /// Matroska wants a name and a type for an attached file.

@@ -17,6 +17,7 @@ use std::fmt;
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::av;
 use crate::config::{RunConfig, Said, SkipMode};
 use crate::error::Result;
 use crate::head::image::ImageHead;
@@ -218,6 +219,11 @@ impl Plan {
             warnings.extend(encoding.notes.clone());
         }
         warnings.extend(facts.strength.as_ref().and_then(|strength| strength.warning(&facts.network.name)));
+        if let Some(from) = source.converted_from.as_ref().filter(|name| av::is_rgb(name)) {
+            let message =
+                format!("the pictures are R'G'B' ({from}) and become {}, which rounds them once", source.format);
+            warnings.push(message);
+        }
         if let Segments::Impossible(why) = &facts.segments {
             warnings.push(format!("made in one go, so that an interrupted run begins anew: {why}"));
         }

@@ -61,6 +61,8 @@ pub struct FfmpegSource {
     warnings: Vec<String>,
     /// The container says that the video is interlaced, and no frame has said so yet.
     is_only_tagged: bool,
+    /// Frames that ask to be shown longer in a stream without times that would say so.
+    n_prolonged: u64,
     /// How many times as wide as high the first frame is shown.
     shape: f64,
     /// Packets whose picture has not been seen.
@@ -125,6 +127,7 @@ impl FfmpegSource {
             damage: Damage::default(),
             warnings: Vec::new(),
             is_only_tagged: false,
+            n_prolonged: 0,
             shape: 1.0,
             unseen: BTreeSet::new(),
             first_key: None,
@@ -344,6 +347,8 @@ impl FfmpegSource {
     fn finish_frame(&mut self, decoded: AvFrame) -> Result<Frame> {
         let index = self.n_frames;
         self.n_frames += 1;
+        let is_prolonged = self.timeline.clock() == Clock::Counted && decoded.n_repeated_fields() > 0;
+        self.n_prolonged += u64::from(is_prolonged);
         let field_order = match self.options.deinterlace {
             Deinterlace::Off => decoded.field_order(),
             _ => FieldOrder::Progressive,
@@ -393,6 +398,13 @@ impl Source for FfmpegSource {
     fn warnings(&self) -> Vec<String> {
         let mut warnings = self.warnings.clone();
         warnings.extend(self.timeline.warnings());
+        if self.n_prolonged > 0 {
+            let n = self.n_prolonged;
+            warnings.push(format!(
+                "{n} frames are to be shown longer (pulldown), and a raw stream has no times that would say so: all last \
+                 one frame; put the stream into an .mkv first"
+            ));
+        }
         if self.input.n_restarts() > 0 {
             let n = self.input.n_restarts();
             warnings
