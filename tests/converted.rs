@@ -183,3 +183,101 @@ fn sound_that_an_index_lists_and_the_file_does_not_hold_is_damage() {
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("stream 1 (aac audio): the file ends early: its index lists"), "{said}");
 }
+
+/// Subtitle pictures of 4x2 pixels at these milliseconds, as a Blu-ray has them: five segments each.
+fn subtitle_pictures(times: &[u32]) -> Vec<u8> {
+    let shown = [0, 64, 0, 48, 0x10, 0, 0, 0x80, 0, 0, 1, 0, 0, 0, 0, 0, 8, 0, 8];
+    let (window, palette) = ([1, 0, 0, 8, 0, 8, 0, 4, 0, 2], [0, 0, 1, 235, 128, 128, 255]);
+    let picture = [0, 0, 0, 0xc0, 0, 0, 16, 0, 4, 0, 2, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0];
+    let segments = [(0x16, &shown[..]), (0x17, &window), (0x14, &palette), (0x15, &picture), (0x80, &[])];
+    let mut bytes = Vec::new();
+    for (time, (kind, data)) in times.iter().flat_map(|time| segments.map(|segment| (time * 90, segment))) {
+        bytes.extend(b"PG");
+        bytes.extend(time.to_be_bytes());
+        bytes.extend([0; 4]);
+        bytes.push(kind);
+        bytes.extend((data.len() as u16).to_be_bytes());
+        bytes.extend(data);
+    }
+    bytes
+}
+
+#[test]
+fn names_and_languages_that_an_mp4_shortens_are_no_fault() {
+    let Some(film) = Film::new() else { return };
+    film.ffmpeg(&format!("{VIDEO} -f lavfi -i sine=d=1 {X264} -c:a mp2 -metadata:s:a language=eng-US a.mkv"));
+    let said = film.copy("a.mkv -o a.mp4");
+    assert!(said.contains("'language' of stream 1 becomes 'eng' from 'eng-US'"), "{said}");
+    let payload = |name: &str| film.packets(name, "a:0").into_iter().map(|packet| packet.1).collect::<Vec<_>>();
+    assert_eq!(payload("a.mp4"), payload("a.mkv"));
+}
+
+#[test]
+fn subtitles_whose_segments_come_one_by_one_are_the_same_in_one_packet() {
+    let Some(film) = Film::new() else { return };
+    let whole = subtitle_pictures(&[200, 500, 800]);
+    // The first begins in its middle, or the last ends there.
+    let from_its_second = &whole[32..];
+    let without_end = &whole[..whole.len() - 13];
+    for (name, bytes, n) in [("whole", &whole[..], 3), ("late", from_its_second, 2), ("early", without_end, 3)] {
+        film.write("p.sup", bytes);
+        film.ffmpeg(&format!("{VIDEO} -i p.sup -map 0 -map 1 {X264} -c:s copy {name}.m2ts"));
+        film.copy(&format!("{name}.m2ts -o {name}.mkv"));
+        assert_eq!(film.packets(&format!("{name}.mkv"), "s:0").len(), n, "{name}");
+    }
+    assert_eq!(film.packets("whole.m2ts", "s:0").len(), 15);
+}
+
+#[test]
+fn the_last_subtitle_picture_of_an_mp4_is_read_again() {
+    let Some(film) = Film::new() else { return };
+    film.write("p.sup", subtitle_pictures(&[200, 500, 800]));
+    film.ffmpeg(&format!("{VIDEO} -i p.sup -map 0 -map 1 {X264} -c:s dvdsub a.mkv"));
+    film.copy("a.mkv -o a.mp4");
+    film.copy("a.mkv -o b.mp4 --end 0.4");
+    let n_packets = |name: &str| film.packets(name, "s:0").len();
+    assert_eq!((n_packets("a.mkv"), n_packets("a.mp4"), n_packets("b.mp4")), (3, 3, 2));
+}
+
+#[test]
+fn streams_of_which_nothing_is_kept_need_not_be_there() {
+    let Some(film) = Film::new() else { return };
+    film.ffmpeg(&format!("{VIDEO} -itsoffset 0.6 -f lavfi -i sine=d=0.4 -map 0 -map 1 {X264} -c:a aac a.mkv"));
+    for (run, n_streams) in
+        [("a.mkv -o cut.mp4 --frames 3", 1), ("a.mkv -o a.mp4", 2), ("a.mkv -o cut.mkv --frames 3", 2)]
+    {
+        let said = film.copy(run);
+        let is_told = said.contains("stream 1 (aac audio) has no packets in what is kept; mp4 lists no stream for it");
+        assert_eq!(is_told, n_streams == 1, "{run}: {said}");
+        assert_eq!(film.streams(run.split(' ').nth(2).unwrap()).len(), n_streams, "{run}");
+    }
+}
+
+#[test]
+fn what_an_edit_list_hides_is_left_out_where_none_can_be_written() {
+    let Some(film) = Film::new() else { return };
+    let sound_and_text = "-f lavfi -i sine=d=1:r=48000 -i s.srt -map 0 -map 1 -map 2 -c:a aac -c:s mov_text";
+    film.write("s.srt", "1\n00:00:00,100 --> 00:00:00,600\nbefore\n\n2\n00:00:00,700 --> 00:00:00,900\nafter\n\n");
+    film.ffmpeg(&format!("{VIDEO} {sound_and_text} -c:v libx264 -g 50 -bf 0 -pix_fmt yuv420p long.mp4"));
+    film.ffmpeg("-ss 0.42 -i long.mp4 -map 0 -c copy cut.mp4");
+    let flags = film.probe("-select_streams a -show_entries packet=flags cut.mp4");
+    let flags = flags["packets"].as_array().unwrap();
+    let n_hidden = flags.iter().filter(|packet| packet["flags"].as_str().unwrap().contains('D')).count();
+    assert!(n_hidden > 10, "{n_hidden}");
+    // One packet stays, without which the first that is heard cannot be decoded.
+    let said = film.copy("cut.mp4 -o cut.mkv");
+    let told = format!("stream 1 (aac audio): {} packets that the input's edit list hides are left out", n_hidden - 1);
+    assert!(said.contains(&told), "{said}");
+    assert_eq!(film.packets("cut.mkv", "a:0").len(), flags.len() - (n_hidden - 1));
+    assert!(film.packets("cut.mkv", "v:0")[0].0 < 45_000);
+    let text = String::from_utf8(film.ffmpeg("-i cut.mkv -map 0:s -f srt -")).unwrap();
+    assert!(text.contains("after") && !text.contains("before"), "{text}");
+    // Converted sound is heard as far as it was, to a packet.
+    film.copy(&format!("cut.mp4 -o cut.webm {WEBM}"));
+    let [before, after] = ["cut.mp4", "cut.webm"].map(|name| sound(&film, name).len());
+    assert!(before.abs_diff(after) <= 1024, "{before} {after}");
+    // An mp4 has an edit list of its own, and an ordinary one hides nothing but what sound begins with.
+    assert!(!film.copy("cut.mp4 -o same.mp4").contains("edit list"));
+    assert_eq!(film.packets("same.mp4", "a:0"), film.packets("cut.mp4", "a:0"));
+    assert!(!film.copy("long.mp4 -o long.mkv").contains("edit list"));
+}

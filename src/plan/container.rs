@@ -310,7 +310,10 @@ fn treat(stream: &Stream, has_chapters: bool, container: Container, holds: &dyn 
         (Container::Matroska, MediaKind::Subtitle, "mov_text") => false,
         // The muxer for mov writes whatever it is given, and much of it nobody can read again.
         (Container::Mov, MediaKind::Audio, codec) => MOV_SOUND.contains(&codec),
-        (Container::Mov, MediaKind::Data, codec) => !DATA_OF_BROADCASTS.contains(&codec),
+        (Container::Mov, MediaKind::Data, codec) => {
+            let has_code = stream.codec_tag.to_le_bytes().iter().all(u8::is_ascii_graphic);
+            has_code && !DATA_OF_BROADCASTS.contains(&codec)
+        }
         _ => true,
     };
     if fits_by_name && holds(stream) {

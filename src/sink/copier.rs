@@ -3,10 +3,11 @@
 //! Pulling keeps memory flat however badly the input is interleaved: this demuxer never sees the video's packets, so
 //! it holds at most one packet that is still too early.
 
-use super::cut::{Cut, Times};
-use crate::av::{AudioTranscoder, Input, MAX_BROKEN_READS, MediaKind, Output, Packet, SubtitleTranscoder};
+use super::cut::{Cut, Edit, Times};
+use super::job::FileJob;
+use crate::av::{AudioTranscoder, Input, MAX_BROKEN_READS, MediaKind, Output, Packet, Stream, SubtitleTranscoder};
 use crate::error::{Context, Kind, Result};
-use crate::plan::container::{StreamPlan, Treatment};
+use crate::plan::container::{Container, StreamPlan, Treatment};
 use crate::time::TimeBase;
 
 /// Copies and converts streams.
@@ -25,10 +26,17 @@ pub struct Copier {
 
 /// Where a stream's packets go.
 struct Route {
+    /// For warnings.
+    name: String,
     output: usize,
     from: TimeBase,
     kind: MediaKind,
+    trim: Trim,
+    edit: Option<Edit<Packet>>,
     converter: Option<Converter>,
+    /// Of subtitles that last until the next, where the container must be told how long the last one does: when the
+    /// video ends, in microseconds of the output; 0 if that is not known.
+    last_until: Option<i64>,
     last_dts: Option<i64>,
     /// The first packets of a video whose container does not tell when they are decoded.
     waiting: Vec<Packet>,
@@ -36,6 +44,12 @@ struct Route {
 
 /// More packets than any codec reorders: a container that tells none by then tells none at all.
 const MAX_WAITING: usize = 32;
+
+/// How long the last subtitle lasts where nobody tells, in microseconds.
+const LAST_SUBTITLE: i64 = 3_000_000;
+
+/// The longest a packet can last in an mp4 (a signed 32-bit count of ticks).
+const MAX_DURATION: i64 = i32::MAX as i64;
 
 /// What changes a stream's packets on the way.
 enum Converter {
@@ -48,11 +62,12 @@ impl Copier {
     /// video, for which `add_video` is called at its place.
     pub fn new(
         mut input: Input,
-        plans: &[StreamPlan],
-        cut: Option<Cut>,
+        job: &FileJob,
         output: &mut Output,
         add_video: &mut dyn FnMut(&mut Output) -> Result<()>,
     ) -> Result<Copier> {
+        let plans = job.streams.as_slice();
+        let end = video_end(&input, job).unwrap_or(0);
         let mut routes: Vec<Option<Route>> = Vec::new();
         for plan in plans.iter().filter(|plan| plan.is_kept()) {
             if plan.treatment == Treatment::Process {
@@ -88,11 +103,16 @@ impl Copier {
                 routes.resize_with(index + 1, || None);
             }
             let has_packets = plan.treatment != Treatment::AttachCover && plan.kind != MediaKind::Attachment;
+            let lasts = stream.kind == MediaKind::Subtitle && !stream.is_text_subtitle();
             routes[index] = has_packets.then(|| Route {
+                name: what(),
                 output: added,
                 from: stream.time_base,
                 kind: stream.kind,
+                trim: Trim::of(stream, job.cut),
+                edit: edit(stream, &plan.treatment, job.container),
                 converter,
+                last_until: (lasts && job.container.is_isobmff()).then_some(end),
                 last_dts: None,
                 waiting: Vec::new(),
             });
@@ -104,7 +124,7 @@ impl Copier {
             input,
             routes,
             held: None,
-            cut,
+            cut: job.cut,
             n_broken: 0,
             warnings: Vec::new(),
         })
@@ -158,8 +178,9 @@ impl Copier {
                 self.held = Some(packet);
                 return Ok(());
             }
-            if let Some(packet) = trim(packet, route.kind, route.from, self.cut) {
-                let number = packet.stream_index();
+            let Some(packet) = route.trim.apply(packet) else { continue };
+            let number = packet.stream_index();
+            for packet in route.follow_edit(packet).into_iter().flatten() {
                 route.write(packet, output, &mut self.warnings).context(|| format!("stream {number}"))?;
             }
         }
@@ -171,6 +192,10 @@ impl Copier {
         self.ended = true;
         for route in self.routes.iter_mut().flatten() {
             route.put_waiting(None, output, &mut self.warnings)?;
+            if let Some(n) = route.edit.as_ref().map(Edit::n_left_out).filter(|n| *n > 0) {
+                let what = "packets that the input's edit list hides are left out; .mp4 and .mov keep them hidden";
+                self.warnings.push(format!("{}: {n} {what}", route.name));
+            }
             if let Some(Converter::Sound(transcoder)) = &mut route.converter {
                 let base = transcoder.time_base();
                 let left = transcoder.convert(None)?;
@@ -197,17 +222,77 @@ fn input_cover(plans: &[StreamPlan], index: usize) -> bool {
     plans.iter().any(|plan| plan.input_index == index && plan.treatment == Treatment::CopyCover)
 }
 
-/// Applies the cut to a packet; `None` if it is not kept.
-pub fn trim(mut packet: Packet, kind: MediaKind, base: TimeBase, cut: Option<Cut>) -> Option<Packet> {
-    let Some(cut) = cut else { return Some(packet) };
-    let times = Times { pts: packet.pts(), dts: packet.dts(), duration: packet.duration() };
-    let times = cut.apply(times, base, kind == MediaKind::Subtitle)?;
-    packet.set_times(times.pts, times.dts);
-    packet.set_duration(times.duration);
-    Some(packet)
+/// How a stream follows the edit lists of its input; `None` where the output's own do, or the decoder does.
+pub fn edit<T>(stream: &Stream, treatment: &Treatment, container: Container) -> Option<Edit<T>> {
+    let must_follow = match treatment {
+        Treatment::Copy => !container.is_isobmff() && matches!(stream.kind, MediaKind::Audio | MediaKind::Subtitle),
+        Treatment::Subtitles { .. } => true,
+        _ => false,
+    };
+    let overlaps = stream.kind == MediaKind::Audio && !stream.is_lossless() && !stream.codec.starts_with("pcm_");
+    must_follow.then(|| Edit::new(overlaps))
+}
+
+/// When the processed video ends, in microseconds of the output, as far as its stream and the cut tell. (A whole Matroska
+/// file lasts as long as its last subtitle, which may be for ever.)
+fn video_end(input: &Input, job: &FileJob) -> Option<i64> {
+    let plan = job.streams.iter().find(|plan| plan.treatment == Treatment::Process)?;
+    let stream = input.stream(plan.input_index)?;
+    let last = stream.duration.map(|ticks| stream.start.unwrap_or(0).saturating_add(ticks));
+    let told = last.map(|ticks| stream.time_base.rescale(ticks, TimeBase::MICROS));
+    let (start, end) = job.cut.map_or((None, None), |cut| (cut.start, cut.end));
+    Some(told.into_iter().chain(end).min()?.saturating_sub(start.unwrap_or(0)))
+}
+
+/// The type of the segment that begins a display set of Blu-ray subtitles (PGS).
+const PRESENTATION: u8 = 0x16;
+
+/// The cut of a stream, applied to its packets in their order.
+pub struct Trim {
+    kind: MediaKind,
+    base: TimeBase,
+    cut: Option<Cut>,
+    /// Display sets, whose segments may come one by one, are kept or left out as a whole. The first segment decides: the
+    /// others have the times when they are decoded. What precedes the first one of all can never be shown.
+    is_of_sets: bool,
+    keeps_set: bool,
+}
+
+impl Trim {
+    /// The cut of this stream.
+    pub fn of(stream: &Stream, cut: Option<Cut>) -> Trim {
+        let is_of_sets = stream.codec == "hdmv_pgs_subtitle";
+        Trim { kind: stream.kind, base: stream.time_base, cut, is_of_sets, keeps_set: false }
+    }
+
+    /// The next packet after the cut; `None` if it is not kept.
+    pub fn apply(&mut self, mut packet: Packet) -> Option<Packet> {
+        let times = Times { pts: packet.pts(), dts: packet.dts(), duration: packet.duration() };
+        let belongs = self.is_of_sets && packet.data().first() != Some(&PRESENTATION);
+        let times = match self.cut {
+            _ if belongs && !self.keeps_set => None,
+            Some(cut) if belongs => Some(cut.clamp(times, self.base)),
+            Some(cut) => cut.apply(times, self.base, self.kind == MediaKind::Subtitle),
+            None => Some(times),
+        };
+        self.keeps_set = times.is_some();
+        let times = times?;
+        packet.set_times(times.pts, times.dts);
+        packet.set_duration(times.duration);
+        Some(packet)
+    }
 }
 
 impl Route {
+    /// What goes over, in order, when the next packet comes.
+    fn follow_edit(&mut self, packet: Packet) -> [Option<Packet>; 2] {
+        let is_hidden = packet.is_discarded();
+        match &mut self.edit {
+            Some(edit) => edit.apply(packet, is_hidden),
+            None => [None, Some(packet)],
+        }
+    }
+
     fn write(&mut self, packet: Packet, output: &mut Output, warnings: &mut Vec<String>) -> Result<()> {
         match &mut self.converter {
             None => {
@@ -277,8 +362,38 @@ impl Route {
             // FFmpeg's word for "until the next one", which not every container takes.
             packet.set_duration(0);
         }
+        if let (0, Some(end)) = (packet.duration(), self.last_until) {
+            // The others last until the next whatever is said of them; the last one would not be read again.
+            let ticks = |micros| TimeBase::MICROS.rescale(micros, output.time_base(self.output));
+            let left = Some(ticks(end).saturating_sub(rising)).filter(|left| *left > 0);
+            packet.set_duration(left.unwrap_or_else(|| ticks(LAST_SUBTITLE)).min(MAX_DURATION));
+        }
         self.last_dts = Some(rising);
         packet.set_times(packet.pts().map(|pts| pts.max(rising)).or(Some(rising)), Some(rising));
         output.write(packet)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn display_sets_are_cut_as_a_whole() {
+        let base = TimeBase::new(1, 1000).unwrap();
+        let cut = Some(Cut { start: Some(1_000_000), end: Some(2_000_000) });
+        let mut trim = Trim { kind: MediaKind::Subtitle, base, cut, is_of_sets: true, keeps_set: false };
+        let mut left = |segments: &[(u8, i64)]| -> Vec<Option<i64>> {
+            let times = segments.iter().map(|&(kind, pts)| {
+                let mut packet = Packet::from_data(&[kind, 0, 0]).unwrap();
+                packet.set_times(Some(pts), Some(pts));
+                trim.apply(packet).and_then(|packet| packet.pts())
+            });
+            times.collect()
+        };
+        assert_eq!(left(&[(0x15, 1500), (0x80, 1500)]), [None, None]);
+        assert_eq!(left(&[(0x16, 900), (0x15, 850), (0x80, 1100)]), [None, None, None]);
+        assert_eq!(left(&[(0x16, 1050), (0x15, 950), (0x80, 1050)]), [Some(50), Some(0), Some(50)]);
+        assert_eq!(left(&[(0x16, 2050), (0x15, 1950), (0x80, 2050)]), [None, None, None]);
     }
 }

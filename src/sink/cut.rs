@@ -1,4 +1,5 @@
-//! A part of the input's time: what of it is kept, and how times move.
+//! A part of the input's time: what of it is kept, and how times move. A [`Cut`] is what the user asked for, an [`Edit`]
+//! what the input's own edit list asks for.
 
 use std::fmt;
 
@@ -38,12 +39,18 @@ impl Cut {
         let times = Times { duration: times.duration.min(left), ..times };
         let Some(start) = self.start.map(ticks) else { return Some(times) };
         let lasts_into = overlapping && at < start && at.saturating_add(times.duration) > start;
-        if at < start && !lasts_into {
-            return None;
+        if lasts_into {
+            return Some(self.clamp(Times { duration: at + times.duration - start, ..times }, base));
         }
-        let shift = |ticks: Option<i64>| ticks.map(|ticks| if lasts_into { ticks.max(start) } else { ticks } - start);
-        let duration = if lasts_into { at + times.duration - start } else { times.duration };
-        Some(Times { pts: shift(times.pts), dts: shift(times.dts), duration })
+        let shift = |ticks: Option<i64>| ticks.map(|ticks| ticks - start);
+        (at >= start).then(|| Times { pts: shift(times.pts), dts: shift(times.dts), ..times })
+    }
+
+    /// The times after the cut of what is kept together with something else: never before the start.
+    pub fn clamp(self, times: Times, base: TimeBase) -> Times {
+        let Some(start) = self.start.map(|micros| TimeBase::MICROS.rescale(micros, base)) else { return times };
+        let shift = |ticks: Option<i64>| ticks.map(|ticks| ticks.max(start) - start);
+        Times { pts: shift(times.pts), dts: shift(times.dts), ..times }
     }
 }
 
@@ -58,9 +65,59 @@ impl fmt::Display for Cut {
     }
 }
 
+/// What an edit list of the input leaves of a stream, for an output that cannot hide the rest.
+pub struct Edit<T> {
+    /// Packets lie over into the next: without the hidden one before it the first shown one is decoded wrongly.
+    overlaps: bool,
+    /// The last packet, if it was hidden and none was shown yet.
+    run_in: Option<T>,
+    has_shown: bool,
+    n_left_out: u64,
+}
+
+impl<T> Edit<T> {
+    /// Nothing was seen yet. Where packets of the stream overlap, one hidden packet before the first shown one stays.
+    pub fn new(overlaps: bool) -> Edit<T> {
+        Edit { overlaps, run_in: None, has_shown: false, n_left_out: 0 }
+    }
+
+    /// What goes over, in order, when the next packet comes.
+    pub fn apply(&mut self, packet: T, is_hidden: bool) -> [Option<T>; 2] {
+        if is_hidden {
+            self.n_left_out += 1;
+            self.run_in = Some(packet).filter(|_| self.overlaps && !self.has_shown);
+            return [None, None];
+        }
+        self.has_shown = true;
+        let run_in = self.run_in.take();
+        self.n_left_out -= u64::from(run_in.is_some());
+        [run_in, Some(packet)]
+    }
+
+    /// How many packets were left out so far.
+    pub fn n_left_out(&self) -> u64 {
+        self.n_left_out
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hidden_packets_are_left_out_but_the_one_that_the_first_shown_one_needs() {
+        let all = [(1, true), (2, true), (3, false), (4, true), (5, false), (6, true)];
+        let left = |overlaps, packets: &[(i32, bool)]| {
+            let mut edit = Edit::new(overlaps);
+            let left: Vec<i32> =
+                packets.iter().flat_map(|&(packet, is_hidden)| edit.apply(packet, is_hidden)).flatten().collect();
+            (left, edit.n_left_out())
+        };
+        assert_eq!(left(true, &all), (vec![2, 3, 5], 3));
+        assert_eq!(left(false, &all), (vec![3, 5], 4));
+        assert_eq!(left(true, &all[..2]), (vec![], 2));
+        assert_eq!(left(true, &all[4..5]), (vec![5], 0));
+    }
 
     #[test]
     fn a_subtitle_that_lasts_into_the_cut_stays_shortened() {

@@ -2,7 +2,8 @@
 //!
 //! Containers change how H.264 and HEVC units are delimited (start codes in an elementary stream, lengths in mp4 and
 //! Matroska: ISO/IEC 14496-15) and drop delimiters and repeated parameter sets; AV1 loses its temporal delimiters. The
-//! hash is over what is left in every form.
+//! hash is over what is left in every form. Where containers part a stream in different ways, as they do the segments of
+//! Blu-ray subtitles, it is over what belongs together.
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -54,6 +55,50 @@ pub fn fingerprint(form: Form, data: &[u8]) -> u64 {
         Form::Av1 => open_bitstream_units(data, &mut hash),
     }
     hash.digest()
+}
+
+/// The segments of Blu-ray subtitles (PGS) that change the screen together: one packet in Matroska, one a segment in
+/// transport streams. What was seen of them so far.
+#[derive(Default)]
+pub struct DisplaySet {
+    hash: Xxh3,
+    size: usize,
+}
+
+impl DisplaySet {
+    /// Takes what belongs to the set from the beginning of `data`, the rest of a packet; whether that ends the set, and
+    /// what is left. A segment that does not end in the packet ends with it.
+    pub fn take<'a>(&mut self, data: &'a [u8]) -> (bool, &'a [u8]) {
+        let (mut is_complete, mut rest) = (false, data);
+        while !is_complete && !rest.is_empty() {
+            let kind = rest[0];
+            rest = after_segment(rest).unwrap_or_default();
+            is_complete = kind == END_OF_DISPLAY_SET;
+        }
+        let taken = &data[..data.len() - rest.len()];
+        self.hash.update(taken);
+        self.size += taken.len();
+        (is_complete, rest)
+    }
+
+    /// The hash of its payload.
+    pub fn hash(&self) -> u64 {
+        self.hash.digest()
+    }
+
+    /// Bytes of its payload.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+}
+
+/// The type of the segment that ends a display set.
+const END_OF_DISPLAY_SET: u8 = 0x80;
+
+/// What follows a segment: a byte of type, two of length, and as many of data.
+fn after_segment(data: &[u8]) -> Option<&[u8]> {
+    let ([_, length @ ..], after) = data.split_first_chunk::<3>()?;
+    after.get(usize::from(u16::from_be_bytes(*length))..)
 }
 
 /// Hashes a unit unless containers may drop it: parameter sets, access unit delimiters, end markers, filler.
@@ -155,6 +200,33 @@ mod tests {
         let without = [0x32, 2, 7, 8];
         assert_eq!(fingerprint(Form::Av1, &with), fingerprint(Form::Av1, &without));
         assert_ne!(fingerprint(Form::Av1, &with), fingerprint(Form::Av1, &[0x32, 2, 7, 9]));
+    }
+
+    #[test]
+    fn display_sets_are_the_same_however_their_segments_are_parted() {
+        let (shown, cleared) = ([0x16, 0, 2, 7, 7, 0x15, 0, 1, 9, 0x80, 0, 0], [0x16, 0, 1, 5, 0x80, 0, 0]);
+        let sets = |packets: &[&[u8]]| -> (Vec<u64>, usize) {
+            let (mut hashes, mut open) = (Vec::new(), DisplaySet::default());
+            for packet in packets {
+                let mut rest = *packet;
+                while !rest.is_empty() {
+                    let is_complete;
+                    (is_complete, rest) = open.take(rest);
+                    if is_complete {
+                        hashes.push(std::mem::take(&mut open).hash());
+                    }
+                }
+            }
+            (hashes, open.size())
+        };
+        let whole = sets(&[&shown, &cleared]);
+        assert_eq!((whole.0.len(), whole.1), (2, 0));
+        assert_eq!(sets(&[&shown[..5], &shown[5..9], &shown[9..], &cleared[..4], &cleared[4..]]), whole);
+        assert_eq!(sets(&[&[&shown[..], &cleared[..]].concat()]), whole);
+        assert_ne!(sets(&[&shown, &shown]), whole);
+        // What ends in the middle is open, and so is what is no segment.
+        assert_eq!(sets(&[&shown, &cleared[..4]]), (whole.0[..1].to_vec(), 4));
+        assert_eq!(sets(&[&[0x16, 0xff, 0xff, 1], &[0x15], &[0x15, 0]]), (vec![], 7));
     }
 
     #[test]

@@ -153,7 +153,7 @@ impl Started {
             (input, _) => input,
         };
         let copier = match input {
-            Some(input) => Some(Copier::new(input, &job.streams, job.cut, &mut output, &mut add_video)?),
+            Some(input) => Some(Copier::new(input, job, &mut output, &mut add_video)?),
             None => {
                 add_video(&mut output)?;
                 None

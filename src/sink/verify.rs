@@ -8,11 +8,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::copier::{self, Trim};
 use super::cut::Cut;
-use super::fingerprint::{Form, fingerprint};
+use super::fingerprint::{DisplaySet, Form, fingerprint};
 use super::job::FileJob;
-use super::{copier, tags};
-use crate::av::{Fields, Input, InputOptions, MediaKind, Stream};
+use super::tags;
+use crate::av::{Fields, Input, InputOptions, MediaKind, Packet, Stream};
 use crate::error::{Context, Error, Kind, Result};
 use crate::plan::container::{StreamPlan, Treatment};
 use crate::time::TimeBase;
@@ -57,6 +58,8 @@ struct Seen {
     dts: Option<i64>,
     hash: u64,
     size: usize,
+    /// An edit list hides it.
+    is_hidden: bool,
     /// The first, or only, packet of a picture that is to be seen.
     is_shown: bool,
 }
@@ -66,19 +69,22 @@ pub fn verify(part: &Path, expectation: &Expectation) -> Result<Verdict> {
     let mut output = Input::open(part, &InputOptions::default())?;
     let job = expectation.job;
     let mut verdict = Verdict::default();
-    let pairs = match_streams(&output, &job.streams)?;
+    let seen = read_all(&mut output, None)?;
+    let source = job.input.as_ref().map(|path| Source::read(path, job)).transpose()?;
+    let is_silent = |plan: &StreamPlan| source.as_ref().is_some_and(|source| source.is_silent(plan));
+    let pairs = match_streams(&output, &seen, &job.streams, &is_silent)?;
+    warn_of_absent(job, &pairs, &mut verdict.warnings);
     let video = pairs
         .iter()
         .find(|(plan, _)| plan.is_none_or(|plan| plan.treatment == Treatment::Process))
         .map(|(_, index)| *index)
         .ok_or_else(|| wrong("the output has no video stream"))?;
-    let seen = read_all(&mut output, None)?;
     let shift = compare_video(&seen[video], expectation)?;
     tags::compare_video(stream(&output, video)?, job, &mut verdict.warnings)?;
     tags::compare_file(&output, job, &mut verdict.warnings)?;
-    if let Some(path) = &job.input {
+    if let Some(source) = source {
         let output = Output { path: part, input: output, seen, video, shift };
-        compare_with_input(path, &output, &pairs, expectation, &mut verdict)?;
+        compare_with_input(&source, &output, &pairs, expectation, &mut verdict)?;
     }
     Ok(verdict)
 }
@@ -96,9 +102,20 @@ pub fn hash(codec: &str, data: &[u8]) -> u64 {
     fingerprint(Form::encoded(codec), data)
 }
 
-/// Each planned stream with its index in the output: streams with packets in their order, files that ride along in
-/// theirs (a container may list them apart).
-fn match_streams<'a>(output: &Input, plans: &'a [StreamPlan]) -> Result<Vec<(Option<&'a StreamPlan>, usize)>> {
+/// A stream by what it was in the input.
+fn name(plan: &StreamPlan) -> String {
+    format!("stream {} ({} {})", plan.input_index, plan.codec, plan.kind.name())
+}
+
+/// Each planned stream with its index in the output, of which all packets were `seen`: streams with packets in their
+/// order, files that ride along in theirs (a container may list them apart). One that `is_silent`, of which nothing is
+/// kept, need not be there.
+fn match_streams<'a>(
+    output: &Input,
+    seen: &[Vec<Seen>],
+    plans: &'a [StreamPlan],
+    is_silent: &dyn Fn(&StreamPlan) -> bool,
+) -> Result<Vec<(Option<&'a StreamPlan>, usize)>> {
     let rides = |plan: &&StreamPlan| plan.treatment == Treatment::AttachCover || plan.kind == MediaKind::Attachment;
     let is_ride = |stream: &&Stream| {
         stream.kind == MediaKind::Attachment || stream.is_cover() && stream.tag("mimetype").is_some()
@@ -112,12 +129,23 @@ fn match_streams<'a>(output: &Input, plans: &'a [StreamPlan]) -> Result<Vec<(Opt
     let mut pairs = Vec::new();
     let recreated = plans.iter().filter(|plan| matches!(plan.treatment, Treatment::Recreated(_))).count();
     for riding in [false, true] {
-        let wanted: Vec<_> = plans.iter().filter(|plan| plan.is_kept()).filter(|plan| rides(plan) == riding).collect();
+        let mut wanted: Vec<_> =
+            plans.iter().filter(|plan| plan.is_kept()).filter(|plan| rides(plan) == riding).collect();
         let got: Vec<_> = output
             .streams()
             .iter()
             .filter(|stream| is_ride(stream) == riding && !(stream.kind == MediaKind::Data && stream.is_left_out))
             .collect();
+        let mut rest = got.iter().copied().peekable();
+        let is_empty = |stream: &Stream| seen[stream.index].iter().all(|packet| packet.size <= EMPTY_TEXT);
+        wanted.retain(|plan| {
+            let is_there = rest.peek().is_some_and(|stream| stream.kind == plan.kind && is_empty(stream));
+            let is_absent = !riding && is_silent(plan) && !is_there;
+            if !is_absent {
+                rest.next();
+            }
+            !is_absent
+        });
         let extra = got.len().saturating_sub(wanted.len());
         if got.len() < wanted.len() || extra > recreated + usize::from(!riding) && !riding {
             let message = format!("the output has {} streams, expected {}", got.len(), wanted.len());
@@ -141,31 +169,89 @@ fn match_streams<'a>(output: &Input, plans: &'a [StreamPlan]) -> Result<Vec<(Opt
     Ok(pairs)
 }
 
+/// Names the streams that the output need not have and has not.
+fn warn_of_absent(job: &FileJob, pairs: &[(Option<&StreamPlan>, usize)], warnings: &mut Vec<String>) {
+    let is_there = |plan: &StreamPlan| pairs.iter().any(|(there, _)| there.is_some_and(|it| std::ptr::eq(it, plan)));
+    for plan in job.streams.iter().filter(|plan| plan.is_kept() && !is_there(plan)) {
+        let muxer = &job.muxer;
+        warnings.push(format!("{} has no packets in what is kept; {muxer} lists no stream for it", name(plan)));
+    }
+}
+
 /// All packets of a file by stream, cut as the run cut them; a damaged container ends early.
 fn read_all(input: &mut Input, cut: Option<Cut>) -> Result<Vec<Vec<Seen>>> {
-    let count = input.streams().iter().map(|stream| stream.index + 1).max().unwrap_or(0);
-    let mut facts = vec![(MediaKind::Data, TimeBase::MICROS, Form::Whole); count];
+    let mut lists: Vec<Option<List>> = Vec::new();
     for stream in input.streams() {
-        facts[stream.index] = (stream.kind, stream.time_base, Form::of(&stream.codec, stream.extradata()));
+        lists.resize_with(lists.len().max(stream.index + 1), || None);
+        lists[stream.index] = Some(List::of(stream, cut));
     }
-    let mut fields: Vec<Option<Fields>> = std::iter::repeat_with(|| None).take(count).collect();
-    input.streams().iter().for_each(|stream| fields[stream.index] = Fields::of(stream));
-    let mut seen = vec![Vec::new(); count];
     while let Some(packet) = input.next_readable()? {
-        let index = packet.stream_index();
-        let Some(list) = seen.get_mut(index) else { continue };
-        let (kind, time_base, form) = facts[index];
-        let is_second = fields[index].as_mut().is_some_and(|fields| fields.is_second(packet.data()));
-        let Some(packet) = copier::trim(packet, kind, time_base, cut) else { continue };
-        list.push(Seen {
+        if let Some(list) = lists.get_mut(packet.stream_index()).and_then(Option::as_mut) {
+            list.add(packet);
+        }
+    }
+    Ok(lists.into_iter().map(|list| list.map_or_else(Vec::new, List::finish)).collect())
+}
+
+/// The packets of a stream as they are read.
+struct List {
+    form: Form,
+    fields: Option<Fields>,
+    trim: Trim,
+    /// Blu-ray subtitles, whose display sets come in one packet or in several.
+    is_of_sets: bool,
+    /// A set whose end was not read yet, and how its first packet was seen.
+    open: Option<(Seen, DisplaySet)>,
+    seen: Vec<Seen>,
+}
+
+impl List {
+    fn of(stream: &Stream, cut: Option<Cut>) -> List {
+        List {
+            form: Form::of(&stream.codec, stream.extradata()),
+            fields: Fields::of(stream),
+            trim: Trim::of(stream, cut),
+            is_of_sets: stream.codec == "hdmv_pgs_subtitle",
+            open: None,
+            seen: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, packet: Packet) {
+        let is_second = self.fields.as_mut().is_some_and(|fields| fields.is_second(packet.data()));
+        let Some(packet) = self.trim.apply(packet) else { return };
+        let seen = Seen {
             pts: packet.pts(),
             dts: packet.dts(),
-            hash: fingerprint(form, packet.data()),
+            hash: fingerprint(self.form, packet.data()),
             size: packet.data().len(),
+            is_hidden: packet.is_discarded(),
             is_shown: !packet.is_discarded() && !packet.data().is_empty() && !is_second,
-        });
+        };
+        if !self.is_of_sets {
+            self.seen.push(seen);
+            return;
+        }
+        let mut rest = packet.data();
+        while !rest.is_empty() {
+            let is_complete;
+            let (_, set) = self.open.get_or_insert_with(|| (seen, DisplaySet::default()));
+            (is_complete, rest) = set.take(rest);
+            if is_complete {
+                self.close_set();
+            }
+        }
     }
-    Ok(seen)
+
+    fn close_set(&mut self) {
+        let set = self.open.take().map(|(first, set)| Seen { hash: set.hash(), size: set.size(), ..first });
+        self.seen.extend(set);
+    }
+
+    fn finish(mut self) -> Vec<Seen> {
+        self.close_set();
+        self.seen
+    }
 }
 
 /// The processed video must be what the encoder gave, in order; by how much the container moved all times.
@@ -217,28 +303,62 @@ impl Output<'_> {
     }
 }
 
+/// The input as a fresh pass over it sees it.
+struct Source {
+    input: Input,
+    /// By stream: how many packets there are.
+    n_there: Vec<usize>,
+    /// By stream: those of them that go over.
+    kept: Vec<Vec<Seen>>,
+}
+
+impl Source {
+    fn read(path: &Path, job: &FileJob) -> Result<Source> {
+        let mut input = Input::open(path, &job.input_options).context(|| "reading the input again")?;
+        let mut kept = read_all(&mut input, job.cut)?;
+        let n_there = kept.iter().map(Vec::len).collect();
+        for plan in &job.streams {
+            let stream = stream(&input, plan.input_index)?;
+            if let Some(mut edit) = copier::edit(stream, &plan.treatment, job.container) {
+                let all = std::mem::take(&mut kept[plan.input_index]);
+                kept[plan.input_index] =
+                    all.into_iter().flat_map(|packet| edit.apply(packet, packet.is_hidden)).flatten().collect();
+            }
+        }
+        Ok(Source { input, n_there, kept })
+    }
+
+    /// Whether nothing of a stream with packets goes over.
+    fn is_silent(&self, plan: &StreamPlan) -> bool {
+        let kept = &self.kept[plan.input_index];
+        match plan.treatment {
+            Treatment::Copy | Treatment::Subtitles { .. } => kept.is_empty(),
+            Treatment::Sound { .. } => kept.iter().all(|packet| packet.is_hidden),
+            _ => false,
+        }
+    }
+}
+
 fn compare_with_input(
-    path: &Path,
+    source: &Source,
     output: &Output,
     pairs: &[(Option<&StreamPlan>, usize)],
     expectation: &Expectation,
     verdict: &mut Verdict,
 ) -> Result<()> {
     let (job, seen) = (expectation.job, &output.seen);
-    let mut input = Input::open(path, &job.input_options).context(|| "reading the input again")?;
-    let originals = read_all(&mut input, job.cut)?;
+    let input = &source.input;
     let shift_micros = expectation.time_base.rescale(output.shift, TimeBase::MICROS);
     for (plan, index) in pairs {
         let Some(plan) = plan else { continue };
-        let (from, to) = (stream(&input, plan.input_index)?, stream(&output.input, *index)?);
-        let original = &originals[plan.input_index];
-        let name = || format!("stream {} ({} {})", plan.input_index, plan.codec, plan.kind.name());
+        let (from, to) = (stream(input, plan.input_index)?, stream(&output.input, *index)?);
+        let original = &source.kept[plan.input_index];
         if plan.treatment != Treatment::Process && job.cut.is_none() && input.format_name().contains("mp4") {
-            let (listed, there) = (input.index_entries(plan.input_index), original.len());
+            let (listed, there) = (input.index_entries(plan.input_index), source.n_there[plan.input_index]);
             if listed > there {
                 verdict.lost_packets += (listed - there) as u64;
                 let what = "the file ends early: its index lists";
-                verdict.warnings.push(format!("{}: {what} {listed} packets, {there} are there", name()));
+                verdict.warnings.push(format!("{}: {what} {listed} packets, {there} are there", name(plan)));
             }
         }
         match plan.treatment {
@@ -250,8 +370,8 @@ fn compare_with_input(
                 let is_short = seen[*index].len() < original.len() && begins_early && job.container.is_isobmff();
                 let unedited = if is_short { Some(output.without_edits(*index)?) } else { None };
                 compare_copy(original, unedited.as_ref().unwrap_or(&seen[*index]), from, to, shift_micros)
-                    .context(name)?;
-                tags::compare_copy(from, to, plan, &mut verdict.warnings)?;
+                    .context(|| name(plan))?;
+                tags::compare_copy(from, to, plan, job.container, &mut verdict.warnings)?;
             }
             Treatment::CopyCover | Treatment::AttachCover => {
                 let cover = to.cover.as_deref().or(Some(to.extradata()).filter(|data| !data.is_empty()));
@@ -260,8 +380,9 @@ fn compare_with_input(
                 }
             }
             _ => {
-                tags::compare_copy(from, to, plan, &mut verdict.warnings)?;
-                if original.iter().any(|packet| packet.size > EMPTY_TEXT) && seen[*index].is_empty() {
+                tags::compare_copy(from, to, plan, job.container, &mut verdict.warnings)?;
+                let has_content = original.iter().any(|packet| packet.is_shown && packet.size > EMPTY_TEXT);
+                if has_content && seen[*index].is_empty() {
                     return Err(wrong(format!("the converted {} stream is empty", plan.kind.name())));
                 }
             }
