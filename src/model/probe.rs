@@ -21,7 +21,8 @@ pub struct ProbeReport {
     pub observed_radius: usize,
     /// Whether every tile had the bits of the whole, with a halo of the facts' radius.
     pub tiling_exact: bool,
-    /// The range, [0, 1] or [0, 255], in which the network keeps a grey picture grey; `None` when it shows none.
+    /// The range of the input in which the network keeps a grey picture grey: the facts' own, else [0, 1] or [0, 255];
+    /// `None` when it shows none.
     pub range: Option<(f32, f32)>,
     /// What contradicts the facts or could not be tried, a sentence each.
     pub notes: Vec<String>,
@@ -272,22 +273,25 @@ impl Probe<'_, '_> {
         Ok(output)
     }
 
-    /// Whether grey stays grey in [0, 1] or in [0, 255]. A network that multiplies and never adds shows no difference:
-    /// [0, 1] is then as good as the other.
+    /// Whether grey stays grey in the range of the facts, or else in [0, 1] or in [0, 255]. A network that multiplies
+    /// and never adds shows no difference.
     fn range(&mut self) -> Result<Option<(f32, f32)>> {
         if self.facts.input.element == Element::U8 || self.facts.output.element == Element::U8 {
             return Ok(Some((0.0, 255.0)));
         }
-        for white in [1.0f32, 255.0] {
+        let (input, output) = (&self.facts.input, &self.facts.output);
+        let said = [(input.black, input.white), (output.black, output.white)];
+        let others = [1.0, 255.0].map(|white| [(0.0, white); 2]).into_iter().filter(|range| *range != said);
+        for [(black, white), given] in [said].into_iter().chain(others) {
             let picture = self.medium();
-            let output = self.output_of(picture, |_, _, _| white / 2.0)?;
-            let mean = mean(&output) / f64::from(white);
-            if (mean - 0.5).abs() < 0.1 {
-                if (self.facts.input.white, self.facts.input.black) != (white, 0.0) {
-                    let said = (self.facts.input.black, self.facts.input.white);
-                    self.notes.push(format!("grey stays grey in [0, {white}], the facts say [{}, {}]", said.0, said.1));
+            let output = self.output_of(picture, |_, _, _| (black + white) / 2.0)?;
+            let level = (mean(&output) - f64::from(given.0)) / f64::from(given.1 - given.0);
+            if (level - 0.5).abs() < 0.1 {
+                if [(black, white), given] != said {
+                    let (from, to) = said[0];
+                    self.notes.push(format!("grey stays grey in [{black}, {white}], the facts say [{from}, {to}]"));
                 }
-                return Ok(Some((0.0, white)));
+                return Ok(Some((black, white)));
             }
         }
         self.notes.push("grey does not stay grey: the range could not be confirmed".into());

@@ -231,7 +231,21 @@ fn whole(
             (padded.0, rows)
         }
     };
-    Grid { picture: size, window, halo: halo.unwrap_or(0), multiple_of: network.multiple_of.max(1), alignment }.tiles()
+    let halo = halo.unwrap_or(0);
+    let grid = Grid { picture: size, window, halo, multiple_of: network.multiple_of.max(1), alignment };
+    // Nobody can enlarge windows of one size, and the others are somebody's wish.
+    grid.tiles().map_err(|error| match network.fixed_size {
+        None if matches!(config.tile, Tile::Size(_)) => Error::new(Kind::Usage, error.to_string()),
+        Some((width, height)) => {
+            let message = format!(
+                "the network takes {width}x{height} only, and {halo} pixels on all sides are needed around what is \
+                 kept, which leaves too little to cut {}x{}; export it with a free or larger size, or resize the video",
+                size.0, size.1
+            );
+            Error::new(Kind::Network, message)
+        }
+        None => error,
+    })
 }
 
 #[cfg(test)]
@@ -243,16 +257,26 @@ mod tests {
     use crate::infer::Working;
     use crate::model::builtin;
 
+    fn windows(config: &RunConfig, network: &NetworkFacts, size: (usize, usize), workers: usize) -> Result<Windows> {
+        let format = PixelFormat::from_name("yuv420p").unwrap();
+        let facts = PictureFacts { format, width: size.0, height: size.1, color: ColorTags::NONE };
+        let head = ImageHead::new(network, facts).unwrap();
+        let working = Working { by_rows: false, per_pixel: 300, per_column: 0 };
+        Windows::new(config, &head, network, WindowBytes::new(network, &head, working), workers)
+    }
+
     /// Rows of the windows of a 4K frame.
     fn rows(config: &RunConfig, workers: usize) -> usize {
         let network = builtin::find("upscale-x2").unwrap().facts;
-        let format = PixelFormat::from_name("yuv420p").unwrap();
-        let facts = PictureFacts { format, width: 3840, height: 2160, color: ColorTags::NONE };
-        let head = ImageHead::new(&network, facts).unwrap();
-        let working = Working { by_rows: false, per_pixel: 300, per_column: 0 };
-        let windows =
-            Windows::new(config, &head, &network, WindowBytes::new(&network, &head, working), workers).unwrap();
-        windows.whole[0].window.height
+        windows(config, &network, (3840, 2160), workers).unwrap().whole[0].window.height
+    }
+
+    #[test]
+    fn nobody_is_told_to_enlarge_windows_of_one_size() {
+        let facts = builtin::find("identity").unwrap().facts;
+        let network = NetworkFacts { radius: Some(15), fixed_size: Some((16, 16)), ..facts };
+        let message = windows(&RunConfig::default(), &network, (64, 64), 1).unwrap_err().to_string();
+        assert!(message.starts_with("the network takes 16x16 only, and 15 pixels"), "{message}");
     }
 
     #[test]

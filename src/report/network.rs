@@ -61,7 +61,8 @@ impl Card {
         let graph = self.graph.iter().flat_map(|graph| graph.conclusions.clone());
         let mut all: Vec<Conclusion> = graph.chain(self.said.clone()).collect();
         if let Ok(facts) = &self.facts {
-            let said = |fact: &str| self.said.iter().any(|conclusion| conclusion.fact == fact);
+            let known: Vec<_> = all.iter().map(|conclusion| conclusion.fact).collect();
+            let said = |fact: &str| known.contains(&fact);
             let (input, reason) = (&facts.input, "assumed, no graph says it; a TOML beside the file may");
             if !said("channels") {
                 let value = format!("{:?}", input.channels).to_lowercase();

@@ -6,7 +6,9 @@
 
 use std::collections::HashSet;
 
-use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, data_type, short};
+use prost::Message;
+
+use super::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, data_type, short};
 use crate::error::{Context, Error, Kind, Result};
 
 /// Nodes a graph may have, those of its subgraphs included.
@@ -66,12 +68,19 @@ pub fn check(model: &ModelProto) -> Result<i64> {
         return Err(refuse(format!("opset {opset}, vproc reads {OPSETS:?}; convert it with onnx.version_converter")));
     }
     let graph = model.graph.as_ref().ok_or_else(|| refuse("the file holds no graph".into()))?;
-    let mut judge = Judge { n_nodes: 0, n_graphs: 0 };
+    let mut judge = Judge { functions: functions(model), n_nodes: 0, n_graphs: 0 };
     judge.graph(graph, &HashSet::new(), 0)?;
     Ok(opset)
 }
 
+/// Domains and names of the operators that a file defines itself.
+fn functions(model: &ModelProto) -> HashSet<(String, String)> {
+    let decoded = model.functions.iter().filter_map(|bytes| FunctionProto::decode(bytes.clone()).ok());
+    decoded.map(|function| (function.domain.unwrap_or_default(), function.name.unwrap_or_default())).collect()
+}
+
 struct Judge {
+    functions: HashSet<(String, String)>,
     n_nodes: usize,
     n_graphs: usize,
 }
@@ -129,6 +138,14 @@ impl Judge {
     fn node<'a>(&mut self, node: &'a NodeProto, given: &HashSet<&'a str>, level: usize) -> Result<()> {
         let (op, domain) = (node.op(), node.domain.as_deref().unwrap_or(""));
         match domain {
+            // Before all others: an engine may take the file's word for a standard operator too.
+            _ if self.functions.contains(&(domain.to_owned(), op.to_owned())) => {
+                return Err(refuse(format!(
+                    "{} of `{}` is a local function of the file; inline it with onnx.inliner.inline_local_functions",
+                    short(op),
+                    short(domain)
+                )));
+            }
             "" | "ai.onnx" if listed(RANDOM, op) => {
                 return Err(refuse("its answer changes from run to run; export the network for inference".into()));
             }

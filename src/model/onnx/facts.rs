@@ -4,7 +4,8 @@
 //! needed to run a network that turns a picture into a picture, or the reason why it is none. The graph is traced
 //! (`model/radius`) at two very different sizes when its size is free, and what differs between the two is not a fact;
 //! with a batch of three, because a network that mixes its batch must be fed one picture at a time; and at a usual
-//! size for what it costs. Value range and colour order stand in no graph: they are assumed, unless overridden.
+//! size for what it costs. Colour order stands in no graph, and value range in few (`range`): they are assumed, unless
+//! overridden.
 
 use crate::error::{Error, Kind, Result};
 use crate::model::overrides::Overrides;
@@ -13,7 +14,8 @@ use crate::model::{Channels, Dial, Element, Layout, NetworkFacts, Port};
 use super::Model;
 pub use super::ports::PortFacts;
 use super::ports::{self, Dim};
-use super::proto::{NodeProto, data_type, short};
+use super::proto::{GraphProto, NodeProto, data_type, short};
+use super::range::{self, WHITE};
 use super::seen::{Picture, Seen, candidates, channel_axis, picture, row_axis};
 use super::strength;
 
@@ -77,6 +79,8 @@ pub struct GraphFacts {
     pub fixed_size: Option<(usize, usize)>,
     /// The batch size, if only one is taken.
     pub fixed_batch: Option<usize>,
+    /// Floating point that holds code values of 8 bits, as the graph itself shows: the input and the output.
+    is_code_value: (bool, bool),
     /// Each fact with its reason.
     pub conclusions: Vec<Conclusion>,
     /// Why this network cannot be run on pictures, if it cannot.
@@ -132,6 +136,7 @@ impl GraphFacts {
             multiple_of: 1,
             fixed_size: None,
             fixed_batch: None,
+            is_code_value: (false, false),
             conclusions: Vec::new(),
             refusal: None,
             wants_scale: false,
@@ -140,6 +145,7 @@ impl GraphFacts {
         if let Some(own) = facts.dial.as_ref().map(|dial| dial.own) {
             facts.say("strength", own, "an input with a value of its own; --strength gives another");
         }
+        facts.find_code_values(graph);
         if let Err(refusal) = facts.conclude(model) {
             facts.refusal.get_or_insert(refusal);
         }
@@ -187,12 +193,15 @@ impl GraphFacts {
             })
         };
         let (input_element, output_element) = (kind(input_port)?, kind(output_port)?);
-        let white = |element| if element == Element::U8 { 255.0 } else { 1.0 };
-        let same = input_element == output_element;
+        // What is said of the input holds for an output of its type; what the graph shows, each by itself.
+        let is_said = overrides.black.is_some() || overrides.white.is_some();
+        let white = |element, shown| if element == Element::U8 || (shown && !is_said) { WHITE } else { 1.0 };
+        let same = is_said && input_element == output_element;
         let black = overrides.black.unwrap_or(0.0);
-        let white_in = overrides.white.unwrap_or(white(input_element));
+        let white_in = overrides.white.unwrap_or(white(input_element, self.is_code_value.0));
         let output_black = overrides.output_black.unwrap_or(if same { black } else { 0.0 });
-        let output_white = overrides.output_white.unwrap_or(if same { white_in } else { white(output_element) });
+        let white_out = if same { white_in } else { white(output_element, self.is_code_value.1) };
+        let output_white = overrides.output_white.unwrap_or(white_out);
         Ok(NetworkFacts {
             input: Port {
                 name: input_port.name.clone(),
@@ -216,6 +225,21 @@ impl GraphFacts {
             fixed_size: self.fixed_size,
             fixed_batch: overrides.batch_over(self.fixed_batch)?,
         })
+    }
+
+    /// Whether the graph shows that its ports hold code values.
+    fn find_code_values(&mut self, graph: &GraphProto) {
+        let ([input], [output]) = (self.inputs.as_slice(), self.outputs.as_slice()) else { return };
+        let is_float = |port: &PortFacts| port.element != data_type::UINT8;
+        let divided = is_float(input) && range::is_divided(graph, &input.name);
+        let multiplied = is_float(output) && range::is_multiplied(graph, &output.name);
+        self.is_code_value = (divided, multiplied);
+        if divided {
+            self.say("white", WHITE, "the graph divides its input by 255 before anything else");
+        }
+        if multiplied {
+            self.say("output white", WHITE, "the graph multiplies its output by 255 after all else");
+        }
     }
 
     fn say(&mut self, fact: &'static str, value: impl ToString, reason: impl Into<String>) {
@@ -405,3 +429,6 @@ fn census(nodes: &[NodeProto]) -> Vec<(String, usize)> {
     operators.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     operators
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ mod external;
 pub mod facts;
 mod ports;
 pub mod proto;
+mod range;
 mod scan;
 mod seen;
 mod strength;
@@ -176,9 +177,11 @@ pub fn parse(bytes: Arc<[u8]>) -> Result<Model> {
         return Err(Error::new(Kind::Network, what));
     }
     scan::scan(&bytes)?;
-    let proto = ModelProto::decode(Bytes::from_owner(bytes)).map_err(|error| {
+    let mut proto = ModelProto::decode(Bytes::from_owner(bytes)).map_err(|error| {
         Error::new(Kind::Network, "not an ONNX file (its messages do not decode); export it again").with_source(error)
     })?;
     let opset = check::check(&proto)?;
+    // No node calls any.
+    proto.functions.clear();
     Ok(Model { proto, opset })
 }

@@ -241,6 +241,13 @@ impl<'a> Trace<'a> {
         at: usize,
         value: &mut Value,
     ) -> Result<(), String> {
+        let keeps = value.origin != Origin::Picture && pointwise::keeps_constants(node.op());
+        if let Some(axes) = value.axes.as_mut().filter(|_| !keeps) {
+            axes.iter_mut().for_each(|axis| *axis = axis.varied());
+        }
+        if value.origin == Origin::Extent && !keeps {
+            value.origin = Origin::Size;
+        }
         if value.origin != Origin::Picture {
             if value.count() * 8.0 > MAX_CONSTANT_BYTES && value.origin == Origin::Constant {
                 return Err(format!("{}: a constant of {:.0} elements, too large to run", node.label(), value.count()));

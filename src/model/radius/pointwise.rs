@@ -23,6 +23,16 @@ fn listed(list: &str, op: &str) -> bool {
     list.split_ascii_whitespace().any(|name| name == op)
 }
 
+/// Operators that move constants or make more of them.
+const MOVING: &str = "Concat ConstantOfShape Expand Tile Reshape Flatten Squeeze Unsqueeze Transpose Slice Split";
+
+/// Whether constants of the picture's size come out of an operator without that size in their values, and where they
+/// repeat they still do.
+pub fn keeps_constants(op: &str) -> bool {
+    let per_axis = matches!(op, "BatchNormalization" | "LRN" | "QuantizeLinear" | "DequantizeLinear");
+    listed(BROADCAST, op) || listed(MOVING, op) || (listed(FIRST, op) && !per_axis)
+}
+
 /// The reason of an operator that looks at the whole picture.
 pub fn everywhere(node: &NodeProto) -> String {
     format!("{} looks at the whole picture", node.label())
@@ -113,8 +123,11 @@ fn meet(a: &Axis, b: &Axis) -> Rule<(Axis, bool)> {
             _ => impossible(format!("sizes {n} and {m} do not go together")),
         };
     }
-    if a == b {
+    if a == b || b.is_repeated() {
         return Ok((a.clone(), false));
+    }
+    if a.is_repeated() {
+        return Ok((b.clone(), false));
     }
     let same_sizes = |a: &[Factor], b: &[Factor]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.size == b.size);
     let merge = |a: &[Factor], b: &[Factor]| {
@@ -125,6 +138,8 @@ fn meet(a: &Axis, b: &Axis) -> Rule<(Axis, bool)> {
                 mixed |= joined.is_none();
                 joined.map_or_else(|| a.clone(), |map| a.moved(a.size, map))
             }
+            (Place::Repeated, _) => b.clone(),
+            (_, Place::Repeated) => a.clone(),
             (left, right) => {
                 mixed |= left != right;
                 if *left == Place::Plain { b.clone() } else { a.clone() }
@@ -137,7 +152,7 @@ fn meet(a: &Axis, b: &Axis) -> Rule<(Axis, bool)> {
     }
     match (a.as_spatial(), b.as_spatial()) {
         (Some(left), Some(right)) => Ok(merge(&[left], &[right])),
-        _ => Ok((if a.is_spatial() { a.clone() } else { b.clone() }, true)),
+        _ => Ok((if a.is_spatial() { a.varied() } else { b.varied() }, true)),
     }
 }
 
@@ -189,13 +204,7 @@ pub fn concat(node: &NodeProto, inputs: &[Option<&Value>]) -> Rule<Vec<Value>> {
     if without.iter().any(|value| !value.axes().iter().map(Axis::size).eq(sizes())) {
         return impossible("tensors of different sizes do not go together");
     }
-    let constant = operands.iter().all(|value| value.origin != Origin::Picture);
-    let mut value = if constant {
-        let origin = operands.iter().map(|value| value.origin).max().unwrap_or(Origin::Constant);
-        Value { origin, ..without[0].clone() }
-    } else {
-        broadcast(node, &without.iter().collect::<Vec<_>>())?
-    };
+    let mut value = broadcast(node, &without.iter().collect::<Vec<_>>())?;
     let total = operands.iter().fold(0i64, |total, value| total.saturating_add(value.axes()[axis].size()));
     let mut axes = value.axes().to_vec();
     axes[axis] = Axis::plain(total);

@@ -38,7 +38,8 @@ pub fn constant_node(node: &NodeProto) -> Rule<Vec<Value>> {
 pub fn generated(node: &NodeProto, inputs: &[Option<&Value>]) -> Rule<Vec<Value>> {
     let origin = inputs.iter().flatten().map(|value| value.origin).max().unwrap_or(Origin::Constant);
     let number = |at: usize| Some(inputs.get(at).copied()??.known.as_ref()?.first()?.value);
-    let (sizes, element) = if node.op() == "Range" {
+    let is_range = node.op() == "Range";
+    let (sizes, element) = if is_range {
         let (Some(start), Some(limit), Some(step)) = (number(0), number(1), number(2)) else {
             return Err(Stop::Opaque);
         };
@@ -52,14 +53,22 @@ pub fn generated(node: &NodeProto, inputs: &[Option<&Value>]) -> Rule<Vec<Value>
     if sizes.len() > 8 || sizes.iter().any(|&size| size < 0) {
         return impossible(format!("a shape of {sizes:?} is asked for"));
     }
-    Ok(vec![Value { origin, ..Value::constant(sizes.into_iter().map(Axis::plain).collect(), element) }])
+    let origin = if is_range { origin } else { sized(origin) };
+    let axis = if is_range { Axis::plain } else { Axis::repeated };
+    Ok(vec![Value { origin, ..Value::constant(sizes.into_iter().map(axis).collect(), element) }])
+}
+
+/// Where constants come from whose shape comes from there.
+fn sized(shape: Origin) -> Origin {
+    if shape == Origin::Size { Origin::Extent } else { shape }
 }
 
 /// Shape and Size: numbers that remember that the picture's size is in them, unless that is fixed.
 pub fn shape_of(node: &NodeProto, data: &Value, free: bool) -> Value {
     let number = |axis: &Axis| {
         let divisors = axis.factors().iter().filter_map(Factor::map).map(|map| map.multiple_for(1));
-        let divisor = if free { divisors.max().unwrap_or(0) } else { 0 };
+        let least = i64::from(data.origin == Origin::Extent && axis.size() > 1);
+        let divisor = if free { divisors.max().unwrap_or(least) } else { 0 };
         Number { value: axis.size() as f64, divisor }
     };
     let all: Vec<Number> = data.axes().iter().map(number).collect();
@@ -169,7 +178,8 @@ pub fn gather(node: &NodeProto, inputs: &[Option<&Value>]) -> Rule<Vec<Value>> {
 /// Expand and Tile: axes of size one grow, others are repeated as blocks.
 pub fn spread(node: &NodeProto, inputs: &[Option<&Value>]) -> Rule<Vec<Value>> {
     let data = inputs[0].ok_or(Stop::Opaque)?;
-    let wanted = inputs.get(1).copied().flatten().and_then(Value::integers).ok_or(Stop::Opaque)?;
+    let shape = inputs.get(1).copied().flatten().ok_or(Stop::Opaque)?;
+    let wanted = shape.integers().ok_or(Stop::Opaque)?;
     let tile = node.op() == "Tile";
     let mut axes = data.axes().to_vec();
     if wanted.len() > axes.len() {
@@ -187,11 +197,11 @@ pub fn spread(node: &NodeProto, inputs: &[Option<&Value>]) -> Rule<Vec<Value>> {
             (false, size) => return impossible(format!("{size} does not expand to {wanted}")),
         };
         if repeats != 1 {
-            let repeated = Factor { size: repeats, place: Place::Plain };
+            let repeated = Factor { size: repeats, place: Place::Repeated };
             *axis = Axis::of([repeated].into_iter().chain(axis.factors().iter().cloned()).collect());
         }
     }
-    Ok(vec![data.reshaped(axes)])
+    Ok(vec![Value { origin: data.origin.max(sized(shape.origin)), ..data.reshaped(axes) }])
 }
 
 impl Trace<'_> {

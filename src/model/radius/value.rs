@@ -14,6 +14,8 @@ use super::map::{Map, Step};
 pub enum Place {
     /// Channels or anything else that has no place in the picture.
     Plain,
+    /// The same constants over and over, which go with any place in the picture.
+    Repeated,
     /// The pictures of a batch.
     Batch,
     /// Rows of the picture.
@@ -58,6 +60,11 @@ impl Axis {
         Axis::of(vec![Factor { size, place: Place::Plain }])
     }
 
+    /// An axis of repeats.
+    pub fn repeated(size: i64) -> Axis {
+        Axis::of(vec![Factor { size, place: Place::Repeated }])
+    }
+
     /// An axis of these factors; those of size one that say nothing are dropped, neighbours without place are joined.
     pub fn of(factors: Vec<Factor>) -> Axis {
         let mut axis: Vec<Factor> = Vec::with_capacity(factors.len());
@@ -66,7 +73,7 @@ impl Axis {
                 continue;
             }
             match axis.last_mut() {
-                Some(last) if last.place == Place::Plain && factor.place == Place::Plain => {
+                Some(last) if matches!(factor.place, Place::Plain | Place::Repeated) && last.place == factor.place => {
                     last.size = last.size.saturating_mul(factor.size);
                 }
                 _ => axis.push(factor),
@@ -92,7 +99,21 @@ impl Axis {
 
     /// Whether no factor lies in the picture or the batch.
     pub fn is_plain(&self) -> bool {
-        self.0.iter().all(|factor| factor.place == Place::Plain)
+        self.0.iter().all(|factor| matches!(factor.place, Place::Plain | Place::Repeated))
+    }
+
+    /// Whether all elements along it are the same.
+    pub fn is_repeated(&self) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|factor| factor.place == Place::Repeated)
+    }
+
+    /// The same where elements may differ from each other.
+    pub fn varied(&self) -> Axis {
+        let vary = |factor: &Factor| match factor.place {
+            Place::Repeated => Factor { place: Place::Plain, ..factor.clone() },
+            _ => factor.clone(),
+        };
+        Axis::of(self.0.iter().map(vary).collect())
     }
 
     /// The axis as one factor along rows or columns: elements that lie inside a row are counted as repeats of it.
@@ -123,6 +144,8 @@ pub struct Number {
 pub enum Origin {
     /// Weights and what is computed from them.
     Constant,
+    /// The same, of a shape that the size of the picture decides.
+    Extent,
     /// The size of the picture.
     Size,
     /// The picture.
