@@ -164,7 +164,7 @@ fn what_cannot_be_is_refused_in_one_line_before_anything_is_run() {
         ("none -o out", "no video in what was named"),
         ("in/*.none -o out", "no video in what was named"),
         ("- -o out", "'-' is none"),
-        ("in -o in/a.y4m", "make the output folder"),
+        ("in -o in/a.y4m", "is a file, and a batch writes into a folder"),
     ] {
         let refused = run(&mut batch(root, line), LIMIT);
         assert!(matches!(refused.code, Some(1 | 2)) && refused.stderr.lines().count() == 1, "{line}: {refused:?}");
@@ -514,4 +514,30 @@ fn the_shared_clips_are_done_or_named() {
     let second = run(&mut command, LIMIT);
     assert_eq!((second.code, state(&out)), (Some(3), before), "{second:?}");
     println!("{} clips took {:.1?}, a second call {:.3?}", clips.len(), first.took, second.took);
+}
+
+#[test]
+fn what_failed_for_good_is_told_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    fs::create_dir(root.join("in")).unwrap();
+    fs::write(root.join("in/a.y4m"), "YUV4MPEG2 W0").unwrap();
+    for words in ["a picture of 0x0", "an earlier call found it"] {
+        let told = ran(root, "in -o out --name {stem}.mkv -q", 3);
+        assert!(told.errors().len() == 1 && told.stderr.contains(words), "{told:?}");
+    }
+}
+
+#[test]
+fn what_can_never_be_a_folder_is_wrong_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    clip(&root.join("in/a.y4m"), 1);
+    fs::write(root.join("file"), "precious").unwrap();
+    let long = "x".repeat(300);
+    for line in ["in -o file", "in -o file/out", &format!("in -o {long}")] {
+        let refused = run(&mut batch(root, line), LIMIT);
+        assert!(refused.is_refusal(2), "{line}: {refused:?}");
+    }
+    assert_eq!(fs::read(root.join("file")).unwrap(), b"precious");
 }

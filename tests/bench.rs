@@ -222,3 +222,27 @@ fn the_engine_is_tried_once_and_remembered() {
     assert!(third.stderr.contains("damaged and is ignored"), "{third:?}");
     assert_eq!(json(&file)["settings"]["engine"].as_str().map(str::is_empty), Some(false));
 }
+
+#[test]
+fn what_cannot_be_written_is_refused_before_anything_is_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for name in ["a.mkv", "notes.txt"] {
+        fs::write(folder.join(name), "precious").unwrap();
+    }
+    for line in [
+        "-i a.mkv --json a.mkv",
+        "-i a.mkv --plot ./a.mkv",
+        "--json x.json --plot ./x.json",
+        "--json nowhere/x.json",
+        "--plot nowhere/x.svg",
+        "--json notes.txt",
+    ] {
+        let words: Vec<_> = ["bench"].into_iter().chain(line.split_whitespace()).collect();
+        let refused = ran(folder, &words);
+        assert!(refused.is_refusal(2), "{line}: {refused:?}");
+    }
+    for name in ["a.mkv", "notes.txt"] {
+        assert_eq!(fs::read(folder.join(name)).unwrap(), b"precious");
+    }
+}

@@ -114,3 +114,59 @@ fn names_that_are_not_utf8_are_taken() {
     assert_ne!(output.status.code(), Some(2));
     error_of(&output);
 }
+
+#[test]
+fn two_inputs_are_told_from_a_command() {
+    for arguments in [["a.mp4", "b.mp4", "-o", "x.mp4"], ["-o", "x.mp4", "a.mp4", "b.mp4"]] {
+        let output = run(&arguments);
+        assert_eq!(output.status.code(), Some(2));
+        let said = error_of(&output);
+        assert!(
+            said.contains("one input is taken, and there is also 'b.mp4'") && said.contains("vproc batch"),
+            "{said}"
+        );
+    }
+    assert!(!error_of(&run(&["compare", "a.mp4", "b.mp4", "c.mp4"])).contains("one input"));
+}
+
+#[test]
+fn a_value_with_a_minus_is_a_wrong_value() {
+    for [option, value] in [
+        ["--crf", "-1"],
+        ["--crf", "-y"],
+        ["--roi", "-5,0,10,10"],
+        ["--start", "-1"],
+        ["--latency", "-1"],
+        ["--threads", "-1"],
+        ["--size", "-5x5"],
+    ] {
+        let output = run(&["a.mp4", "-o", "b.mp4", option, value]);
+        assert_eq!(output.status.code(), Some(2), "{option} {value}");
+        let said = error_of(&output);
+        assert!(said.contains(&format!("{option}: got '{value}', expected")) && !said.contains("'-- "), "{said}");
+    }
+}
+
+#[test]
+fn the_manual_and_the_help_tell_all_of_the_other_commands() {
+    let text = |arguments: &[&str]| String::from_utf8(run(arguments).stdout).unwrap();
+    let page = text(&["--generate", "man"]).replace('\\', "");
+    for word in ["--jobs", "--min-psnr", "--resolutions", ".SH \"VPROC BATCH\"", "{n} counts"] {
+        assert!(page.contains(word), "{word}");
+    }
+    assert_eq!(page.matches(".TH ").count(), 1);
+    for help in ["-h", "--help"] {
+        assert!(text(&["batch", help]).contains("{n}"), "{help}");
+    }
+}
+
+#[test]
+fn what_is_no_cache_and_no_video_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("t.mp4"), "precious").unwrap();
+    for arguments in [&["cache", "stat", "--cache", "t.mp4"][..], &["inspect", "p%03d.png"]] {
+        let output = vproc(&folder).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        error_of(&output);
+    }
+}

@@ -183,3 +183,50 @@ fn of_two_runs_on_one_output_one_wins() {
     assert_eq!(first.wait().unwrap().code(), Some(0));
     assert!(root.join("out.mkv").exists() && !root.join("out.mkv.part").exists());
 }
+
+#[test]
+fn what_tells_of_a_run_replaces_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for name in ["film.mkv", "conf.json"] {
+        fs::write(root.join(name), "crf = 20").unwrap();
+    }
+    let ran = |line: &str| {
+        let mut command = vproc(root);
+        command.args(["pattern:64x64@25,frames=3", "-m", "identity", "-o", "null:", "--progress", "none"]);
+        run(command.args(line.split_whitespace()), LIMIT)
+    };
+    for line in ["--trace film.mkv", "--report film.mkv", "--config conf.json --report conf.json"] {
+        let refused = ran(line);
+        assert!(refused.is_refusal(2), "{line}: {refused:?}");
+    }
+    for name in ["film.mkv", "conf.json"] {
+        assert_eq!(fs::read(root.join(name)).unwrap(), b"crf = 20");
+    }
+    // What an earlier run has told, whatever it is called.
+    for _ in 0..2 {
+        let told = ran("--trace trace --report r.json");
+        assert_eq!(told.code, Some(0), "{told:?}");
+    }
+}
+
+#[test]
+fn a_joined_run_whose_output_is_gone_is_in_nobodys_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    assert_eq!(make(root, "in.mkv", 15, "20").code, Some(0));
+    let ran = |line: &str| run(vproc(root).args(line.split_whitespace()), LIMIT);
+    let line = "in.mkv -o out.mkv -m identity --preset ultrafast --threads 2 --segment-frames 10 --progress none";
+    let manifest = format!("{line} --manifest-only");
+    for step in [&manifest, "segment out.mkv.vproc 0", "segment out.mkv.vproc 1", "join out.mkv.vproc"] {
+        let made = ran(step);
+        assert_eq!(made.code, Some(0), "{step}: {made:?}");
+    }
+    let other = format!("{line} --crf 30");
+    let refused = ran(&other);
+    assert!(refused.is_refusal(2) && refused.stderr.contains("the output is there already"), "{refused:?}");
+    assert!(!root.join("out.mkv.part").exists());
+    fs::remove_file(root.join("out.mkv")).unwrap();
+    let anew = ran(&other);
+    assert!(anew.code == Some(0) && anew.stderr.contains("starting anew"), "{anew:?}");
+}

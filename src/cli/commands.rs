@@ -92,7 +92,7 @@ pub enum Command {
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         cache: Option<PathBuf>,
         /// The size of the emptied cache [default: the size it has]
-        #[arg(long, value_name = "SIZE")]
+        #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
         cache_size: Option<String>,
         /// Write one JSON object
         #[arg(long)]
@@ -122,10 +122,11 @@ pub struct Batch {
     /// The folder the outputs go into; made if need be
     #[arg(short, long, value_name = "DIR", required = true, value_hint = ValueHint::DirPath)]
     pub output: PathBuf,
-    /// What outputs are called; {stem} {ext} {dir} {n} are the input's [default: {stem}.{ext}]
+    // Clap makes a new line of a plain `{n}`; the escape sequence, which it takes out later, keeps it from that.
     #[arg(
+        help = "What outputs are called; {stem} {ext} {dir} {\x1b[0mn} are the input's [default: {stem}.{ext}]",
         long_help = "What outputs are called below DIR. {stem} and {ext} are the input's name and extension, .mkv where \
-        it cannot be written; {dir} is its folder below the folder that was named; {n} counts the inputs. \
+        it cannot be written; {dir} is its folder below the folder that was named; {\x1b[0mn} counts the inputs. \
         --report and --trace are named in the same way [default: {stem}.{ext}]"
     )]
     #[arg(long, value_name = "TEMPLATE")]
@@ -134,7 +135,7 @@ pub struct Batch {
     #[arg(short, long)]
     pub recursive: bool,
     /// Files under way at once, which share the threads [default: 1]
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", allow_hyphen_values = true)]
     pub jobs: Option<OsString>,
     /// Go on with new files, once they have stopped growing, until Ctrl-C
     #[arg(long)]
@@ -189,10 +190,10 @@ pub struct Segment {
     #[arg(long, requires = "list")]
     pub json: bool,
     /// Workers that run the network
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub workers: Option<OsString>,
     /// Memory the process may take: 6G, 512M
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     pub memory: Option<OsString>,
     /// How progress is told; json is an object a line on stderr
     #[arg(long, value_name = "auto|json|none")]
@@ -232,7 +233,7 @@ pub struct Bench {
     #[arg(long, value_name = "plain", value_parser = one_of(&["plain"]), hide_possible_values = true)]
     pub baseline: Option<OsString>,
     /// The time to spend on a resolution, roughly, in seconds; large pictures may take longer [default: 40]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub seconds: Option<OsString>,
     /// Write all repeats and what is known of the machine
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -269,7 +270,7 @@ pub struct Tune {
     #[arg(short, long, value_name = "OUTPUT", value_hint = ValueHint::FilePath, help_heading = "Out")]
     pub output: Option<OsString>,
     /// The time to spend, roughly, in seconds [default: 90]
-    #[arg(long, value_name = "N", help_heading = "Tune")]
+    #[arg(long, value_name = "N", help_heading = "Tune", allow_hyphen_values = true)]
     pub seconds: Option<OsString>,
     /// One measurement, described in JSON: how tune starts itself
     #[arg(long, hide = true)]

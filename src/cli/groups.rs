@@ -35,19 +35,19 @@ pub struct Input {
 #[command(next_help_heading = "What")]
 pub struct Part {
     /// Take this stream of the input, counted from 0 [default: the best video stream]
-    #[arg(long, value_name = "N", hide_short_help = true)]
+    #[arg(long, value_name = "N", hide_short_help = true, allow_hyphen_values = true)]
     video_stream: Option<OsString>,
     /// Begin here: 1:02:03.5, 90, or 120f for a frame
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     start: Option<OsString>,
     /// End before this place
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     end: Option<OsString>,
     /// Take at most so many frames
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
     frames: Option<OsString>,
     /// The frame rate of pictures: 25, 23.976, 24000/1001
-    #[arg(long, value_name = "RATE", hide_short_help = true)]
+    #[arg(long, value_name = "RATE", hide_short_help = true, allow_hyphen_values = true)]
     fps: Option<OsString>,
     /// What is done with interlaced frames
     #[arg(long_help = "What is done with interlaced frames: auto runs those flagged so through bwdif at the same \
@@ -72,7 +72,7 @@ pub struct Network {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     model_config: Option<OsString>,
     /// How strongly the network acts, where it can be told: auto (by how the source was coded), 0 to 4
-    #[arg(long, value_name = "auto|N", hide_short_help = true)]
+    #[arg(long, value_name = "auto|N", hide_short_help = true, allow_hyphen_values = true)]
     strength: Option<OsString>,
     /// Take options from this TOML file too
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
@@ -100,22 +100,22 @@ pub struct Place {
     #[arg(value_parser = one_of(Precision::NAMES), hide_possible_values = true)]
     precision: Option<OsString>,
     /// Threads in all
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
     threads: Option<OsString>,
     /// Workers that run the network
-    #[arg(long, value_name = "N", hide_short_help = true)]
+    #[arg(long, value_name = "N", hide_short_help = true, allow_hyphen_values = true)]
     workers: Option<OsString>,
     /// Memory the run may take: 6G, 512M
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     memory: Option<OsString>,
     /// Cut frames into tiles: auto, off, or pixels a side
-    #[arg(long, value_name = "N", hide_short_help = true)]
+    #[arg(long, value_name = "N", hide_short_help = true, allow_hyphen_values = true)]
     tile: Option<OsString>,
     /// Windows of changed areas that go through the network at once, at most: auto, or a number
-    #[arg(long, value_name = "N", hide_short_help = true)]
+    #[arg(long, value_name = "N", hide_short_help = true, allow_hyphen_values = true)]
     batch: Option<OsString>,
     /// The time a frame may be under way, in seconds of the video: 0.5, 200ms
-    #[arg(long, value_name = "TIME", hide_short_help = true)]
+    #[arg(long, value_name = "TIME", hide_short_help = true, allow_hyphen_values = true)]
     latency: Option<OsString>,
     /// What is not computed again
     #[arg(
@@ -126,10 +126,10 @@ pub struct Place {
     #[arg(value_parser = one_of(SkipMode::NAMES), hide_possible_values = true)]
     skip: Option<OsString>,
     /// How near is near, in dB of the network's input [default: 50]
-    #[arg(long, value_name = "DB", hide_short_help = true)]
+    #[arg(long, value_name = "DB", hide_short_help = true, allow_hyphen_values = true)]
     skip_psnr: Option<OsString>,
     /// Run so many frames in full as well, and tell how near the output is
-    #[arg(long, value_name = "N", hide_short_help = true)]
+    #[arg(long, value_name = "N", hide_short_help = true, allow_hyphen_values = true)]
     verify_skip: Option<OsString>,
     /// Run the network only here; may be repeated
     #[arg(
@@ -137,6 +137,7 @@ pub struct Place {
         gray values say how much; may be repeated. Elsewhere the picture is resized"
     )]
     #[arg(long, value_name = "X,Y,W,H|PNG", value_hint = ValueHint::FilePath, hide_short_help = true)]
+    #[arg(allow_hyphen_values = true)]
     roi: Vec<OsString>,
     /// Tint what was computed red, what was reused green, what lies outside blue
     #[arg(long, hide_short_help = true)]
@@ -149,13 +150,13 @@ pub struct Place {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, hide_short_help = true)]
     cache: Option<OsString>,
     /// The cache's size [default: 10G, at most a quarter of the free disk]
-    #[arg(long, value_name = "SIZE", hide_short_help = true)]
+    #[arg(long, value_name = "SIZE", hide_short_help = true, allow_hyphen_values = true)]
     cache_size: Option<OsString>,
     /// Keep no results and use none that were kept
     #[arg(long, hide_short_help = true)]
     no_cache: bool,
     /// Run on these processors only: 0-3,8
-    #[arg(long, value_name = "LIST", hide_short_help = true)]
+    #[arg(long, value_name = "LIST", hide_short_help = true, allow_hyphen_values = true)]
     cpu_affinity: Option<OsString>,
 }
 
@@ -170,7 +171,7 @@ pub struct Encoding {
     #[arg(long, value_name = "NAME")]
     encoder: Option<OsString>,
     /// The encoder's quality, in its own scale
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
     crf: Option<OsString>,
     /// The encoder's preset
     #[arg(long, value_name = "NAME")]
@@ -184,7 +185,7 @@ pub struct Encoding {
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     pix_fmt: Option<OsString>,
     /// The size of the output's pictures, after the network: 1920x1080, or 1920x or x1080 to keep their shape
-    #[arg(long, value_name = "WxH", help_heading = "What", hide_short_help = true)]
+    #[arg(long, value_name = "WxH", help_heading = "What", hide_short_help = true, allow_hyphen_values = true)]
     size: Option<OsString>,
 }
 

@@ -9,10 +9,12 @@ pub mod log;
 mod options;
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
+use clap_mangen::Man;
 
 use crate::config::value::{cache_size, number};
 use crate::config::{BatchConfig, BenchConfig, CacheAct, JoinConfig, Layers, RunConfig, SegmentConfig, TuneConfig};
@@ -106,6 +108,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed> {
         return Err(Error::new(Kind::Usage, "nothing to do; try 'vproc INPUT -o OUTPUT', or 'vproc --help'"));
     }
     let arguments = command_first(arguments);
+    let is_other = arguments.get(1).is_some_and(is_command);
     let parsed = Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
@@ -116,7 +119,10 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed> {
                 verbose: 0,
             });
         }
-        Err(error) => return Err(Error::new(Kind::Usage, one_line(&error))),
+        Err(error) => {
+            let message = several(&error).filter(|_| !is_other).unwrap_or_else(|| one_line(&error));
+            return Err(Error::new(Kind::Usage, message));
+        }
     };
     let (mut quiet, mut verbose) = (cli.say.quiet, cli.say.verbose);
     let invocation = match (cli.command, cli.run.generate) {
@@ -159,11 +165,14 @@ fn command_first(mut arguments: Vec<OsString>) -> Vec<OsString> {
         None => false,
     };
     let n = arguments.iter().skip(1).take_while(is_say).count();
-    let is_command = |name: &OsString| Cli::command().get_subcommands().any(|command| name == command.get_name());
     if n > 0 && arguments.get(1 + n).is_some_and(is_command) {
         arguments[1..2 + n].rotate_right(1);
     }
     arguments
+}
+
+fn is_command(name: &OsString) -> bool {
+    Cli::command().get_subcommands().any(|command| name == command.get_name())
 }
 
 fn is_say_flag(letter: u8) -> bool {
@@ -183,14 +192,43 @@ fn generated(kind: Generate) -> Result<Vec<u8>> {
     let mut text = Vec::new();
     match kind {
         Generate::Man => {
-            let page = clap_mangen::Man::new(command).render(&mut text);
-            page.map_err(|error| Error::io("cannot write the man page", error))?;
+            text = manual(command).map_err(|error| Error::io("cannot write the man page", error))?;
         }
         Generate::CompleteBash => generate(Shell::Bash, &mut command, "vproc", &mut text),
         Generate::CompleteZsh => generate(Shell::Zsh, &mut command, "vproc", &mut text),
         Generate::CompleteFish => generate(Shell::Fish, &mut command, "vproc", &mut text),
     }
     Ok(text)
+}
+
+/// The man page of the main job, with a section for each of the other commands.
+fn manual(mut command: clap::Command) -> io::Result<Vec<u8>> {
+    command.build();
+    let mut text = Vec::new();
+    Man::new(command.clone()).render(&mut text)?;
+    for other in command.get_subcommands().filter(|other| !other.is_hide_set()) {
+        let page = Man::new(other.clone());
+        let mut section = Vec::new();
+        page.render_synopsis_section(&mut section)?;
+        page.render_description_section(&mut section)?;
+        page.render_options_section(&mut section)?;
+        writeln!(text, ".SH \"VPROC {}\"", other.get_name().to_uppercase())?;
+        // What is a section in a page of its own is a part of one here.
+        text.extend(String::from_utf8_lossy(&section).replace("\n.SH ", "\n.SS ").bytes());
+    }
+    Ok(text)
+}
+
+/// What is said where a shell has made several names of a glob.
+fn several(error: &clap::Error) -> Option<String> {
+    let name = match (error.kind(), error.get(ContextKind::InvalidSubcommand), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::ArgumentConflict, Some(ContextValue::String(name)), _) => name,
+        (ErrorKind::UnknownArgument, _, Some(ContextValue::String(name))) => name,
+        _ => return None,
+    };
+    let is_name = !name.starts_with('-') && Cli::command().find_subcommand(name).is_none();
+    let hint = "several go through 'vproc batch INPUT... -o DIR'";
+    is_name.then(|| format!("one input is taken, and there is also '{name}'; {hint}"))
 }
 
 /// The parser's message without its usage, on one line.

@@ -82,6 +82,7 @@ pub struct Conduct {
     no_resume: bool,
     /// Make segments of so many frames, however short the run is
     #[arg(long, value_name = "N", help_heading = "Out", hide_short_help = true, conflicts_with = "no_resume")]
+    #[arg(allow_hyphen_values = true)]
     segment_frames: Option<OsString>,
     /// Replace an output that is there already
     #[arg(short = 'y', long, help_heading = "Out")]

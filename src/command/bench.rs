@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::outputs;
 use super::process::{Runner, Steps};
 use super::row::{Answer, Facts, Spec, Work};
 use crate::config::{BenchConfig, EngineChoice, Resolution, RunConfig, Tuning};
@@ -36,6 +37,7 @@ const SLOW: f64 = 4.0;
 /// Measures; the exit status.
 pub fn bench(config: &BenchConfig) -> Result<u8> {
     super::pin(&config.run)?;
+    outputs::check_bench(config)?;
     let runner = Runner::new("vproc-bench")?;
     let mut results = Results {
         vproc: env!("CARGO_PKG_VERSION").to_owned(),

@@ -24,6 +24,10 @@ pub fn cache_grants(named: Option<&Path>) -> Grants {
 pub fn cache(act: CacheAct, named: Option<&Path>, size: Option<u64>, json: bool) -> Result<u8> {
     let folder = folder_of(named)?;
     let folder = folder.as_path();
+    if std::fs::metadata(folder).is_ok_and(|there| !there.is_dir()) {
+        let message = format!("--cache {} is a file, expected the folder of a cache", folder.display());
+        return Err(Error::new(Kind::Usage, message));
+    }
     if act == CacheAct::Clear {
         if !folder.is_dir() {
             return absent(folder, json);

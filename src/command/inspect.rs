@@ -21,6 +21,7 @@ use crate::plan::{Skip, Threads};
 use crate::report::inspect::{Found, Planned, Reuse};
 use crate::report::media::Media;
 use crate::report::network::Card;
+use crate::sequence::is_pattern;
 use crate::source::Source;
 
 /// Packets of the source are damaged.
@@ -94,6 +95,10 @@ fn of_video(file: &OsStr, json: bool) -> Result<u8> {
     if measure::is_read_once(path) {
         let message =
             format!("{}: to be looked at it is opened more than once; give a file, not a pipe", path.display());
+        return Err(Error::new(Kind::Usage, message));
+    }
+    if !path.exists() && is_pattern(path) {
+        let message = "numbered pictures are not inspected together; name one, or ask a run with --dry-run";
         return Err(Error::new(Kind::Usage, message));
     }
     let mut input = Input::open(path, &InputOptions::default())?;

@@ -180,6 +180,11 @@ impl Manifest {
         let names = facts.iter().chain(&self.facts).map(|(name, _)| name);
         let (name, was, is) =
             names.map(|name| (name, of(&self.facts, name), of(facts, name))).find(|(_, was, is)| was != is)?;
+        // A file's size, time and hash are for the program.
+        let is_file = |value: &str| value.contains(" bytes of ");
+        if name == "input" && is_file(&was) && is_file(&is) {
+            return Some("the input was another file, or has changed since".to_owned());
+        }
         Some(format!("the {name} was {was}, and is {is}"))
     }
 }

@@ -59,7 +59,7 @@ impl Grid {
             if end <= core || !window.is_multiple_of(self.multiple_of) {
                 let message = format!(
                     "windows of {window} pixels leave nothing of a side of {length} with a halo of {} and an \
-                     alignment of {}; try larger windows",
+                     alignment of {}; try larger windows (--tile)",
                     self.halo, self.alignment
                 );
                 return Err(Error::new(Kind::Network, message));

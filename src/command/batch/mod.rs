@@ -82,6 +82,7 @@ impl Batch {
         let report = template(&asked.run, "report", report)?;
         let trace = template(&asked.run, "trace", trace)?;
         let folder = &asked.folder;
+        check_folder(folder)?;
         let was_there = folder.exists();
         let lock = if asked.run.dry_run { None } else { Some(take_folder(folder)?) };
         let place = folder.canonicalize().or_else(|_| std::path::absolute(folder));
@@ -258,6 +259,17 @@ impl Batch {
             eprintln!("{text}");
         }
     }
+}
+
+/// Refuses a name that no folder can have, or that is a file's.
+fn check_folder(folder: &Path) -> Result<()> {
+    let why = match fs::metadata(folder) {
+        Ok(there) if !there.is_dir() => "is a file, and a batch writes into a folder",
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => "lies below a file, expected folders",
+        Err(error) if error.kind() == io::ErrorKind::InvalidFilename => "is too long a name",
+        _ => return Ok(()),
+    };
+    Err(Error::new(Kind::Usage, format!("-o {} {why}; choose another one", folder.display())))
 }
 
 /// Makes the folder and locks it.

@@ -97,7 +97,12 @@ impl Batch {
             let Some(task) = shop.queue().pop_front() else { break None };
             let mut entry = task.entry(shop.settings);
             match self.judge(&task, shop.settings, &known.list) {
-                Verdict::Before(before) => known.tally.put(*before, true),
+                Verdict::Before(before) => {
+                    if let Some(error) = before.error.as_ref().filter(|_| before.status == Status::Failed) {
+                        tracing::error!("{error} (an earlier call found it; -y tries again)");
+                    }
+                    known.tally.put(*before, true);
+                }
                 Verdict::Run { is_own } => {
                     known.list.put(entry);
                     is_changed = true;

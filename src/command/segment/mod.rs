@@ -156,10 +156,17 @@ pub fn begin_on(
     };
     let Some(Rehearsed { encoder, .. }) = prepared.rehearsed.take() else { return Ok(None) };
     let job = prepare::job(config, prepared)?;
+    let facts = facts(config, prepared)?;
     // From here on no other run touches the folder.
     let part = PartFile::create_on(disk, path)?;
-    let facts = facts(config, prepared)?;
-    let mut manifest = match resumable(config, &folder, &facts)? {
+    let known = match resumable(config, &folder, &facts) {
+        Ok(known) => known,
+        Err(error) => {
+            part.discard()?;
+            return Err(error);
+        }
+    };
+    let mut manifest = match known {
         Some(mut manifest) => {
             if config.manifest_only && !manifest.is_for_others {
                 manifest.is_for_others = true;
@@ -238,7 +245,7 @@ fn resumable(config: &RunConfig, folder: &Folder, facts: &[(String, String)]) ->
         }
         other => other?,
     };
-    let is_idle = manifest.as_ref().is_some_and(Manifest::is_idle);
+    let is_idle = manifest.as_ref().is_some_and(|manifest| manifest.is_idle() || is_spent(config, folder, manifest));
     match manifest.as_ref().and_then(|manifest| manifest.difference(facts)) {
         None => Ok(manifest),
         Some(difference) if may_replace || is_idle => {
@@ -246,13 +253,24 @@ fn resumable(config: &RunConfig, folder: &Folder, facts: &[(String, String)]) ->
             Ok(None)
         }
         Some(difference) => {
-            let message = format!(
-                "{} holds an unfinished run, but {difference}; -y starts anew, or choose another output",
-                folder.path().display()
-            );
+            let message = match manifest.as_ref().filter(|manifest| is_joined(config, manifest)) {
+                Some(_) => format!("the output is there already, but {difference}; -y replaces it"),
+                None => format!(
+                    "{} holds an unfinished run, but {difference}; -y starts anew, or choose another output",
+                    folder.path().display()
+                ),
+            };
             Err(Error::new(Kind::Usage, message))
         }
     }
+}
+
+/// Whether nothing is left of a joined run: neither its output nor a segment.
+fn is_spent(config: &RunConfig, folder: &Folder, manifest: &Manifest) -> bool {
+    let mut left = manifest.clone();
+    folder.look(&mut left);
+    let is_there = config.output.path().is_some_and(|path| path.try_exists().unwrap_or(true));
+    manifest.joined.is_some() && left.segments.is_empty() && !is_there
 }
 
 /// All that decides the output's bits, by name.

@@ -440,7 +440,7 @@ pub fn choose_stream(input: &Input, wanted: Option<usize>) -> Result<usize> {
         other => {
             let got = other.map_or("no stream".to_owned(), |stream| match stream.is_cover() {
                 true => "a cover picture".to_owned(),
-                false => format!("{} stream", stream.kind.name()),
+                false => format!("of kind {}", stream.kind.name()),
             });
             let have: Vec<_> = input
                 .streams()
