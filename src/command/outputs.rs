@@ -174,7 +174,7 @@ pub fn check(config: &RunConfig) -> Result<()> {
     if matches!(config.output, Output::Images(_)) {
         return check_sequence(config, &inputs, path);
     }
-    let has_segments = matches!(config.output, Output::File(_)) && !config.no_resume;
+    let has_segments = matches!(config.output, Output::File(_)) && config.segment_frames.is_some();
     check_length(path, if has_segments { ".vproc" } else { ".part" })?;
     let folder = folder_of(path);
     if !folder.is_dir() {
