@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use crate::program::{ffmpeg, generate, has, report, run, vproc};
 
-/// Two runs of the same kind differ by less than this.
+/// Two runs of the same kind mostly differ by less than this.
 const TOLERANCE: f64 = 0.05;
+
+/// So many runs of each kind are made, since now and then one touches less of its libraries than the others.
+const RUNS: usize = 3;
 
 fn peak(folder: &Path, arguments: &[&OsStr], n_frames: u64) -> f64 {
     let mut command = vproc(folder);
@@ -44,7 +47,9 @@ fn two_thousand_frames_take_the_memory_of_two_hundred() {
         for output in [&["-o", "null:"][..], &["-o", "out.mkv", "--encoder", "libx264", "--preset", "ultrafast"]] {
             let [few, many] = [(pair[0], 200), (pair[1], 2000)].map(|((input, more), n_frames)| {
                 let arguments: Vec<_> = [&[input], more, output].concat().into_iter().map(OsStr::new).collect();
-                peak(folder.path(), &arguments, n_frames)
+                let mut peaks: Vec<_> = (0..RUNS).map(|_| peak(folder.path(), &arguments, n_frames)).collect();
+                peaks.sort_by(f64::total_cmp);
+                peaks[RUNS / 2]
             });
             println!("{} {}: {:.1} MB, then {:.1} MB", pair[1].0, output[1], few / 1e6, many / 1e6);
             assert!(
