@@ -4,6 +4,7 @@
 //! Sections and names of syntax elements are those of ITU-T H.264 (08/2021). Whatever is not understood is a frame.
 
 use super::bits::Bits;
+use super::units::put_set;
 use super::{NalUnits, Stream};
 
 /// Types of NAL units (table 7-1): slices of pictures, and parameter sets.
@@ -90,8 +91,8 @@ impl Fields {
     fn unit(&mut self, unit: &[u8]) -> Option<Option<Field>> {
         let (header, payload) = unit.split_first()?;
         match header & 31 {
-            SPS => put(&mut self.sequences, Sequence::read(&mut Bits::new(payload))?),
-            PPS => put(&mut self.pictures, picture(&mut Bits::new(payload))?),
+            SPS => put_set(&mut self.sequences, Sequence::read(&mut Bits::new(payload))?),
+            PPS => put_set(&mut self.pictures, picture(&mut Bits::new(payload))?),
             SLICE | IDR_SLICE => return Some(self.slice(&mut Bits::new(&payload[..payload.len().min(HEADER)]))),
             _ => {}
         }
@@ -188,12 +189,6 @@ fn skip_scaling_lists(bits: &mut Bits, n: usize) -> Option<()> {
         }
     }
     Some(())
-}
-
-/// Replaces the set of this number.
-fn put<T>(sets: &mut Vec<(u32, T)>, (id, set): (u32, T)) {
-    sets.retain(|(known, _)| *known != id);
-    sets.push((id, set));
 }
 
 #[cfg(test)]

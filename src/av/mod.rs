@@ -49,7 +49,7 @@ pub use picture::AvFrame;
 pub use quantiser::Qp;
 pub use stream::{MediaKind, Stream, StreamSideData};
 pub use transcode::{AudioTranscoder, SubtitleTranscoder};
-pub use units::{NalUnits, obus};
+pub use units::{NalUnits, obus, put_set};
 
 /// Makes FFmpeg ready, once.
 fn prepare() {

@@ -77,6 +77,12 @@ pub fn obus(packet: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     })
 }
 
+/// Puts a parameter set in the place of the one with its number.
+pub fn put_set<T>(sets: &mut Vec<(u32, T)>, (id, set): (u32, T)) {
+    sets.retain(|(known, _)| *known != id);
+    sets.push((id, set));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

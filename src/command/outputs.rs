@@ -62,10 +62,6 @@ fn check_not_input(inputs: &Inputs, path: &Path, what: &str) -> Result<()> {
     }
 }
 
-fn has_ending(path: &Path, endings: &[&str]) -> bool {
-    path.extension().is_some_and(|extension| endings.iter().any(|ending| extension.eq_ignore_ascii_case(ending)))
-}
-
 /// Refuses a name that has no room for what stands behind it until the file is complete.
 fn check_length(path: &Path, behind: &str) -> Result<()> {
     let mut longer = path.as_os_str().to_owned();
@@ -86,7 +82,7 @@ fn check_account(inputs: &Inputs, path: &Path, what: &str) -> Result<()> {
     check_length(path, ".part")?;
     let is_account = || {
         let mut first = [0];
-        has_ending(path, OF_ACCOUNTS)
+        path.extension().is_some_and(|extension| OF_ACCOUNTS.iter().any(|other| extension.eq_ignore_ascii_case(other)))
             || File::open(path).and_then(|mut file| file.read_exact(&mut first)).is_ok()
                 && BEGINNINGS.contains(&first[0])
     };

@@ -55,7 +55,7 @@ impl Trial {
                 time = time.min(start.elapsed());
             }
         }
-        Ok(Trial { time, values: values(&output) })
+        Ok(Trial { time, values: output.values() })
     }
 
     /// The trial, or an error if it gave something else than `truth`.
@@ -114,14 +114,6 @@ fn fill(tensor: &mut Tensor) {
         Element::F32 => tensor.as_f32_mut().iter_mut().enumerate().for_each(|(at, to)| *to = value(at)),
         Element::F16 => tensor.as_f16_mut().iter_mut().enumerate().for_each(|(at, to)| *to = f16::from_f32(value(at))),
         Element::U8 => tensor.bytes_mut().iter_mut().enumerate().for_each(|(at, to)| *to = byte(at) as u8),
-    }
-}
-
-fn values(tensor: &Tensor) -> Vec<f32> {
-    match tensor.element() {
-        Element::F32 => tensor.as_f32().to_vec(),
-        Element::F16 => tensor.as_f16().iter().map(|value| value.to_f32()).collect(),
-        Element::U8 => tensor.bytes().iter().map(|value| f32::from(*value)).collect(),
     }
 }
 

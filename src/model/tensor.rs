@@ -60,6 +60,15 @@ impl Tensor {
         &mut self.bytes
     }
 
+    /// The elements of whatever type, as numbers.
+    pub fn values(&self) -> Vec<f32> {
+        match self.element {
+            Element::F32 => self.as_f32().to_vec(),
+            Element::F16 => self.as_f16().iter().map(|value| value.to_f32()).collect(),
+            Element::U8 => self.bytes().iter().map(|value| f32::from(*value)).collect(),
+        }
+    }
+
     /// The elements; the tensor must be of [`Element::F32`].
     pub fn as_f32(&self) -> &[f32] {
         assert_eq!(self.element, Element::F32);

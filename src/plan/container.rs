@@ -112,6 +112,11 @@ impl StreamPlan {
         !matches!(self.treatment, Treatment::Recreated(_) | Treatment::Dropped(_))
     }
 
+    /// The stream for people, by what it is in the input.
+    pub fn name(&self) -> String {
+        format!("stream {} ({} {})", self.input_index, self.codec, self.kind.name())
+    }
+
     /// What happens, for people and reports: a word and a detail.
     pub fn describe(&self) -> (&'static str, String) {
         match &self.treatment {

@@ -231,12 +231,7 @@ impl Plan {
         for stream in facts.streams.iter().filter(|_| facts.encoding.is_some()) {
             let (action, detail) = stream.describe();
             if matches!(action, "dropped" | "converted") {
-                warnings.push(format!(
-                    "stream {} ({} {}) {action}: {detail}",
-                    stream.input_index,
-                    stream.codec,
-                    stream.kind.name()
-                ));
+                warnings.push(format!("{} {action}: {detail}", stream.name()));
             }
         }
         Ok(Plan {

@@ -77,7 +77,7 @@ impl Copier {
             let index = plan.input_index;
             let Some(stream) = input.stream(index) else { continue };
             let mut converter = None;
-            let what = || format!("stream {index} ({} {})", plan.codec, plan.kind.name());
+            let what = || plan.name();
             let added = match &plan.treatment {
                 Treatment::AttachCover => {
                     output.add_attachment(stream, stream.cover.as_deref().unwrap_or_default(), &plan.about)
@@ -263,6 +263,11 @@ impl Trim {
     pub fn of(stream: &Stream, cut: Option<Cut>) -> Trim {
         let is_of_sets = stream.codec == "hdmv_pgs_subtitle";
         Trim { kind: stream.kind, base: stream.time_base, cut, is_of_sets, keeps_set: false }
+    }
+
+    /// Blu-ray subtitles, whose display sets come in one packet or in several.
+    pub fn is_of_sets(&self) -> bool {
+        self.is_of_sets
     }
 
     /// The next packet after the cut; `None` if it is not kept.

@@ -102,11 +102,6 @@ pub fn hash(codec: &str, data: &[u8]) -> u64 {
     fingerprint(Form::encoded(codec), data)
 }
 
-/// A stream by what it was in the input.
-fn name(plan: &StreamPlan) -> String {
-    format!("stream {} ({} {})", plan.input_index, plan.codec, plan.kind.name())
-}
-
 /// Each planned stream with its index in the output, of which all packets were `seen`: streams with packets in their
 /// order, files that ride along in theirs (a container may list them apart). One that `is_silent`, of which nothing is
 /// kept, need not be there.
@@ -174,7 +169,7 @@ fn warn_of_absent(job: &FileJob, pairs: &[(Option<&StreamPlan>, usize)], warning
     let is_there = |plan: &StreamPlan| pairs.iter().any(|(there, _)| there.is_some_and(|it| std::ptr::eq(it, plan)));
     for plan in job.streams.iter().filter(|plan| plan.is_kept() && !is_there(plan)) {
         let muxer = &job.muxer;
-        warnings.push(format!("{} has no packets in what is kept; {muxer} lists no stream for it", name(plan)));
+        warnings.push(format!("{} has no packets in what is kept; {muxer} lists no stream for it", plan.name()));
     }
 }
 
@@ -198,8 +193,6 @@ struct List {
     form: Form,
     fields: Option<Fields>,
     trim: Trim,
-    /// Blu-ray subtitles, whose display sets come in one packet or in several.
-    is_of_sets: bool,
     /// A set whose end was not read yet, and how its first packet was seen.
     open: Option<(Seen, DisplaySet)>,
     seen: Vec<Seen>,
@@ -211,7 +204,6 @@ impl List {
             form: Form::of(&stream.codec, stream.extradata()),
             fields: Fields::of(stream),
             trim: Trim::of(stream, cut),
-            is_of_sets: stream.codec == "hdmv_pgs_subtitle",
             open: None,
             seen: Vec::new(),
         }
@@ -228,7 +220,7 @@ impl List {
             is_hidden: packet.is_discarded(),
             is_shown: !packet.is_discarded() && !packet.data().is_empty() && !is_second,
         };
-        if !self.is_of_sets {
+        if !self.trim.is_of_sets() {
             self.seen.push(seen);
             return;
         }
@@ -358,7 +350,7 @@ fn compare_with_input(
             if listed > there {
                 verdict.lost_packets += (listed - there) as u64;
                 let what = "the file ends early: its index lists";
-                verdict.warnings.push(format!("{}: {what} {listed} packets, {there} are there", name(plan)));
+                verdict.warnings.push(format!("{}: {what} {listed} packets, {there} are there", plan.name()));
             }
         }
         match plan.treatment {
@@ -370,7 +362,7 @@ fn compare_with_input(
                 let is_short = seen[*index].len() < original.len() && begins_early && job.container.is_isobmff();
                 let unedited = if is_short { Some(output.without_edits(*index)?) } else { None };
                 compare_copy(original, unedited.as_ref().unwrap_or(&seen[*index]), from, to, shift_micros)
-                    .context(|| name(plan))?;
+                    .context(|| plan.name())?;
                 tags::compare_copy(from, to, plan, job.container, &mut verdict.warnings)?;
             }
             Treatment::CopyCover | Treatment::AttachCover => {

@@ -49,14 +49,6 @@ fn tensors(facts: &NetworkFacts, batch: usize, width: usize, height: usize) -> (
     (input, Tensor::new(facts.output.element, shape(&facts.output, facts.scale)))
 }
 
-fn values(tensor: &Tensor) -> Vec<f32> {
-    match tensor.element() {
-        Element::F32 => tensor.as_f32().to_vec(),
-        Element::F16 => tensor.as_f16().iter().map(|value| value.to_f32()).collect(),
-        Element::U8 => tensor.bytes().iter().map(|value| f32::from(*value)).collect(),
-    }
-}
-
 fn networks() -> Vec<Network> {
     let files = [
         "bench_luma_x2_random_weights.onnx",
@@ -84,7 +76,7 @@ fn difference(
     let (_, mut truth) = tensors(&network.facts, batch, size.0, size.1);
     reference.run(&input, &mut truth).ok()?;
     engine.run(&input, &mut output).unwrap_or_else(|error| panic!("{error}"));
-    let (is, truth) = (values(&output), values(&truth));
+    let (is, truth) = (output.values(), truth.values());
     let largest = truth.iter().fold(0.0f32, |all, value| all.max(value.abs()));
     Some((is.iter().zip(&truth).fold(0.0f32, |all, (a, b)| all.max((a - b).abs())), largest))
 }
@@ -245,7 +237,7 @@ fn bf16_is_near_f32_and_the_same_in_windows() {
             let (_, mut output) = tensors(facts, 1, width, height);
             exact.run(&input, &mut truth).unwrap();
             near.run(&input, &mut output).unwrap();
-            let (is, truth) = (values(&output), values(&truth));
+            let (is, truth) = (output.values(), truth.values());
             let largest = truth.iter().fold(0.0f32, |all, value| all.max(value.abs()));
             let error = is.iter().zip(&truth).fold(0.0f32, |all, (a, b)| all.max((a - b).abs()));
             println!("{:44} {} {width}x{height} {:.1e}", network.name, bf16.name(), error / largest);

@@ -5,8 +5,6 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use half::f16;
-
 use super::*;
 use crate::infer::{choose, facts, open, suited};
 use crate::model::probe::probe;
@@ -73,14 +71,6 @@ fn fill(tensor: &mut Tensor) {
     }
 }
 
-fn values(tensor: &Tensor) -> Vec<f32> {
-    match tensor.element() {
-        Element::F32 => tensor.as_f32().to_vec(),
-        Element::F16 => tensor.as_f16().iter().map(|value| f16::to_f32(*value)).collect(),
-        Element::U8 => tensor.bytes().iter().map(|value| f32::from(*value)).collect(),
-    }
-}
-
 /// The largest difference to what Python got for the same input.
 fn difference(
     network: &Network,
@@ -95,7 +85,7 @@ fn difference(
     let mut truth = Tensor::new(output.element(), output.shape());
     truth.bytes_mut().copy_from_slice(expected);
     OrtEngine::new(network, settings).unwrap().run(&input, &mut output).unwrap();
-    let pairs = values(&output).into_iter().zip(values(&truth));
+    let pairs = output.values().into_iter().zip(truth.values());
     pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
@@ -315,7 +305,7 @@ fn written_in_blocks(settings: &EngineSettings) {
             }
             run(&network, &input, &mut expected);
             run(&written, &input, &mut output);
-            let pairs = values(&output).into_iter().zip(values(&expected));
+            let pairs = output.values().into_iter().zip(expected.values());
             let difference = pairs.map(|(a, b)| (a - b).abs() / b.abs().max(1.0)).fold(0.0, f32::max);
             println!("{name} {width}x{height}, multiples of {multiple}: {difference:e}");
             assert!(difference <= 1e-6, "{name}: {difference:e}");

@@ -6,7 +6,7 @@ mod sets;
 
 use sets::{Picture, Sequence};
 
-use crate::av::{Bits, NalUnits, Qp};
+use crate::av::{Bits, NalUnits, Qp, put_set};
 
 /// How much lower H.264's quantiser is that leaves as much to correct, found with x265 and x264, whose own scales of
 /// quality differ about as much (`training/README.md`).
@@ -63,8 +63,8 @@ impl Headers {
         let kind = (unit.first()? >> 1) & 0x3f;
         let mut bits = Bits::new(unit.get(2..)?);
         match kind {
-            SPS => put(&mut self.sequences, Sequence::read(&mut bits)?),
-            PPS => put(&mut self.pictures, Picture::read(&mut bits)?),
+            SPS => put_set(&mut self.sequences, Sequence::read(&mut bits)?),
+            PPS => put_set(&mut self.pictures, Picture::read(&mut bits)?),
             BLA_W_LP..=RESERVED_IRAP => return self.slice(kind, &mut bits),
             _ => {}
         }
@@ -100,12 +100,6 @@ impl Headers {
         let qp = picture.qp + bits.se()?;
         (-48..=51).contains(&qp).then(|| Qp::from(qp) - BELOW)
     }
-}
-
-/// Replaces the set of this number.
-fn put<T>(sets: &mut Vec<(u32, T)>, (id, set): (u32, T)) {
-    sets.retain(|(known, _)| *known != id);
-    sets.push((id, set));
 }
 
 #[cfg(test)]

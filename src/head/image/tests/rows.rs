@@ -18,14 +18,10 @@ fn by_rows(
     let (width, height) = head.output_size();
     let mut out = Pool::new().picture(head.output_format(), width, height).unwrap();
     fill(&mut out, 0xA5);
-    let values = |tensor: &Tensor| match tensor.element() {
-        Element::F16 => tensor.as_f16().iter().map(|value| value.to_f32()).collect::<Vec<_>>(),
-        _ => tensor.as_f32().to_vec(),
-    };
     for &(window, core) in tiles {
         let mut input = tensor(&head.network.input, window.width, window.height);
         head.gather(picture, window, &mut input, 0, &mut other).unwrap();
-        let (given, made) = (values(&input), values(&run(&input)));
+        let (given, made) = (input.values(), run(&input).values());
         let row = |all: &[f32], y: usize, scale: usize| -> Vec<Vec<f32>> {
             let (width, height) = (window.width * scale, window.height * scale);
             all.chunks_exact(width * height).map(|channel| channel[y * width..][..width].to_vec()).collect()
