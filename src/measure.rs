@@ -222,6 +222,7 @@ pub fn encoder(name: &str) -> Result<EncoderFacts> {
         name: name.to_owned(),
         codec: codec.codec_name(),
         pixel_formats: codec.pixel_formats(),
+        is_lossless: codec.is_lossless(),
         options: OPTIONS_OF_INTEREST.into_iter().filter(|option| codec.has_option(option)).collect(),
     })
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use vproc::error::{Kind, Result};
-use vproc::frame::{ChromaLocation, ColorRange, FieldOrder, Frame, Packing, Picture, PixelFormat, Pool};
+use vproc::frame::{ChromaLocation, ColorRange, FieldOrder, Frame, Packing, Picture, PixelFormat, Pool, RGB_PLANES};
+use vproc::head::yuv::ToYuv;
 use vproc::sink::hash::{HashSink, frame_hash, hex};
 use vproc::sink::images::ImagesSink;
 use vproc::sink::y4m::Y4mSink;
@@ -413,7 +414,7 @@ fn gray_images_keep_every_sample_and_the_first_gap_ends_the_sequence() {
 }
 
 #[test]
-fn colour_images_become_bt709_as_h273_defines_it() {
+fn colour_images_keep_every_sample_and_become_bt709_as_h273_defines_it() {
     let folder = folder();
     let colors: Vec<[u16; 3]> = (0..4096u32)
         .map(|n| [n.wrapping_mul(2_654_435_761) >> 16, n * 40_503 + 7, n * n * 31].map(|value| (value & 0xFFFF) as u16))
@@ -432,10 +433,21 @@ fn colour_images_become_bt709_as_h273_defines_it() {
         }
         let mut source = ImagesSource::open(&sequence(&folder, "%d.png"), Ratio::new(24, 1)).unwrap();
         let tags = source.facts().color;
-        assert_eq!((tags.range, tags.matrix, tags.primaries, tags.transfer), (Some(ColorRange::Limited), 1, 1, 13));
+        assert_eq!((tags.range, tags.matrix, tags.primaries, tags.transfer), (Some(ColorRange::Full), 0, 1, 13));
         let frame = source.next_frame().unwrap().unwrap();
+        let rgb = source.facts().format;
+        assert_eq!(rgb, PixelFormat::rgb(depth));
+        let sample = |picture: &Picture, plane: usize, x: usize| match depth {
+            8 => u16::from(picture.plane(plane).row_bytes(0)[x]),
+            _ => picture.plane(plane).row_u16(0)[x],
+        };
+        let tags = tags.of_yuv(1);
+        assert_eq!((tags.range, tags.matrix, tags.primaries, tags.transfer), (Some(ColorRange::Limited), 1, 1, 13));
+        let yuv = ToYuv::new(rgb, tags, 1).picture(&frame.picture).unwrap();
         for (x, color) in colors.iter().enumerate() {
-            let [red, green, blue] = color.map(|value| f64::from(value >> (16 - depth)) / white);
+            let samples = color.map(|value| value >> (16 - depth));
+            assert_eq!(RGB_PLANES.map(|plane| sample(&frame.picture, plane, x)), samples);
+            let [red, green, blue] = samples.map(|value| f64::from(value) / white);
             let luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue;
             let expected = [
                 (219.0 * luma + 16.0) * unit,
@@ -443,8 +455,7 @@ fn colour_images_become_bt709_as_h273_defines_it() {
                 (224.0 * (red - luma) / 1.5748 + 128.0) * unit,
             ];
             for (component, expected) in expected.into_iter().enumerate() {
-                let plane = frame.picture.plane(component);
-                let got = if depth == 8 { plane.row_bytes(0)[x].into() } else { f64::from(plane.row_u16(0)[x]) };
+                let got = f64::from(sample(&yuv, component, x));
                 let bound = if depth == 8 { 0.501 } else { 0.51 };
                 assert!((got - expected).abs() < bound, "{color:?} at {depth} bits: {got}, expected {expected}");
             }
@@ -558,12 +569,13 @@ fn colour_images_written_and_read_again_differ_by_rounding_alone() {
     write_images(&mut pattern(description), &path);
     let mut expected = pattern(description);
     let mut got = ImagesSource::open(&path, Ratio::new(24, 1)).unwrap();
+    let mut to_yuv = ToYuv::new(PixelFormat::rgb(8), expected.facts().color, 32);
     while let Some(frame) = expected.next_frame().unwrap() {
-        let again = got.next_frame().unwrap().unwrap();
+        let again = to_yuv.picture(&got.next_frame().unwrap().unwrap().picture).unwrap();
         // The discs' colours lie outside R'G'B' in places and are cut there; below them all is in range.
         for plane in 0..3 {
             for y in 0..2 {
-                let (a, b) = (frame.picture.plane(plane).row_bytes(y), again.picture.plane(plane).row_bytes(y));
+                let (a, b) = (frame.picture.plane(plane).row_bytes(y), again.plane(plane).row_bytes(y));
                 let worst = a.iter().zip(b).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
                 assert!(worst <= 1, "plane {plane}, row {y}: {worst}");
             }

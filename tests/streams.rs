@@ -193,13 +193,59 @@ fn what_mov_writes_and_nobody_reads_is_converted_and_a_late_first_chapter_is_tol
     }
 }
 
+/// An encoder of R'G'B' with the pixel format it is given, the file it is in, and the format that holds its samples.
+const RGB_VIDEOS: [(&str, &str, &str, &str); 8] = [
+    ("ffv1", "bgr0", "in.mkv", "gbrp"),
+    ("ffv1", "bgra", "in.mkv", "gbrap"),
+    ("ffv1", "gbrp10le", "in.mkv", "gbrp10le"),
+    ("ffv1", "rgb48le", "in.mkv", "gbrp16le"),
+    ("qtrle", "rgb24", "in.mov", "gbrp"),
+    ("libx264rgb -qp 0", "bgr24", "in.mp4", "gbrp"),
+    ("png", "rgb24", "in.mov", "gbrp"),
+    ("rawvideo", "bgr24", "in.avi", "gbrp"),
+];
+
 #[test]
-fn rgb_is_converted_by_the_matrix_it_is_tagged_with() {
+fn rgb_stays_rgb_from_end_to_end() {
+    let Some(film) = Film::new() else { return };
+    let noise = "-f lavfi -i testsrc2=s=98x66:r=25:d=1,noise=alls=40:allf=t -frames:v 4";
+    for (encoder, format, input, samples) in RGB_VIDEOS {
+        film.ffmpeg(&format!("{noise} -pix_fmt {format} -c:v {encoder} {input}"));
+        let pixels = |name: &str| film.ffmpeg(&format!("-i {name} -pix_fmt {samples} -f rawvideo -"));
+        let source = pixels(input);
+        for network in ["identity", "identity-rgb"] {
+            let ran = film.vproc(&format!("{input} -o o.mkv -y -m {network} --encoder ffv1"));
+            assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+            assert!(pixels("o.mkv") == source, "{encoder} {format} through {network}");
+        }
+        if !samples.starts_with("gbra") && samples != "gbrp10le" {
+            film.copy(&format!("{input} -o o/%03d.png -y"));
+            assert!(pixels("o/%03d.png") == source, "{encoder} {format} to pictures");
+        }
+    }
+    // Pictures of all kinds of encoders, themselves again.
+    film.ffmpeg(&format!("{noise} -pix_fmt rgb24 in_%03d.png"));
+    let source = film.ffmpeg("-i in_%03d.png -pix_fmt gbrp -f rawvideo -");
+    for output in [
+        "o.mov --encoder qtrle",
+        "o.mov --encoder png",
+        "o.mp4 --encoder libx264rgb --crf 0",
+        "o.webm --encoder libvpx-vp9 --pix-fmt gbrp --encoder-opt lossless=1",
+    ] {
+        let said = film.copy(&format!("in_%03d.png -y -o {output}"));
+        assert!(!said.contains("warning"), "{output}: {said}");
+        let name = output.split(' ').next().unwrap_or_default();
+        assert!(film.ffmpeg(&format!("-i {name} -pix_fmt gbrp -f rawvideo -")) == source, "{output}");
+    }
+}
+
+#[test]
+fn rgb_becomes_yuv_by_the_matrix_it_is_tagged_with() {
     let Some(film) = Film::new() else { return };
     let tagged = "-pix_fmt rgb24 -c:v qtrle -colorspace bt709 -color_primaries bt709 -color_trc bt709";
     film.ffmpeg(&format!("{VIDEO} {tagged} -movflags write_colr -frames:v 2 in.mov"));
-    let said = film.copy("in.mov -o o.mkv --encoder ffv1");
-    assert!(said.contains("the pictures are R'G'B' (rgb24) and become yuv444p"), "{said}");
+    let said = film.copy("in.mov -o o.mkv --encoder libx264 --crf 0");
+    assert!(said.contains("R'G'B' (gbrp) becomes yuv444p, rounded once, for libx264"), "{said}");
     assert_eq!(film.streams("o.mkv")[0]["color_space"], "bt709");
     // A matrix that is not the one of the tag is about 30 levels off in saturated colours.
     let by_tag = "scale=in_color_matrix=bt709:flags=accurate_rnd+full_chroma_int,format=rgb24";
@@ -207,6 +253,9 @@ fn rgb_is_converted_by_the_matrix_it_is_tagged_with() {
         .map(|(name, filter)| film.ffmpeg(&format!("-i {name} -vf {filter} -f rawvideo -")));
     let furthest = source.iter().zip(&output).map(|(a, b)| a.abs_diff(*b)).max();
     assert!(source.len() == output.len() && furthest <= Some(4), "{furthest:?}");
+    // Compared with what it came from, it is as near.
+    let ran = film.vproc("compare in.mov o.mkv --min-psnr 45");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::frame::{ColorRange, PixelFormat};
 
 /// The chain's format that loses least of FFmpeg's format `name`: itself, when the chain works on it; else planar
-/// Y'CbCr or gray with the same depth and subsampling.
+/// R'G'B', Y'CbCr or gray with the same depth and subsampling.
 pub fn native_format(name: &str) -> Result<PixelFormat> {
     if let Some(format) = PixelFormat::from_name(name) {
         return Ok(format);
@@ -32,12 +32,12 @@ pub fn native_format(name: &str) -> Result<PixelFormat> {
     let mut format = if descriptor.nb_components <= 2 && !is_palette {
         PixelFormat::gray(depth)
     } else if has(ffi::AV_PIX_FMT_FLAG_RGB) || is_palette {
-        PixelFormat::yuv(0, 0, depth)
+        PixelFormat::rgb(depth)
     } else {
         PixelFormat::yuv(descriptor.log2_chroma_w, descriptor.log2_chroma_h, depth)
     };
     let has_alpha = has(ffi::AV_PIX_FMT_FLAG_ALPHA);
-    if has_alpha && format.subsampling().is_some() && matches!(depth, 8 | 10 | 12 | 16) {
+    if has_alpha && !format.is_gray() && matches!(depth, 8 | 10 | 12 | 16) {
         format.alpha = true;
     }
     Ok(format)
@@ -45,7 +45,8 @@ pub fn native_format(name: &str) -> Result<PixelFormat> {
 
 /// Converts frames to one format and size.
 pub struct Converter {
-    format: PixelFormat,
+    /// FFmpeg's name of the format.
+    format: String,
     width: usize,
     height: usize,
     context: *mut ffi::SwsContext,
@@ -55,17 +56,18 @@ pub struct Converter {
 unsafe impl Send for Converter {}
 
 impl Converter {
-    /// A converter to `format` and `width` x `height`.
-    pub fn new(format: PixelFormat, width: usize, height: usize) -> Self {
-        Converter { format, width, height, context: std::ptr::null_mut() }
+    /// A converter to FFmpeg's format `format` and `width` x `height`.
+    pub fn new(format: impl ToString, width: usize, height: usize) -> Self {
+        Converter { format: format.to_string(), width, height, context: std::ptr::null_mut() }
     }
 
-    /// Converts a frame: bicubic, accurate rounding, by the frame's own matrix and range. R'G'B' becomes limited range by
-    /// the matrix that it is tagged with, or else by BT.709 from 720 lines up and BT.601 below, and is tagged so.
+    /// Converts a frame: bicubic, accurate rounding, by the frame's own matrix and range. Between R'G'B' and Y'CbCr, as
+    /// where a stream changes, it goes by the matrix that the frame is tagged with, or else by BT.709 from 720 lines up
+    /// and BT.601 below.
     pub fn convert(&mut self, source: &AvFrame) -> Result<AvFrame> {
         let mut target = AvFrame::new()?;
-        let name = self.format.to_string();
-        let number = pixel_format(&name)?;
+        let name = &self.format;
+        let number = pixel_format(name)?;
         let from_rgb = is_rgb(&source.format_name());
         // SAFETY: both frames are valid; sizes and formats are set before buffers are asked for; every result is
         // checked; sws_getCachedContext frees the old context when the source's shape changed.
@@ -128,18 +130,6 @@ impl Converter {
             if code < 0 {
                 return Err(super::error(Kind::Decode, "convert a frame", code));
             }
-            if from_rgb && self.format.subsampling().is_some() {
-                let raw = target.get_mut();
-                raw.color_range = ffi::AVColorRange::AVCOL_RANGE_MPEG;
-                raw.colorspace = match (tags.matrix, matrix) {
-                    (5, _) => ffi::AVColorSpace::AVCOL_SPC_BT470BG,
-                    (_, ffi::SWS_CS_ITU709) => ffi::AVColorSpace::AVCOL_SPC_BT709,
-                    (_, ffi::SWS_CS_FCC) => ffi::AVColorSpace::AVCOL_SPC_FCC,
-                    (_, ffi::SWS_CS_SMPTE240M) => ffi::AVColorSpace::AVCOL_SPC_SMPTE240M,
-                    (_, ffi::SWS_CS_BT2020) => ffi::AVColorSpace::AVCOL_SPC_BT2020_NCL,
-                    _ => ffi::AVColorSpace::AVCOL_SPC_SMPTE170M,
-                };
-            }
         }
         Ok(target)
     }
@@ -153,7 +143,7 @@ impl AvFrame {
 }
 
 /// Whether FFmpeg's format `name` holds R'G'B' (a palette does).
-pub fn is_rgb(name: &str) -> bool {
+fn is_rgb(name: &str) -> bool {
     has_flag(name, ffi::AV_PIX_FMT_FLAG_RGB | ffi::AV_PIX_FMT_FLAG_PAL)
 }
 

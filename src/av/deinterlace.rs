@@ -55,6 +55,8 @@ impl Deinterlacer {
 fn is_known(format: PixelFormat) -> bool {
     let is_440 = format.subsampling().is_some_and(|subsampling| subsampling.x == 0 && subsampling.y == 1);
     let depths: &[u8] = match format.subsampling() {
+        None if format.is_rgb() && format.alpha => &[8, 16],
+        None if format.is_rgb() => &[8, 9, 10, 12, 14, 16],
         None => &[8, 16],
         Some(_) if is_440 => &[8],
         Some(_) if format.alpha => &[8, 9, 10, 16],

@@ -54,6 +54,13 @@ impl EncoderCodec {
         unsafe { text(ffi::avcodec_get_name((*self.0).id)) }
     }
 
+    /// Whether every encoder of this codec is lossless.
+    pub fn is_lossless(self) -> bool {
+        // SAFETY: the codec is static; a descriptor is static or null.
+        let properties = unsafe { ffi::avcodec_descriptor_get((*self.0).id).as_ref() }.map_or(0, |about| about.props);
+        properties & ffi::AV_CODEC_PROP_LOSSLESS as i32 != 0 && properties & ffi::AV_CODEC_PROP_LOSSY as i32 == 0
+    }
+
     /// Whether it has a private option of this name.
     pub fn has_option(self, name: &str) -> bool {
         let name = CString::new(name).unwrap_or_default();
@@ -252,9 +259,10 @@ impl Encoder {
         unsafe { Parameters::of_encoder(self.context) }
     }
 
-    /// Gives a frame with `pts` in the encoder's time base, or `None` to drain; take packets after each.
-    pub fn send(&mut self, frame: Option<(&Frame, i64)>) -> Result<()> {
-        let frame = frame.map(|(frame, pts)| self.wrap(frame, pts)).transpose()?;
+    /// Gives the next frame, its picture in the encoder's format, its pts in the encoder's time base; or `None` to drain.
+    /// Take packets after each.
+    pub fn send(&mut self, frame: Option<(AvFrame, &Frame)>) -> Result<()> {
+        let frame = frame.map(|(picture, frame)| self.wrap(picture, frame)).transpose()?;
         let pointer = frame.as_ref().map_or(std::ptr::null_mut(), AvFrame::as_ptr);
         // SAFETY: the context is open; the encoder takes its own reference.
         match unsafe { ffi::avcodec_send_frame(self.context, pointer) } {
@@ -263,8 +271,7 @@ impl Encoder {
         }
     }
 
-    fn wrap(&self, frame: &Frame, pts: i64) -> Result<AvFrame> {
-        let mut wrapped = AvFrame::from_picture(&frame.picture, frame.color)?;
+    fn wrap(&self, mut wrapped: AvFrame, frame: &Frame) -> Result<AvFrame> {
         let interlaced = frame.field_order != FieldOrder::Progressive;
         for data in &frame.side_data {
             wrapped.add_side_data(data)?;
@@ -272,7 +279,7 @@ impl Encoder {
         let raw = wrapped.get_mut();
         // The yuvj names of the encoder's format have the same layout as the plain ones.
         raw.format = self.pixel_format as i32;
-        raw.pts = pts;
+        raw.pts = frame.pts;
         raw.interlaced_frame = i32::from(interlaced);
         raw.top_field_first = i32::from(frame.field_order == FieldOrder::TopFirst);
         // SAFETY: the context is open. Frame tags follow the stream's, so that no encoder sees them change.

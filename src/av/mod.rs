@@ -34,7 +34,7 @@ use ffmpeg_next::ffi;
 use crate::error::{Error, Kind};
 
 pub use bits::Bits;
-pub use convert::{Converter, is_rgb, native_format};
+pub use convert::{Converter, native_format};
 pub use decoder::{Decoded, Decoder};
 pub use deinterlace::Deinterlacer;
 pub use dictionary::Dictionary;

@@ -136,10 +136,11 @@ fn decide(config: &RunConfig, subject: Subject, engine: (EngineSettings, Option<
         time_base: source.time_base,
         frame_rate: source.frame_rate,
     };
-    if source.format.subsampling().is_none() && source.color.matrix == 0 {
+    if source.format.is_gray() && source.color.matrix == 0 {
         // That of R'G'B', which no encoder of gray pictures takes.
         video.color = ColorTags { matrix: 2, ..video.color };
     }
+    let mut keeps_rgb = !matches!(config.output, Output::Stdout | Output::Y4m(_));
     let (mut encoding, mut rest) = (None, Rest { streams: opened.streams.clone(), ..Rest::default() });
     if let Output::File(path) = &config.output {
         let container = Container::of(path);
@@ -153,9 +154,18 @@ fn decide(config: &RunConfig, subject: Subject, engine: (EngineSettings, Option<
             field_order: video.field_order,
             hdr: &source.side_data,
         };
-        encoding = Some(plan_encoding(&facts, &wishes, container, pictures, threads.encoder)?);
+        let planned = plan_encoding(&facts, &wishes, container, pictures, threads.encoder)?;
+        keeps_rgb = planned.is_rgb;
+        encoding = Some(planned);
         rest = measure::rest(config, &opened, container, &muxer(path)?)?;
         fit_matrix(&mut rest.streams, (source.width, source.height), (width, height));
+    }
+    if source.format.is_rgb() {
+        video.color = match keeps_rgb {
+            false => source.color.of_yuv(source.height),
+            true if source.color.matrix == 2 => source.color,
+            true => ColorTags { matrix: 0, ..source.color },
+        };
     }
     let segments = match &encoding {
         None => Segments::None,

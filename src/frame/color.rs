@@ -67,6 +67,21 @@ impl ColorTags {
         self.range.unwrap_or(ColorRange::Limited)
     }
 
+    /// The tags of R'G'B' pictures of so many lines once they are Y'CbCr: limited range, by [`ColorTags::matrix_for`].
+    #[must_use]
+    pub fn of_yuv(self, height: usize) -> ColorTags {
+        let matrix = match self.matrix_for(height) {
+            _ if matches!(self.matrix, 1 | 4..=7 | 9) => self.matrix,
+            ColorMatrix::Bt709 => 1,
+            ColorMatrix::Fcc => 4,
+            ColorMatrix::Bt601 if self.primaries == 5 => 5,
+            ColorMatrix::Bt601 => 6,
+            ColorMatrix::Smpte240 => 7,
+            ColorMatrix::Bt2020 => 9,
+        };
+        ColorTags { range: Some(ColorRange::Limited), matrix, ..self }
+    }
+
     /// The same tags with the matrix that a picture of so many lines is computed with, for pictures made of it that may
     /// have other lines. For outputs without tags.
     pub fn settled(self, height: usize) -> ColorTags {
@@ -78,14 +93,15 @@ impl ColorTags {
         ColorTags { matrix, ..self }
     }
 
-    /// The matrix to compute with: what is tagged, else BT.709 from 720 lines up and BT.601 below.
+    /// The matrix to compute with: what is tagged, for R'G'B' the one that goes with its primaries, else BT.709 from 720
+    /// lines up and BT.601 below.
     pub fn matrix_for(self, height: usize) -> ColorMatrix {
-        match self.matrix {
-            1 => ColorMatrix::Bt709,
-            4 => ColorMatrix::Fcc,
-            5 | 6 => ColorMatrix::Bt601,
-            7 => ColorMatrix::Smpte240,
-            9 | 10 => ColorMatrix::Bt2020,
+        match (self.matrix, self.primaries) {
+            (1, _) | (0, 1) => ColorMatrix::Bt709,
+            (4, _) => ColorMatrix::Fcc,
+            (5 | 6, _) | (0, 5 | 6) => ColorMatrix::Bt601,
+            (7, _) | (0, 7) => ColorMatrix::Smpte240,
+            (9 | 10, _) | (0, 9) => ColorMatrix::Bt2020,
             _ if height >= 720 => ColorMatrix::Bt709,
             _ => ColorMatrix::Bt601,
         }

@@ -1,4 +1,4 @@
-//! Pixel formats the chain works on: planar and semi-planar Y'CbCr and gray, 8 to 16 bits, little endian.
+//! Pixel formats the chain works on: planar and semi-planar Y'CbCr, planar R'G'B' and gray, 8 to 16 bits, little endian.
 //!
 //! Anything else is converted once by the source. The names are FFmpeg's.
 
@@ -31,12 +31,17 @@ pub enum Components {
     Gray,
     /// Luma and two chroma components.
     Yuv(Subsampling),
+    /// Green, blue and red, in this order, as FFmpeg's gbrp and the identity matrix of H.273 have them.
+    Rgb,
 }
+
+/// The planes of red, green and blue in [`Components::Rgb`].
+pub const RGB_PLANES: [usize; 3] = [2, 0, 1];
 
 /// A pixel format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PixelFormat {
-    /// Luma alone or with chroma.
+    /// Luma alone or with chroma, or R'G'B'.
     pub components: Components,
     /// Bits a sample, 8 to 16; above 8 a sample takes two bytes.
     pub bit_depth: u8,
@@ -62,6 +67,21 @@ impl PixelFormat {
         PixelFormat { components: Components::Gray, bit_depth, alpha: false, packing: Packing::Planar }
     }
 
+    /// Planar R'G'B'.
+    pub const fn rgb(bit_depth: u8) -> Self {
+        PixelFormat { components: Components::Rgb, bit_depth, alpha: false, packing: Packing::Planar }
+    }
+
+    /// Whether there is no colour in it.
+    pub fn is_gray(self) -> bool {
+        self.components == Components::Gray
+    }
+
+    /// Whether it is R'G'B'.
+    pub fn is_rgb(self) -> bool {
+        self.components == Components::Rgb
+    }
+
     /// 1 for 8 bits, else 2.
     pub fn bytes_per_sample(self) -> usize {
         if self.bit_depth > 8 { 2 } else { 1 }
@@ -76,16 +96,16 @@ impl PixelFormat {
     pub fn n_planes(self) -> usize {
         let color = match (self.components, self.packing) {
             (Components::Gray, _) => 1,
-            (Components::Yuv(_), Packing::Planar) => 3,
+            (Components::Rgb, _) | (Components::Yuv(_), Packing::Planar) => 3,
             (Components::Yuv(_), _) => 2,
         };
         color + usize::from(self.alpha)
     }
 
-    /// The chroma subsampling; none for gray.
+    /// The chroma subsampling; none where there is no chroma.
     pub fn subsampling(self) -> Option<Subsampling> {
         match self.components {
-            Components::Gray => None,
+            Components::Gray | Components::Rgb => None,
             Components::Yuv(subsampling) => Some(subsampling),
         }
     }
@@ -107,7 +127,7 @@ impl PixelFormat {
     /// Whether a plane holds chroma.
     pub fn is_chroma(self, plane: usize) -> bool {
         match (self.components, self.packing) {
-            (Components::Gray, _) => false,
+            (Components::Gray | Components::Rgb, _) => false,
             (Components::Yuv(_), Packing::Planar) => plane == 1 || plane == 2,
             (Components::Yuv(_), _) => plane == 1,
         }
@@ -150,6 +170,12 @@ impl PixelFormat {
         if let Some(rest) = name.strip_prefix("gray") {
             return Some(PixelFormat::gray(depth(rest)?));
         }
+        if let Some(rest) = name.strip_prefix("gbrap") {
+            return Some(PixelFormat { alpha: true, ..PixelFormat::rgb(depth(rest)?) });
+        }
+        if let Some(rest) = name.strip_prefix("gbrp") {
+            return Some(PixelFormat::rgb(depth(rest)?));
+        }
         let (rest, alpha) = match (deprecated, name.strip_prefix("yuva"), name.strip_prefix("yuv")) {
             (true, _, _) => (name.as_str(), false),
             (_, Some(rest), _) => (rest, true),
@@ -174,7 +200,11 @@ impl fmt::Display for PixelFormat {
     /// FFmpeg's name of the format.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(subsampling) = self.subsampling() else {
-            f.write_str("gray")?;
+            f.write_str(match (self.is_gray(), self.alpha) {
+                (true, _) => "gray",
+                (false, false) => "gbrp",
+                (false, true) => "gbrap",
+            })?;
             return depth_suffix(f, self.bit_depth);
         };
         let chroma = match (subsampling.x, subsampling.y) {
@@ -221,6 +251,10 @@ mod tests {
             "gray",
             "gray10le",
             "gray16le",
+            "gbrp",
+            "gbrp10le",
+            "gbrap",
+            "gbrap16le",
             "yuv420p",
             "yuv422p10le",
             "yuv444p12le",
@@ -239,7 +273,9 @@ mod tests {
             assert_eq!(PixelFormat::from_name(name).map(|format| format.to_string()).as_deref(), Some(name));
         }
         assert_eq!(PixelFormat::from_name("yuvj422p"), PixelFormat::from_name("yuv422p"));
-        for name in ["rgb24", "gbrp", "yuyv422", "yuv420p10be", "grayf32le", "pal8", "ya8", "yuv420p17le"] {
+        for name in
+            ["rgb24", "gbrp16be", "gbrpf32le", "yuyv422", "yuv420p10be", "grayf32le", "pal8", "ya8", "yuv420p17le"]
+        {
             assert_eq!(PixelFormat::from_name(name), None, "{name}");
         }
     }

@@ -12,7 +12,7 @@ pub mod pool;
 use std::sync::Arc;
 
 pub use color::{ChromaLocation, ColorMatrix, ColorRange, ColorTags};
-pub use format::{Components, Packing, PixelFormat, Subsampling};
+pub use format::{Components, Packing, PixelFormat, RGB_PLANES, Subsampling};
 pub use plane::{PlaneMut, PlaneView};
 pub use pool::{PictureBuf, Pool};
 

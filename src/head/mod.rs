@@ -7,3 +7,4 @@ pub mod fit;
 pub mod image;
 pub mod preview;
 mod tensor_row;
+pub mod yuv;

@@ -34,8 +34,8 @@ impl Areas {
         Areas { computed, outside }
     }
 
-    /// A tinted copy of an output picture of `scale` times the input's size. Gray pictures get lighter where they were
-    /// computed, and darker outside.
+    /// A tinted copy of an output picture of `scale` times the input's size: green where it was reused, red where
+    /// computed, blue outside. Gray pictures get lighter where they were computed, and darker outside.
     pub fn draw(&self, picture: &Picture, scale: usize, pool: &Pool) -> Result<Picture> {
         let format = picture.format();
         let mut out = pool.picture(format, picture.width(), picture.height())?;
@@ -45,10 +45,10 @@ impl Areas {
             (0..from.height()).for_each(|y| to.row_bytes(y).copy_from_slice(from.row_bytes(y)));
         }
         let unit = 1 << (format.bit_depth - 8);
-        // What each kind adds to Cb and Cr, or to gray.
-        let (reused, computed, outside) = match format.subsampling() {
-            Some(_) => ([-TINT / 2, -TINT / 2], [0, TINT], [TINT, 0]),
-            None => ([0, 0], [TINT, 0], [-TINT, 0]),
+        // What each kind adds to Cb and Cr, to blue and red, or to gray.
+        let (reused, computed, outside) = match format.is_gray() {
+            false => ([-TINT / 2, -TINT / 2], [0, TINT], [TINT, 0]),
+            true => ([0, 0], [TINT, 0], [-TINT, 0]),
         };
         let whole = Rect::new(0, 0, picture.width(), picture.height());
         let mut all = vec![(whole, reused)];
@@ -65,10 +65,8 @@ impl Areas {
 
 fn add(out: &mut PictureBuf, area: Rect, tint: [i32; 2]) {
     let format = out.format();
-    let (planes, log2) = match format.subsampling() {
-        Some(s) => ([1, 2], (s.x, s.y)),
-        None => ([0, 0], (0, 0)),
-    };
+    let planes = if format.is_gray() { [0, 0] } else { [1, 2] };
+    let log2 = format.subsampling().map_or((0, 0), |s| (s.x, s.y));
     let max = i32::from(format.max_code());
     for (plane, tint) in planes.into_iter().zip(tint).filter(|(_, tint)| *tint != 0) {
         let mut plane = out.plane_mut(plane);

@@ -4,6 +4,7 @@
 //! encoder can do comes in as facts.
 
 use super::container::Container;
+use super::format::{self, Chosen};
 use super::hdr::{content_light, mastering_display};
 use super::rules::{COMMON_RATE, RULES, Rule};
 use crate::config::{Origin, RunConfig, decides_rate};
@@ -19,6 +20,8 @@ pub struct EncoderFacts {
     pub codec: String,
     /// FFmpeg's names of the pixel formats it takes; empty when it does not say.
     pub pixel_formats: Vec<String>,
+    /// Whether all encoders of its codec are lossless.
+    pub is_lossless: bool,
     /// Which of the options that we would set it has: `crf`, `preset`, `udu_sei`.
     pub options: Vec<&'static str>,
 }
@@ -85,6 +88,8 @@ pub struct EncodingPlan {
     pub encoder: String,
     /// FFmpeg's name of the pixel format it is given.
     pub pixel_format: String,
+    /// Whether that is R'G'B'.
+    pub is_rgb: bool,
     /// Its options, all of them.
     pub options: Vec<(String, String)>,
     /// Encoder threads.
@@ -114,21 +119,6 @@ fn for_any_size(container: Container) -> &'static str {
     }
 }
 
-/// Where to look for what `encoder` drops: encoders of deeper samples and finer chroma, or of opacity.
-fn richer(encoder: &str, container: Container, alpha: bool) -> String {
-    let others: &[&str] = match (container, alpha) {
-        (Container::Mp4, false) => &["libx265"],
-        (Container::Mov, true) => &["prores_ks"],
-        (Container::Webm, _) => &["libvpx-vp9"],
-        (Container::Mp4, true) => &[],
-        _ => &["ffv1"],
-    };
-    match others.iter().find(|other| **other != encoder) {
-        Some(other) => format!("--encoder {other} may"),
-        None => "ffv1 in an .mkv may".to_owned(),
-    }
-}
-
 /// The pictures to be encoded.
 #[derive(Clone, Copy, Debug)]
 pub struct Pictures<'a> {
@@ -153,12 +143,13 @@ pub fn plan_encoding(
     let Pictures { format, size: (width, height), field_order, hdr } = pictures;
     let rule = RULES.iter().find(|rule| rule.encoder == facts.name);
     let mut notes = Vec::new();
-    let (pixel_format, chosen) = choose_format(facts, wishes, container, format, &mut notes)?;
+    let Chosen { name: pixel_format, format: chosen } =
+        format::choose(facts, wishes.pix_fmt.as_deref(), container, format, &mut notes)?;
     if rule.is_some_and(|rule| rule.whole_chroma)
-        && let Some(subsampling) = chosen.and_then(PixelFormat::subsampling)
+        && let Some(subsampling) = chosen.subsampling()
         && (width % (1 << subsampling.x) != 0 || height % (1 << subsampling.y) != 0)
     {
-        let full = PixelFormat::yuv(0, 0, chosen.map_or(8, |format| format.bit_depth)).to_string();
+        let full = PixelFormat::yuv(0, 0, chosen.bit_depth).to_string();
         let other = format!("--encoder {}", for_any_size(container));
         let hint = if facts.pixel_formats.contains(&full) { format!("--pix-fmt {full} or {other}") } else { other };
         let size = format!("{width}x{height} in {pixel_format}");
@@ -208,7 +199,8 @@ pub fn plan_encoding(
     }
     keep_lossless_interlaced(&mut options, facts, field_order, &mut notes);
     let codec_tag = (container.is_isobmff() && facts.codec == "hevc").then_some(*b"hvc1");
-    Ok(EncodingPlan { encoder: facts.name.clone(), pixel_format, options, threads, codec_tag, notes })
+    let (encoder, is_rgb) = (facts.name.clone(), chosen.is_rgb());
+    Ok(EncodingPlan { encoder, pixel_format, is_rgb, options, threads, codec_tag, notes })
 }
 
 /// Refuses a crf beside an option that decides the rate as well: an encoder would take one and pass over the other. To
@@ -282,85 +274,6 @@ fn merge(options: &mut Vec<(String, String)>, key: &str, value: &str) {
     }
 }
 
-/// The pixel format that loses least, and what it loses.
-fn choose_format(
-    facts: &EncoderFacts,
-    wishes: &Wishes,
-    container: Container,
-    format: PixelFormat,
-    notes: &mut Vec<String>,
-) -> Result<(String, Option<PixelFormat>)> {
-    if let Some(name) = &wishes.pix_fmt {
-        if !facts.pixel_formats.is_empty() && !facts.pixel_formats.contains(name) {
-            let can = facts.pixel_formats.join(", ");
-            return Err(Error::new(
-                Kind::Usage,
-                format!("{} does not take --pix-fmt {name}; it takes {can}", facts.name),
-            ));
-        }
-        let Some(chosen) = PixelFormat::from_name(name) else {
-            let message = format!("--pix-fmt {name} is not Y'CbCr or gray; try yuv420p, yuv444p or yuv420p10le");
-            return Err(Error::new(Kind::Usage, message));
-        };
-        return Ok((name.clone(), Some(chosen)));
-    }
-    let source = format.planar();
-    if facts.pixel_formats.is_empty() {
-        return Ok((source.to_string(), Some(source)));
-    }
-    // Of equal formats the first counts, and the deprecated yuvj names come after the plain ones.
-    let mut best: Option<(u32, &String, PixelFormat)> = None;
-    for name in &facts.pixel_formats {
-        let Some(candidate) = PixelFormat::from_name(name).filter(|format| *format == format.planar()) else {
-            continue;
-        };
-        let cost = loss(source, candidate) + u32::from(name.starts_with("yuvj"));
-        if best.is_none_or(|(least, ..)| cost < least) {
-            best = Some((cost, name, candidate));
-        }
-    }
-    let Some((_, name, chosen)) = best else {
-        let message = format!("{} takes no Y'CbCr or gray pictures; try libx264 or ffv1", facts.name);
-        return Err(Error::new(Kind::Usage, message));
-    };
-    for (is_lost, what) in [
-        (chosen.bit_depth < source.bit_depth, format!("{} bits become {}", source.bit_depth, chosen.bit_depth)),
-        (chroma_lost(source, chosen) > 0, format!("chroma is reduced, {source} becomes {chosen}")),
-        (source.alpha && !chosen.alpha, "opacity is dropped".to_owned()),
-    ] {
-        if is_lost {
-            let hint = richer(&facts.name, container, what.starts_with("opacity"));
-            notes.push(format!("{what}: {} takes no more; {hint}", facts.name));
-        }
-    }
-    Ok((name.clone(), Some(chosen)))
-}
-
-/// How much chroma resolution is lost: halvings, more when all of it is.
-fn chroma_lost(source: PixelFormat, target: PixelFormat) -> u32 {
-    match (source.subsampling(), target.subsampling()) {
-        (None, _) => 0,
-        (Some(_), None) => 8,
-        (Some(from), Some(to)) => u32::from(to.x.saturating_sub(from.x)) + u32::from(to.y.saturating_sub(from.y)),
-    }
-}
-
-/// What is lost by going from one format to another, most weight on what is seen first; then what is spent.
-fn loss(source: PixelFormat, target: PixelFormat) -> u32 {
-    let depth_lost = u32::from(source.bit_depth.saturating_sub(target.bit_depth));
-    let depth_spent = u32::from(target.bit_depth.saturating_sub(source.bit_depth));
-    let chroma_spent = match (source.subsampling(), target.subsampling()) {
-        (None, Some(to)) => 3 - u32::from(to.x.min(1)) - u32::from(to.y.min(1)),
-        _ => chroma_lost(target, source),
-    };
-    chroma_lost(source, target) * 4000
-        + depth_lost * 1000
-        + u32::from(source.alpha && !target.alpha) * 800
-        + u32::from(!source.alpha && target.alpha) * 90
-        + depth_spent * 10
-        + chroma_spent * 20
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -369,6 +282,7 @@ mod tests {
         EncoderFacts {
             name: "libx264".to_owned(),
             codec: "h264".to_owned(),
+            is_lossless: false,
             pixel_formats: ["yuv420p", "yuvj420p", "yuv422p", "yuv444p", "nv12", "yuv420p10le", "yuv444p10le", "gray"]
                 .map(str::to_owned)
                 .to_vec(),
@@ -459,24 +373,6 @@ mod tests {
         config.set("crf", &["20".into()], &Origin::CommandLine).unwrap();
         config.set("preset", &["slow".into()], &Origin::Environment).unwrap();
         assert_eq!(Wishes::of(&config).general, ["preset"]);
-    }
-
-    #[test]
-    fn the_format_that_loses_least_is_chosen_and_losses_are_named() {
-        for (from, to, n_notes) in [
-            ("yuv420p", "yuv420p", 0),
-            ("nv12", "yuv420p", 0),
-            ("p010le", "yuv420p10le", 0),
-            ("yuv420p12le", "yuv420p10le", 1),
-            ("yuv422p10le", "yuv444p10le", 0),
-            ("yuv411p", "yuv422p", 0),
-            ("gray", "gray", 0),
-            ("gray12le", "yuv420p10le", 1),
-            ("yuva420p", "yuv420p", 1),
-        ] {
-            let plan = plan(&Wishes::default(), from, (64, 64)).unwrap();
-            assert_eq!((plan.pixel_format.as_str(), plan.notes.len()), (to, n_notes), "{from}");
-        }
     }
 
     #[test]

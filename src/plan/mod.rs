@@ -6,6 +6,7 @@ pub mod cache;
 pub mod container;
 pub mod cost;
 pub mod encoding;
+mod format;
 pub mod hdr;
 pub mod memory;
 mod rules;
@@ -17,7 +18,6 @@ use std::fmt;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::av;
 use crate::config::{RunConfig, Said, SkipMode};
 use crate::error::Result;
 use crate::head::image::ImageHead;
@@ -219,11 +219,6 @@ impl Plan {
             warnings.extend(encoding.notes.clone());
         }
         warnings.extend(facts.strength.as_ref().and_then(|strength| strength.warning(&facts.network.name)));
-        if let Some(from) = source.converted_from.as_ref().filter(|name| av::is_rgb(name)) {
-            let message =
-                format!("the pictures are R'G'B' ({from}) and become {}, which rounds them once", source.format);
-            warnings.push(message);
-        }
         if let Segments::Impossible(why) = &facts.segments {
             warnings.push(format!("made in one go, so that an interrupted run begins anew: {why}"));
         }
@@ -307,18 +302,14 @@ impl fmt::Display for Plan {
         if let Some(from) = &source.converted_from {
             writeln!(f, "          converted once from {from}")?;
         }
-        let color = source.color;
-        writeln!(
-            f,
-            "colour    computed as {:?}, {:?}{}",
-            color.matrix_for(source.height),
-            color.range_or_limited(),
-            if color.matrix == 2 || color.range.is_none() {
-                " (in part assumed; tags are left as they are)"
-            } else {
-                ""
-            }
-        )?;
+        let (color, matrix) = (source.color, source.color.matrix_for(source.height));
+        if source.format.is_rgb() {
+            writeln!(f, "colour    R'G'B'; {matrix:?} where luma is wanted")?;
+        } else {
+            let is_assumed = color.matrix == 2 || color.range.is_none();
+            let how = if is_assumed { " (in part assumed; tags are left as they are)" } else { "" };
+            writeln!(f, "colour    computed as {matrix:?}, {:?}{how}", color.range_or_limited())?;
+        }
         let frames = source.n_frames.map_or_else(|| "unknown".to_owned(), |n| n.to_string());
         writeln!(f, "time      {} s a tick, about {} fps, {frames} frames", source.time_base, source.frame_rate)?;
         let radius =

@@ -164,6 +164,7 @@ mod tests {
         EncodingPlan {
             encoder: encoder.to_owned(),
             pixel_format: "yuv420p".to_owned(),
+            is_rgb: false,
             options: options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             threads: 2,
             codec_tag: None,

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::media::{self, Media, MediaStream};
 use super::names;
+use crate::frame::PixelFormat;
 use crate::quality::{Likeness, Pool, Pooled};
 use crate::source::SourceFacts;
 use crate::time::{Ratio, TimeBase};
@@ -98,7 +99,7 @@ impl Comparison {
                 self.worst = Some((frame, number, likeness.psnr()));
             }
             if self.frames.is_some() {
-                let name = plane_name(number, self.planes_of_a());
+                let name = plane_name(number, self.a.facts.format);
                 metrics.insert(format!("psnr_{name}"), json!(likeness.finite_psnr()));
                 metrics.insert(format!("ssim_{name}"), json!(likeness.ssim));
             }
@@ -112,10 +113,6 @@ impl Comparison {
     /// Both ended; what could not be decoded of them.
     pub fn end(&mut self, damage: (Vec<String>, Vec<String>)) {
         (self.a.damage, self.b.damage) = damage;
-    }
-
-    fn planes_of_a(&self) -> usize {
-        self.a.facts.format.n_planes()
     }
 
     /// What makes them different, a line each; empty when they are not.
@@ -162,7 +159,7 @@ impl Comparison {
 
     fn pixel_difference(&self) -> Option<String> {
         let (frame, plane, least) = self.worst?;
-        let name = plane_label(plane, self.planes_of_a());
+        let name = plane_label(plane, self.a.facts.format);
         match self.min_psnr {
             Some(wanted) if least >= wanted => None,
             Some(wanted) => Some(format!("samples: {least:.2} dB in {name} of frame {frame}, less than {wanted}")),
@@ -222,7 +219,7 @@ impl Comparison {
             tell("plane      PSNR dB   worst frame        SSIM      worst frame".to_owned());
         }
         for (number, plane) in self.planes.iter().enumerate().filter(|(_, plane)| plane.psnr.n > 0) {
-            let name = plane_label(number, self.planes_of_a());
+            let name = plane_label(number, self.a.facts.format);
             let (psnr, ssim) = (plane.psnr.min, plane.ssim.min);
             if plane.is_identical() {
                 tell(format!("{name:<10} identical"));
@@ -256,13 +253,13 @@ impl Comparison {
         let (differences, notes) = (self.differences(), self.notes());
         let (mut pooled, mut overall) = (Map::new(), Map::new());
         for (number, plane) in self.planes.iter().enumerate().filter(|(_, plane)| plane.psnr.n > 0) {
-            let name = plane_name(number, self.planes_of_a());
+            let name = plane_name(number, self.a.facts.format);
             pooled.insert(format!("psnr_{name}"), pool(&plane.psnr));
             pooled.insert(format!("ssim_{name}"), pool(&plane.ssim));
             overall.insert(format!("psnr_{name}"), json!(plane.overall()));
         }
         let worst = self.worst.map(|(frame, plane, least)| {
-            json!({ "frameNum": frame, "metric": format!("psnr_{}", plane_name(plane, self.planes_of_a())), "value": least })
+            json!({ "frameNum": frame, "metric": format!("psnr_{}", plane_name(plane, self.a.facts.format)), "value": least })
         });
         let times = &self.times;
         let seconds = times.span.map(|(least, most)| json!({ "least": least, "most": most }));
@@ -347,21 +344,22 @@ fn pool(pool: &Pool) -> Value {
 }
 
 /// libvmaf's letters.
-fn plane_name(plane: usize, n_planes: usize) -> &'static str {
-    match (plane, n_planes) {
-        (0, _) => "y",
-        (1, 2) => "a",
-        (1, _) => "cb",
-        (2, _) => "cr",
-        _ => "a",
+fn plane_name(plane: usize, format: PixelFormat) -> &'static str {
+    if format.alpha && plane + 1 == format.n_planes() {
+        return "a";
     }
+    let names = if format.is_rgb() { ["g", "b", "r"] } else { ["y", "cb", "cr"] };
+    names[plane.min(2)]
 }
 
-fn plane_label(plane: usize, n_planes: usize) -> &'static str {
-    match plane_name(plane, n_planes) {
+fn plane_label(plane: usize, format: PixelFormat) -> &'static str {
+    match plane_name(plane, format) {
         "y" => "Y",
         "cb" => "Cb",
         "cr" => "Cr",
+        "g" => "green",
+        "b" => "blue",
+        "r" => "red",
         _ => "alpha",
     }
 }

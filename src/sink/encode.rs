@@ -11,14 +11,19 @@ use super::dts;
 use super::job::FileJob;
 use crate::av::{AvFrame, Converter, Encoder, EncoderCodec, EncoderSettings, Output, Packet, VideoSettings, Writer};
 use crate::error::Result;
-use crate::frame::{Frame, PixelFormat};
+use crate::frame::{ColorTags, Frame, PixelFormat};
+use crate::head::yuv::{self, ToYuv};
 use crate::time::TimeBase;
 
 /// An encoder at work.
 pub struct Encoding {
     encoder: Encoder,
-    /// Turns the chain's pictures into the encoder's format, where they differ.
+    /// Turns R'G'B' into Y'CbCr, where the encoder takes that.
+    to_yuv: Option<ToYuv>,
+    /// Turns pictures into the encoder's format, where they differ.
     converter: Option<Converter>,
+    /// What the output is tagged with.
+    color: ColorTags,
     /// Durations of the frames inside the encoder, by pts.
     durations: BTreeMap<i64, i64>,
     /// FFmpeg's name of the encoder.
@@ -42,13 +47,16 @@ impl Encoding {
 
     /// Takes an encoder that is open and has not been given anything.
     pub fn with_encoder(job: &FileJob, encoder: Encoder) -> Encoding {
-        let format = PixelFormat::from_name(&job.encoding.pixel_format);
-        let converter = format
-            .filter(|format| *format != job.video.format.planar())
-            .map(|format| Converter::new(format, job.video.width, job.video.height));
+        let (video, name) = (&job.video, &job.encoding.pixel_format);
+        let format = video.format.planar();
+        let becomes_yuv = format.is_rgb() && !job.encoding.is_rgb;
+        let given = if becomes_yuv { yuv::format(format) } else { format };
         Encoding {
             encoder,
-            converter,
+            to_yuv: becomes_yuv.then(|| ToYuv::new(format, video.color, video.height)),
+            converter: (PixelFormat::from_name(name) != Some(given))
+                .then(|| Converter::new(name, video.width, video.height)),
+            color: video.color,
             durations: BTreeMap::new(),
             name: job.encoding.encoder.clone(),
             has_begun: false,
@@ -77,14 +85,15 @@ impl Encoding {
         if let Some(duration) = frame.duration {
             self.durations.insert(frame.pts, duration);
         }
-        match &mut self.converter {
-            None => self.encoder.send(Some((frame, frame.pts))),
-            Some(converter) => {
-                let source = AvFrame::from_picture(&frame.picture, frame.color)?;
-                let picture = converter.convert(&source)?.into_picture()?;
-                self.encoder.send(Some((&Frame { picture, ..frame.clone() }, frame.pts)))
-            }
-        }
+        let picture = match &mut self.to_yuv {
+            Some(to_yuv) => AvFrame::from_picture(&to_yuv.picture(&frame.picture)?, self.color)?,
+            None => AvFrame::from_picture(&frame.picture, frame.color)?,
+        };
+        let picture = match &mut self.converter {
+            Some(converter) => converter.convert(&picture)?,
+            None => picture,
+        };
+        self.encoder.send(Some((picture, frame)))
     }
 
     /// There are no more frames; what the encoder holds back comes out next.

@@ -1,8 +1,9 @@
 //! The image sequence sink: a PNG file a frame, numbered from 1.
 //!
-//! Y'CbCr becomes R'G'B' by the stream's matrix and range, 8 bits for 8 and 16 for more; chroma is brought up linearly,
-//! each sample at its place (left where no place is tagged, as in MPEG-2). Gray stays gray, in full range. The transfer
-//! is left as it is. Each file is written whole before it gets its name. Existing files are the caller's question.
+//! 8 bits a sample for 8 and 16 for more. R'G'B' stays as it is. Y'CbCr becomes R'G'B' by the stream's matrix and range;
+//! chroma is brought up linearly, each sample at its place (left where no place is tagged, as in MPEG-2). Gray stays
+//! gray, in full range. The transfer is left as it is. Each file is written whole before it gets its name. Existing
+//! files are the caller's question.
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -14,7 +15,7 @@ use super::part::{PartFile, sync_folder};
 use super::planar::to_planar;
 use super::{Finished, Sink, VideoFacts};
 use crate::error::{Context, Error, Kind, Result};
-use crate::frame::{ChromaLocation, ColorRange, Frame, Picture, PixelFormat, PlaneView, Pool, Subsampling};
+use crate::frame::{ChromaLocation, ColorRange, Frame, Picture, PixelFormat, PlaneView, Pool, RGB_PLANES, Subsampling};
 use crate::meter::Metered;
 use crate::sequence::Sequence;
 
@@ -43,7 +44,7 @@ impl Sink for ImagesSink {
         self.facts.check(&frame.picture)?;
         let picture = to_planar(&frame.picture, &self.pool)?;
         let path = self.sequence.path(self.n_frames + 1);
-        let is_gray = picture.format().subsampling().is_none();
+        let is_gray = picture.format().is_gray();
         let part = PartFile::create(&path)?;
         let written = if picture.format().bit_depth == 8 {
             let color = if is_gray { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
@@ -108,7 +109,7 @@ struct Converter {
     chroma_zero: f32,
     /// KR and KB of the matrix.
     weights: (f32, f32),
-    /// Where each column and row finds its chroma; none in gray.
+    /// Where each column and row finds its chroma; none where there is none.
     taps: Option<(Vec<Tap>, Vec<Tap>)>,
 }
 
@@ -122,7 +123,8 @@ struct Tap {
 
 impl Converter {
     fn new(facts: &VideoFacts) -> Self {
-        let (format, range) = (facts.format.planar(), facts.color.range_or_limited());
+        let format = facts.format.planar();
+        let range = if format.is_rgb() { ColorRange::Full } else { facts.color.range_or_limited() };
         let (black, white) = range.luma_codes(format.bit_depth);
         let unit = (1u32 << (format.bit_depth - 8)) as f32;
         // H.273: chroma spans 224 steps in limited range, in full range all codes but one.
@@ -141,12 +143,20 @@ impl Converter {
     fn samples<T: Copy + Default>(&self, picture: &Picture, white: f32, cast: impl Fn(f32) -> T) -> Vec<T> {
         // Rounded by cutting; the casts of Rust keep within the type.
         let quantise = |value: f32| cast(value * white + 0.5);
-        let (width, n) = (picture.width(), if self.taps.is_some() { 3 } else { 1 });
+        let (width, n) = (picture.width(), if picture.format().is_gray() { 1 } else { 3 });
         let mut samples = vec![T::default(); n * width * picture.height()];
         let mut luma = vec![0.0; width];
         let mut chroma = [luma.clone(), luma.clone()];
         let mut scratch = [luma.clone(), luma.clone()];
         for (y, row) in samples.chunks_exact_mut(n * width).enumerate() {
+            if picture.format().is_rgb() {
+                for (color, plane) in RGB_PLANES.into_iter().enumerate() {
+                    read_row(&picture.plane(plane), y, &mut luma);
+                    let pixels = row.as_chunks_mut::<3>().0.iter_mut();
+                    pixels.zip(&luma).for_each(|(to, value)| to[color] = quantise(value * self.luma.1));
+                }
+                continue;
+            }
             read_row(&picture.plane(0), y, &mut luma);
             luma.iter_mut().for_each(|value| *value = (*value - self.luma.0) * self.luma.1);
             let Some((columns, rows)) = &self.taps else {

@@ -2,7 +2,7 @@
 //!
 //! The format holds planar 8-bit pictures, and by FFmpeg's extension gray and up to 16 bits. It has no time stamps and
 //! no colour tags but range and siting; what is lost by that is said once, at the end. Frames are not converted, only
-//! interleaved chroma is taken apart.
+//! interleaved chroma is taken apart, and R'G'B' becomes Y'CbCr.
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -12,6 +12,7 @@ use super::planar::to_planar;
 use super::{Finished, Sink, VideoFacts};
 use crate::error::{Error, Kind, Result};
 use crate::frame::{ChromaLocation, ColorRange, ColorTags, FieldOrder, Frame, PixelFormat, Pool};
+use crate::head::yuv::{self, ToYuv};
 use crate::time::Ratio;
 
 /// Writes frames as y4m.
@@ -19,6 +20,8 @@ pub struct Y4mSink {
     out: BufWriter<Output>,
     facts: VideoFacts,
     pool: Pool,
+    /// For frames of R'G'B'.
+    to_yuv: Option<ToYuv>,
     /// What the frames' times are held against.
     frame_rate: Ratio,
     n_frames: u64,
@@ -31,13 +34,13 @@ pub struct Y4mSink {
 impl Y4mSink {
     /// Writes to the file at `path` (as [`Output::create`] has it), or to standard output for `-`.
     pub fn create(path: &Path, facts: &VideoFacts) -> Result<Self> {
-        let space = color_space(facts.format.planar(), facts.color.chroma_location)?;
+        let space = color_space(yuv::format(facts.format.planar()), facts.color.chroma_location)?;
         Y4mSink::begin(Output::create(path)?, facts, &space)
     }
 
     /// Writes to `out`.
     pub fn new(out: Output, facts: &VideoFacts) -> Result<Self> {
-        let space = color_space(facts.format.planar(), facts.color.chroma_location)?;
+        let space = color_space(yuv::format(facts.format.planar()), facts.color.chroma_location)?;
         Y4mSink::begin(out, facts, &space)
     }
 
@@ -49,6 +52,10 @@ impl Y4mSink {
             warnings.push("the frame rate is not known, the y4m header says 25/1".to_owned());
             Ratio::new(25, 1)
         };
+        if facts.format.is_rgb() {
+            let yuv = yuv::format(facts.format);
+            warnings.push(format!("y4m holds no R'G'B': {} becomes {yuv}, rounded once", facts.format));
+        }
         warnings.extend(lost_color(facts));
         let field_order = match facts.field_order {
             FieldOrder::Progressive => 'p',
@@ -72,6 +79,7 @@ impl Y4mSink {
             out,
             facts: facts.clone(),
             pool: Pool::new(),
+            to_yuv: facts.format.is_rgb().then(|| ToYuv::new(facts.format, facts.color, facts.height)),
             frame_rate,
             n_frames: 0,
             first_pts: 0,
@@ -99,7 +107,10 @@ impl Sink for Y4mSink {
         }
         self.last_pts = frame.pts;
         self.n_frames += 1;
-        let picture = to_planar(&frame.picture, &self.pool)?;
+        let picture = match &mut self.to_yuv {
+            Some(to_yuv) => to_yuv.picture(&frame.picture)?,
+            None => to_planar(&frame.picture, &self.pool)?,
+        };
         self.out.write_all(b"FRAME\n").map_err(fail)?;
         for index in 0..picture.format().n_planes() {
             let plane = picture.plane(index);
@@ -174,7 +185,7 @@ fn lost_color(facts: &VideoFacts) -> Option<String> {
     const HLG: u8 = 18;
     let ColorTags { matrix, primaries, transfer, .. } = facts.color;
     let assumed = ColorTags::NONE.matrix_for(facts.height);
-    let has_matrix = facts.format.subsampling().is_some();
+    let has_matrix = !facts.format.is_gray();
     let differs = has_matrix && facts.color.matrix_for(facts.height) != assumed || matches!(transfer, PQ | HLG);
     differs.then(|| {
         format!(

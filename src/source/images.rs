@@ -1,8 +1,7 @@
 //! The image sequence source: numbered PNG files, 8 or 16 bits, gray or R'G'B'.
 //!
-//! R'G'B' becomes Y'CbCr 4:4:4 of the same depth, for the chain works on nothing else: BT.709 (the primaries are those
-//! of sRGB), limited range, tagged as such. Gray stays as it is, in full range. Opacity is dropped with a warning. Every
-//! picture has the size of the first; one with less colour or depth than the first is widened, one with more refused.
+//! Samples stay as they are, tagged as sRGB. Opacity is dropped with a warning. Every picture has the size of the first;
+//! one with less colour or depth than the first is widened, one with more refused.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -14,7 +13,7 @@ use image::{DynamicImage, ImageDecoder, ImageError, Limits};
 
 use super::{Damage, Source, SourceFacts, check_size};
 use crate::error::{Context, Error, Kind, Result};
-use crate::frame::{ColorMatrix, ColorRange, ColorTags, FieldOrder, Frame, Picture, PictureBuf, PixelFormat, Pool};
+use crate::frame::{ColorRange, ColorTags, FieldOrder, Frame, Picture, PictureBuf, PixelFormat, Pool, RGB_PLANES};
 use crate::meter::Metered;
 use crate::sequence::Sequence;
 use crate::tile::roi::Mask;
@@ -60,19 +59,22 @@ impl ImagesSource {
         let (width, height) = decoder.dimensions();
         let color = decoder.color_type();
         let bit_depth = if color.bytes_per_pixel() / color.channel_count() == 2 { 16 } else { 8 };
-        let (format, range, matrix) = if color.has_color() {
-            (PixelFormat::yuv(0, 0, bit_depth), ColorRange::Limited, 1)
-        } else {
-            (PixelFormat::gray(bit_depth), ColorRange::Full, 2)
-        };
+        let (format, matrix) =
+            if color.has_color() { (PixelFormat::rgb(bit_depth), 0) } else { (PixelFormat::gray(bit_depth), 2) };
         let facts = SourceFacts {
             kind: "png sequence".to_owned(),
             width: width as usize,
             height: height as usize,
             format,
-            converted_from: color.has_color().then(|| if bit_depth == 8 { "rgb24" } else { "rgb48" }.to_owned()),
+            converted_from: None,
             // Primaries and transfer of sRGB, H.273 code points 1 and 13.
-            color: ColorTags { range: Some(range), matrix, primaries: 1, transfer: 13, chroma_location: None },
+            color: ColorTags {
+                range: Some(ColorRange::Full),
+                matrix,
+                primaries: 1,
+                transfer: 13,
+                chroma_location: None,
+            },
             sample_aspect_ratio: Ratio::new(1, 1),
             field_order: FieldOrder::Progressive,
             time_base,
@@ -124,7 +126,7 @@ impl ImagesSource {
             let (first_width, first_height) = (self.facts.width, self.facts.height);
             return refuse(format!("{width}x{height}, expected {first_width}x{first_height} as the first picture has"));
         }
-        let is_gray = format.subsampling().is_none();
+        let is_gray = format.is_gray();
         if color.has_color() && is_gray {
             return refuse("colour, expected gray as the first picture is; save the first one in colour".to_owned());
         }
@@ -139,8 +141,8 @@ impl ImagesSource {
         match (is_gray, format.bit_depth) {
             (true, 8) => write_gray(&mut picture, image.into_luma8().as_raw()),
             (true, _) => write_gray(&mut picture, image.into_luma16().as_raw()),
-            (false, 8) => write_yuv(&mut picture, image.into_rgb8().as_raw(), 255.0, |code| code as u8),
-            (false, _) => write_yuv(&mut picture, image.into_rgb16().as_raw(), 65535.0, |code| code as u16),
+            (false, 8) => write_rgb(&mut picture, image.into_rgb8().as_raw()),
+            (false, _) => write_rgb(&mut picture, image.into_rgb16().as_raw()),
         }
         Ok(picture.freeze())
     }
@@ -211,24 +213,6 @@ fn undecodable(path: &Path, error: ImageError) -> Error {
     }
 }
 
-/// Pictures carry no tags, so theirs is the matrix of most video.
-const WEIGHTS: (f64, f64) = ColorMatrix::Bt709.weights();
-const KR: f32 = WEIGHTS.0 as f32;
-const KB: f32 = WEIGHTS.1 as f32;
-const KG: f32 = 1.0 - KR - KB;
-
-/// Rows for Y', Cb and Cr: what R', G' and B' in 0..1 contribute in steps of limited range at 8 bits, and the code of
-/// zero. H.273, equations for limited range: Y = 219 E'Y + 16, Cb = 224 E'Pb + 128, Cr = 224 E'Pr + 128 with
-/// E'Pb = (E'B - E'Y) / (2 (1 - KB)) and E'Pr = (E'R - E'Y) / (2 (1 - KR)), all times 2^(depth - 8).
-const TO_YUV: [[f32; 4]; 3] = {
-    let (cb, cr) = (112.0 / (1.0 - KB), 112.0 / (1.0 - KR));
-    [
-        [219.0 * KR, 219.0 * KG, 219.0 * KB, 16.0],
-        [-cb * KR, -cb * KG, cb * (1.0 - KB), 128.0],
-        [cr * (1.0 - KR), -cr * KG, -cr * KB, 128.0],
-    ]
-};
-
 fn write_gray<T: Pod>(picture: &mut PictureBuf, image: &[T]) {
     let mut plane = picture.plane_mut(0);
     for (y, row) in image.chunks_exact(plane.width()).enumerate() {
@@ -236,25 +220,14 @@ fn write_gray<T: Pod>(picture: &mut PictureBuf, image: &[T]) {
     }
 }
 
-/// Fills the planes from interleaved R'G'B' whose largest value is `white`; `cast` cuts to whole codes.
-fn write_yuv<T: Pod + Into<f32>>(picture: &mut PictureBuf, image: &[T], white: f32, cast: impl Fn(f32) -> T) {
+/// Fills the planes from interleaved red, green and blue.
+fn write_rgb<T: Pod>(picture: &mut PictureBuf, image: &[T]) {
     let width = picture.width();
-    let unit = (1u32 << (picture.format().bit_depth - 8)) as f32;
-    // Taken apart row by row, because the compiler makes vectors only of what lies side by side.
-    let mut rgb = [vec![0.0; width], vec![0.0; width], vec![0.0; width]];
-    for (y, row) in image.chunks_exact(3 * width).enumerate() {
-        for (x, pixel) in row.as_chunks::<3>().0.iter().enumerate() {
-            rgb.iter_mut().zip(pixel).for_each(|(row, value)| row[x] = (*value).into());
-        }
-        for (component, weights) in TO_YUV.iter().enumerate() {
-            let [red, green, blue] = [0, 1, 2].map(|color| weights[color] * (unit / white));
-            // Rounded by cutting.
-            let zero = weights[3] * unit + 0.5;
-            let mut plane = picture.plane_mut(component);
+    for (color, plane) in RGB_PLANES.into_iter().enumerate() {
+        let mut plane = picture.plane_mut(plane);
+        for (y, row) in image.chunks_exact(3 * width).enumerate() {
             let to: &mut [T] = bytemuck::cast_slice_mut(plane.row_bytes(y));
-            for (to, ((r, g), b)) in to.iter_mut().zip(rgb[0].iter().zip(&rgb[1]).zip(&rgb[2])) {
-                *to = cast(red * r + green * g + blue * b + zero);
-            }
+            to.iter_mut().zip(row.as_chunks::<3>().0).for_each(|(to, pixel)| *to = pixel[color]);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::colors::ColorRows;
 use super::{ImageHead, Route, Scratch, misuse};
 use crate::error::Result;
 use crate::frame::{Packing, Picture};
@@ -28,6 +29,7 @@ pub struct ToScratch {
     lines: Lines,
     /// Chroma rows on their way.
     rows: [Vec<f32>; 2],
+    colors: ColorRows,
 }
 
 impl ImageHead {
@@ -87,7 +89,7 @@ impl<'a> ToRows<'a> {
         match (&head.route, &mut *channels) {
             (Route::Luma { there, .. }, [row]) => kernels.to_values(codes, *there, &mut row[..inside]),
             (Route::Rgb(route), [a, b, c]) => {
-                let ToScratch { lines, rows: [cb, cr] } = &mut *self.scratch;
+                let ToScratch { lines, rows: [cb, cr], .. } = &mut *self.scratch;
                 let sums = match &route.chroma {
                     Some(chroma) => {
                         let line = Linear { from: route.neutral, ..Linear::IDENTITY };
@@ -100,6 +102,14 @@ impl<'a> ToRows<'a> {
                 };
                 let rgb = in_rgb_order(&head.network.input, [a, b, c]);
                 kernels.to_rgb(&route.to_rgb, codes, sums, rgb.map(|row| &mut row[..inside]));
+            }
+            (Route::Colors(colors), [row]) => {
+                let rows = &mut self.scratch.colors;
+                colors.read_luma(head, source, (y, columns.clone()), rows, &mut row[..inside]);
+            }
+            (Route::Colors(colors), [a, b, c]) => {
+                let rgb = in_rgb_order(&head.network.input, [a, b, c]).map(|row| &mut row[..inside]);
+                colors.read_rgb(head, source, (y, columns.clone()), rgb);
             }
             (_, channels) => unreachable!("{} channels, unlike the network's", channels.len()),
         }

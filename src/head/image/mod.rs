@@ -4,10 +4,11 @@
 //! networks that change the size get and give the picture; for those that keep it only the change is written back,
 //! `planes + to_yuv(network - input)`, so that an identity network is bit-exact in every format. Chroma is brought to
 //! the luma grid with Catmull-Rom, and back with Catmull-Rom for pictures and with a triangle for changes, which keeps
-//! the halo small. The taps of a window are taken from the whole picture; its edges are repeated only where the
+//! the halo small. Pictures of R'G'B' go plane by plane ([`colors`]). The taps of a window are taken from the whole picture; its edges are repeated only where the
 //! picture ends. So a window gives the same bits as the same area of a whole frame.
 
 mod blend;
+mod colors;
 mod gather;
 mod plain;
 mod rows;
@@ -15,6 +16,7 @@ mod scatter;
 #[cfg(test)]
 mod tests;
 
+use colors::Colors;
 pub use gather::{ToRows, ToScratch};
 use rows::Kept;
 pub use rows::Rows;
@@ -64,6 +66,7 @@ pub struct ImageHead {
 enum Route {
     Luma { there: Linear, back: Linear },
     Rgb(Box<RgbRoute>),
+    Colors(Box<Colors>),
 }
 
 struct RgbRoute {
@@ -131,6 +134,9 @@ impl ImageHead {
         let resized = network.scale > 1;
         let change_only = !resized && input.channels != Channels::Luma;
         let route = match input.channels {
+            _ if picture.format.is_rgb() => {
+                Route::Colors(Box::new(Colors::new(&picture, input, output, network.scale)))
+            }
             Channels::Luma => Route::Luma {
                 there: Linear::between(codes, values(input)),
                 back: Linear::between(values(output), codes),
@@ -194,12 +200,18 @@ impl ImageHead {
     /// cache key covers these. A window need not hold all of them, as its chroma is read from the whole picture.
     /// Planes that pass the network by are not counted.
     pub fn change_halo(&self) -> usize {
-        self.window_halo() + self.chroma_route().map_or(0, |chroma| chroma.up.reach())
+        let brought_up = match (&self.route, &self.luma) {
+            (Route::Colors(colors), Some(resizer)) if colors.is_resized(self) => {
+                resizer.reach().div_ceil(self.network.scale)
+            }
+            _ => self.chroma_route().map_or(0, |chroma| chroma.up.reach()),
+        };
+        self.window_halo() + brought_up
     }
 
     fn chroma_route(&self) -> Option<&ChromaRoute> {
         match &self.route {
-            Route::Luma { .. } => None,
+            Route::Luma { .. } | Route::Colors(_) => None,
             Route::Rgb(route) => route.chroma.as_ref(),
         }
     }

@@ -17,8 +17,9 @@ use crate::tile::Rect;
 impl ImageHead {
     /// The planes that the network makes, by their bits.
     pub fn made_planes(&self) -> u8 {
-        match (&self.route, self.picture.format.subsampling()) {
-            (Route::Rgb(_), Some(_)) => 0b111,
+        match &self.route {
+            Route::Rgb(_) if self.picture.format.subsampling().is_some() => 0b111,
+            Route::Colors(_) => 0b111,
             _ => 0b1,
         }
     }
@@ -57,8 +58,9 @@ impl ImageHead {
         self.check_picture(source)?;
         let out_area = area.scaled(self.network.scale);
         let mut paper = self.paper(out, out_area)?;
-        if planes & 0b1 != 0 {
-            self.plain_full(source, 0, out_area, &mut paper, scratch);
+        let n_full = if source.format().is_rgb() { 3 } else { 1 };
+        for plane in (0..n_full).filter(|plane| planes >> plane & 1 != 0) {
+            self.plain_full(source, plane, out_area, &mut paper, scratch);
         }
         if let Some(subsampling) = source.format().subsampling().filter(|_| planes & 0b110 != 0) {
             let columns = out_area.x >> subsampling.x..out_area.right().div_ceil(1 << subsampling.x);
@@ -72,7 +74,7 @@ impl ImageHead {
         Ok(())
     }
 
-    /// Luma or alpha.
+    /// A plane of the picture's size: luma, alpha or a colour.
     fn plain_full(&self, source: &Picture, plane: usize, area: Rect, paper: &mut Paper, scratch: &mut Scratch) {
         let columns = area.x..area.right();
         let (view, format) = (source.plane(plane), source.format());

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::colors::{ColorRows, Colors};
 use super::gather::read_chroma;
 use super::{ChromaRoute, ImageHead, RgbRoute, Route, Scratch, misuse};
 use crate::error::Result;
@@ -65,6 +66,7 @@ pub struct FromScratch {
     row: Vec<f32>,
     /// A row of the source's chroma.
     base: [Vec<f32>; 2],
+    colors: ColorRows,
     /// Some value was NaN, as far as a look at every 64th tells.
     has_nan: bool,
 }
@@ -143,6 +145,7 @@ impl ImageHead {
     pub(super) fn change(&self) -> Option<InputToOutput> {
         match &self.route {
             Route::Rgb(route) if route.change_only => Some(InputToOutput { line: route.input_to_output }),
+            Route::Colors(colors) if colors.change_only => Some(InputToOutput { line: colors.input_to_output }),
             _ => None,
         }
     }
@@ -230,6 +233,9 @@ impl<'a> FromRows<'a> {
             rows = rows.start.min(first.start)..rows.end.max(last.end);
             chroma.down.begin::<2>(&mut scratch.lines, chroma_columns.clone());
         }
+        if let Route::Colors(colors) = &head.route {
+            colors.begin(head, &mut scratch.lines, core.x..core.right());
+        }
         Ok(FromRows { head, source, paper, window, core, rows, chroma_rows, chroma_columns, scratch })
     }
 
@@ -263,7 +269,34 @@ impl<'a> FromRows<'a> {
                     None => self.write_rgb(route, y, Whole(network)),
                 }
             }
+            (Route::Colors(colors), network) => self.write_colors(colors, y, network, before),
             (_, network) => unreachable!("{} channels, unlike the network's", network.len()),
+        }
+    }
+
+    /// A row of a picture of R'G'B'.
+    fn write_colors(&mut self, route: &Colors, y: usize, network: &[&[f32]], before: Option<[&[f32]; 3]>) {
+        let FromRows { head, source, paper, window, core, scratch, .. } = self;
+        let FromScratch { lines, row: change, colors, .. } = &mut **scratch;
+        let columns = core.x..core.right();
+        let inner = columns.start - window.x..columns.end - window.x;
+        match network {
+            [row] => {
+                route.write_luma(head, source, (y, columns), &row[inner], (lines, change, colors), paper);
+            }
+            [a, b, c] => {
+                let made = in_rgb_order(&head.network.output, [*a, *b, *c]);
+                let before = before.map(|rows| in_rgb_order(&head.network.input, rows).map(|row| &row[inner.clone()]));
+                route.write_rgb(
+                    head,
+                    source,
+                    (y, columns),
+                    (made.map(|row| &row[inner.clone()]), before),
+                    change,
+                    paper,
+                );
+            }
+            network => unreachable!("{} channels, unlike the network's", network.len()),
         }
     }
 

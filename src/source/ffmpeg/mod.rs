@@ -177,9 +177,7 @@ impl FfmpegSource {
         self.facts.format = native;
         if PixelFormat::from_name(&name) != Some(native) {
             self.facts.converted_from = Some(name);
-            // The converter's tags hold for what it makes: R'G'B' has become Y'CbCr.
             first = self.convert(&first)?;
-            self.facts.color = first.color();
         }
         self.facts.color = merge(first.color(), self.facts.color);
         if !self.facts.sample_aspect_ratio.is_known() {

@@ -20,6 +20,9 @@ fn reference_rgb(picture: &Picture, color: ColorTags, x: usize, y: usize) -> [f6
         ColorRange::Limited => (16.0 * step, 219.0 * step, 224.0 * step),
         ColorRange::Full => (0.0, top, top),
     };
+    if format.is_rgb() {
+        return [2, 0, 1].map(|plane| code(picture, plane, x, y) / top);
+    }
     let luma = (code(picture, 0, x, y) - black) / luma_range;
     let Some(subsampling) = format.subsampling() else { return [luma; 3] };
     let (nx, ny) = (f64::from(1u32 << subsampling.x), f64::from(1u32 << subsampling.y));
@@ -79,6 +82,55 @@ fn rgb_is_what_h273_says_for_every_format_matrix_range_and_siting() {
                         assert!((got - truth).abs() < 2e-6, "{name} {location:?} {matrix} {range:?} {got} {truth}");
                     }
                 }
+            }
+        }
+    }
+}
+
+/// A plane of colours in [0, 1] at a place of a grid twice as fine, by the textbook.
+fn brought_up(picture: &Picture, plane: usize, x: usize, y: usize) -> f64 {
+    let at = |fine: usize| (fine as f64 + 0.5) / 2.0 - 0.5;
+    let (cx, cy) = (at(x), at(y));
+    let mut sum = 0.0;
+    for j in cy.floor() as i64 - 1..=cy.floor() as i64 + 2 {
+        for i in cx.floor() as i64 - 1..=cx.floor() as i64 + 2 {
+            let inside = |at: i64, length: usize| at.clamp(0, length as i64 - 1) as usize;
+            let code = code(picture, plane, inside(i, picture.width()), inside(j, picture.height()));
+            sum += catmull_rom(i as f64 - cx) * catmull_rom(j as f64 - cy) * code;
+        }
+    }
+    sum / f64::from(picture.format().max_code())
+}
+
+#[test]
+fn luma_networks_change_the_luma_of_colours_and_nothing_else() {
+    for (name, matrix, (kr, kb)) in
+        [("gbrp", 1, (0.2126, 0.0722)), ("gbrp10le", 9, (0.2627, 0.0593)), ("gbrap16le", 6, (0.299, 0.114))]
+    {
+        let format = PixelFormat::from_name(name).unwrap();
+        let (width, height) = (23, 17);
+        let picture = picture(format, width, height, 11);
+        let network = network(Channels::Luma, Layout::Nchw, Element::F32, 2);
+        let head = head(&network, &picture, ColorTags { matrix, ..ColorTags::NONE });
+        let out = through(&head, &picture, &whole(&picture), |input| {
+            for (i, got) in input.as_f32().iter().enumerate() {
+                let [r, g, b] = reference_rgb(&picture, ColorTags::NONE, i % width, i / width);
+                assert!((f64::from(*got) - (kr * r + (1.0 - kr - kb) * g + kb * b)).abs() < 1e-6, "{name}");
+            }
+            bent(input, 2)
+        });
+        let luma = |x: usize, y: usize| {
+            let [r, g, b] = reference_rgb(&picture, ColorTags::NONE, x / 2, y / 2);
+            let luma = kr * r + (1.0 - kr - kb) * g + kb * b;
+            luma * luma * 0.7 + 0.1
+        };
+        let top = f64::from(format.max_code());
+        for (x, y) in (0..2 * height).flat_map(|y| (0..2 * width).map(move |x| (x, y))) {
+            let [g, b, r] = [0, 1, 2].map(|plane| brought_up(&picture, plane, x, y));
+            let change = luma(x, y) - (kr * r + (1.0 - kr - kb) * g + kb * b);
+            for (plane, was) in [g, b, r].into_iter().enumerate() {
+                let truth = ((was + change) * top).clamp(0.0, top);
+                assert!((code(&out, plane, x, y) - truth).abs() < 0.55, "{name} {plane} {x} {y}");
             }
         }
     }

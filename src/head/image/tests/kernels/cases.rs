@@ -23,6 +23,13 @@ struct Case {
     seed: u64,
 }
 
+/// Heads of R'G'B' pictures have no kernels yet.
+const NO_COLORS: &str = "the formats of the cases have a kernel";
+
+fn known_formats() -> Vec<&'static str> {
+    FORMATS.into_iter().filter(|name| !PixelFormat::from_name(name).unwrap().is_rgb()).collect()
+}
+
 fn cases() -> impl Strategy<Value = Case> {
     let port = || {
         let elements = prop::sample::select(vec![Element::F32, Element::F16, Element::U8]);
@@ -34,7 +41,7 @@ fn cases() -> impl Strategy<Value = Case> {
         prop::sample::select(vec![1, 5, 9]),
     );
     let channels = prop::sample::select(vec![Channels::Luma, Channels::Rgb, Channels::Bgr]);
-    let what = (prop::sample::select(FORMATS.to_vec()), color, channels, [port(), port()], 1usize..5);
+    let what = (prop::sample::select(known_formats()), color, channels, [port(), port()], 1usize..5);
     let where_ = ((1usize..150, 1usize..90), (3usize..30, 3usize..20), 1usize..5, any::<u64>());
     (what, where_).prop_map(|((format, color, rgb, ports, scale), (size, window, multiple_of, seed))| Case {
         format,
@@ -151,6 +158,7 @@ impl Setup {
                 };
                 kernels.run("gather", &arguments, grid);
             }
+            Route::Colors(_) => unreachable!("{NO_COLORS}"),
         }
         tensor
     }
@@ -230,6 +238,7 @@ impl Setup {
                 };
                 kernels.run("scatter", &arguments, [width.div_ceil(32), height.div_ceil(16), n]);
             }
+            Route::Colors(_) => unreachable!("{NO_COLORS}"),
         })
     }
 
