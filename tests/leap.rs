@@ -89,6 +89,29 @@ fn where_it_is_proven_that_nothing_differs_it_goes_to_a_key_frame() {
 }
 
 #[test]
+fn a_run_over_pictures_goes_on_at_the_picture_it_wants() {
+    if !has("ffmpeg") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    fs::create_dir(root.join("p")).unwrap();
+    film(&root.join("p/%03d.png"), "-pix_fmt rgb24");
+    for more in ["", "--start 0.2 --end 9.8 -y"] {
+        let [one, rest] = in_pieces(root, "p/%03d.png", more);
+        assert!(one.contains("going on at frame 120") && rest.contains("going on at frame 140"), "{one} {rest}");
+        is_as_never_cut(root, "p/%03d.png", more);
+    }
+    // Other pictures of the same names are not the same film.
+    let line = format!("p/%03d.png -o other.mkv {RUN} {SEGMENTS}");
+    ran(root, &format!("{line} --manifest-only"));
+    ran(root, "segment other.mkv.vproc 0");
+    fs::copy(root.join("p/200.png"), root.join("p/003.png")).unwrap();
+    let told = run(vproc(root).args(line.split_whitespace()), LIMIT).stderr;
+    assert!(!told.contains("going on with"), "{told}");
+}
+
+#[test]
 fn where_seeking_loses_frames_it_decodes_from_the_beginning() {
     if !has("ffmpeg") {
         return;

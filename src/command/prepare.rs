@@ -23,6 +23,7 @@ use crate::plan::encoding::{EncodingPlan, Pictures, Wishes, default_encoder, pla
 use crate::plan::segments::{self, Segments};
 use crate::plan::strength::Strength;
 use crate::plan::{Facts, Plan, Threads};
+use crate::sequence;
 use crate::sink::ffmpeg::FfmpegSink;
 use crate::sink::hash::HashSink;
 use crate::sink::images::ImagesSink;
@@ -271,10 +272,11 @@ pub fn rehearse(config: &RunConfig, prepared: &mut Prepared) -> Result<()> {
     Ok(())
 }
 
-/// Whether the input gives the same frames when it is read again: a file or a test picture, not a pipe.
+/// Whether the input gives the same frames when it is read again: a file, pictures or a test picture, not a pipe.
 fn is_repeatable(config: &RunConfig) -> bool {
     let path = Path::new(&config.input);
-    path.is_file() || config.input.to_string_lossy().starts_with("pattern:") && !path.exists()
+    let is_named = || sequence::is_pattern(path) || config.input.to_string_lossy().starts_with("pattern:");
+    path.is_file() || !path.exists() && is_named()
 }
 
 /// FFmpeg's name of the muxer for an output file.

@@ -13,6 +13,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::packets::print_of;
 use crate::av::{self, Input, InputOptions};
 use crate::error::{Error, Result};
+use crate::sequence::Sequence;
 
 /// Blocks of an input that are looked at, evenly spread from its first byte to its last.
 const BLOCKS: u64 = 64;
@@ -33,6 +34,20 @@ pub fn file(path: &Path) -> Result<String> {
         File::open(path).and_then(|file| file.metadata().map(|facts| (file, facts))).map_err(failed)?;
     let hash = sample(&opened, facts.len()).map_err(failed)?;
     Ok(format!("{} bytes of {}.{:09} ({hash:016x})", facts.len(), facts.mtime(), facts.mtime_nsec()))
+}
+
+/// What the pictures of a sequence are known by: the number, bytes and time of change of each.
+pub fn pictures(sequence: &Sequence) -> Result<String> {
+    let mut hash = Xxh3::new();
+    let numbers = sequence.numbers()?;
+    for number in &numbers {
+        let path = sequence.path(*number);
+        let facts = path.metadata().map_err(|error| Error::io(format!("look at {}", path.display()), error))?;
+        for fact in [*number, facts.len(), facts.mtime() as u64, facts.mtime_nsec() as u64] {
+            hash.update(&fact.to_le_bytes());
+        }
+    }
+    Ok(format!("{} pictures ({:016x})", numbers.len(), hash.digest()))
 }
 
 fn sample(file: &File, bytes: u64) -> io::Result<u64> {

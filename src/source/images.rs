@@ -11,7 +11,8 @@ use bytemuck::Pod;
 use image::codecs::png::PngDecoder;
 use image::{DynamicImage, ImageDecoder, ImageError, Limits};
 
-use super::{Damage, Source, SourceFacts, check_size};
+use super::overlap::Overlap;
+use super::{Damage, Leap, Leapt, Source, SourceFacts, check_size};
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::{ColorRange, ColorTags, FieldOrder, Frame, Picture, PictureBuf, PixelFormat, Pool, RGB_PLANES};
 use crate::meter::Metered;
@@ -163,7 +164,7 @@ impl Source for ImagesSource {
         self.n_frames += 1;
         Ok(Some(Frame {
             index,
-            pts: i64::try_from(index).expect("fewer frames than an i64 counts"),
+            pts: pts(index),
             duration: Some(1),
             picture,
             color: self.facts.color,
@@ -173,6 +174,39 @@ impl Source for ImagesSource {
         }))
     }
 
+    /// Every picture stands alone, so those before need not be looked at but for their hash.
+    fn leap(&mut self, leap: &Leap) -> Result<Leapt> {
+        let start = leap.start.unwrap_or(0);
+        let begin = u64::try_from(start).unwrap_or(0);
+        let to = begin + leap.to;
+        if to >= self.facts.n_frames.unwrap_or(0) {
+            return Leapt::not("the sequence ends before it");
+        }
+        let times: Vec<i64> = (begin..to).map(|index| pts(index) - start).collect();
+        if !(leap.is_known)(&times) {
+            return Leapt::not("the pictures before have other times");
+        }
+        for index in begin..to {
+            self.has_alpha |= open_png(&self.sequence.path(self.first_number + index))?.color_type().has_alpha();
+        }
+        let mut hash = Overlap::default();
+        self.n_frames = to.saturating_sub(leap.n_overlap).max(begin);
+        while self.n_frames < to {
+            let Some(frame) = self.next_frame()? else { break };
+            hash.push(&frame);
+        }
+        if hash.value() == leap.overlap {
+            return Ok(Leapt::There);
+        }
+        self.n_frames = 0;
+        Leapt::not("the pictures before it are others")
+    }
+
+    fn skip(&mut self, to: i64) -> Result<Leapt> {
+        self.n_frames = u64::try_from(to).unwrap_or(0).min(self.facts.n_frames.unwrap_or(0));
+        Ok(Leapt::There)
+    }
+
     fn damage(&self) -> Damage {
         self.damage.clone()
     }
@@ -180,6 +214,11 @@ impl Source for ImagesSource {
     fn warnings(&self) -> Vec<String> {
         self.has_alpha.then(|| "the images have opacity, which is dropped".to_owned()).into_iter().collect()
     }
+}
+
+/// Times count pictures.
+fn pts(index: u64) -> i64 {
+    i64::try_from(index).unwrap_or(i64::MAX)
 }
 
 /// A decoder that has read the header, for a picture of a size we take.

@@ -26,6 +26,7 @@ use crate::segment::manifest::{FileIdentity, Manifest};
 use crate::segment::mark::Marks;
 use crate::segment::resumed::Past;
 use crate::segment::sink::{CompleteSink, SegmentSink};
+use crate::sequence::Sequence;
 use crate::sink::Sink;
 use crate::sink::disk::{Disk, System};
 use crate::sink::mux::Rehearsed;
@@ -284,6 +285,8 @@ fn facts(config: &RunConfig, prepared: &Prepared) -> Result<Vec<(String, String)
         if let Some(container) = &opened.container {
             add("input's index", identity::index(container, &measure::input_options(config))?);
         }
+    } else if let Ok(sequence) = Sequence::parse(path) {
+        add("input", identity::pictures(&sequence)?);
     } else {
         add("input", config.input.to_string_lossy().into_owned());
     }
