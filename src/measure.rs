@@ -17,7 +17,7 @@ use self::times::Times;
 use crate::av::{
     self, AudioTranscoder, Chapter, EncoderCodec, Input, InputOptions, OutputStream, Stream, SubtitleTranscoder, Writer,
 };
-use crate::config::{Deinterlace, Origin, Region, RunConfig};
+use crate::config::{Deinterlace, Origin, Output, Region, RunConfig};
 use crate::error::{Context, Error, Kind, Result};
 use crate::meter;
 use crate::model::overrides::Overrides;
@@ -60,6 +60,8 @@ pub struct Opened {
     pub has_input_pts: bool,
     /// When the first frame is shown, in ticks of the container, where its packets tell that.
     pub first_pts: Option<i64>,
+    /// When the first packet of any of the container's streams is shown, in microseconds, where that is known.
+    pub earliest: Option<i64>,
 }
 
 /// Opens what was asked for and cuts it as asked.
@@ -67,10 +69,19 @@ pub fn open_source(config: &RunConfig, decoder_threads: usize) -> Result<Opened>
     let path = Path::new(&config.input);
     let text = config.input.to_string_lossy();
     let mut opened = open_whole(config, path, decoder_threads).context(|| text.clone())?;
-    if config.start.is_none() && config.end.is_none() && config.frames.is_none() {
+    let facts = opened.source.facts().clone();
+    let is_cut = config.start.is_some() || config.end.is_some() || config.frames.is_some();
+    let below_zero = below_zero(config, &opened).filter(|_| !is_cut);
+    if let Some(start) = below_zero {
+        let micros = facts.time_base.rescale(start, TimeBase::MICROS);
+        opened.cut = Some(Cut { start: Some(micros), end: None });
+        opened.source = Box::new(Trim::new(opened.source, below_zero, None, facts.n_frames));
+        let from = TimeBase::MICROS.seconds(micros);
+        tracing::warn!("the times begin at {from:.3} s, and .mp4 and .mov hide what is below 0: all is moved to begin there");
+    }
+    if !is_cut {
         return Ok(opened);
     }
-    let facts = opened.source.facts().clone();
     let times = match opened.container.as_deref().filter(|_| opened.has_input_pts) {
         Some(path) => Times::read(path, &input_options(config), config, (opened.video, opened.first_pts))?,
         None => Times::counted(facts.time_base),
@@ -87,11 +98,23 @@ pub fn open_source(config: &RunConfig, decoder_threads: usize) -> Result<Opened>
     Ok(opened)
 }
 
+/// Where the times of a whole input begin, in ticks of the video, if that is below zero and the output would hide it.
+/// Inputs of the same kind have hidden it already.
+fn below_zero(config: &RunConfig, opened: &Opened) -> Option<i64> {
+    let Output::File(path) = &config.output else { return None };
+    opened.first_pts.filter(|pts| *pts < 0 && opened.has_input_pts && Container::of(path).is_isobmff())?;
+    let base = opened.source.facts().time_base;
+    // Rounded down: nothing may lie before it.
+    let earliest = opened.earliest.map(|micros| TimeBase::MICROS.rescale(micros, base) - 1);
+    earliest.into_iter().chain(opened.first_pts).min()
+}
+
 fn open_whole(config: &RunConfig, path: &Path, decoder_threads: usize) -> Result<Opened> {
     let alone = |source: Box<dyn Source>| match config.video_stream {
         None | Some(0) => {
-            let (container, streams) = (None, Vec::new());
-            Ok(Opened { source, container, video: 0, streams, cut: None, has_input_pts: false, first_pts: None })
+            let (container, streams, has_input_pts) = (None, Vec::new(), false);
+            let (video, cut, first_pts, earliest) = (0, None, None, None);
+            Ok(Opened { source, container, video, streams, cut, has_input_pts, first_pts, earliest })
         }
         Some(n) => {
             let message = format!("--video-stream: got {n}, expected 0: raw video and pictures are one stream");
@@ -128,9 +151,11 @@ fn open_whole(config: &RunConfig, path: &Path, decoder_threads: usize) -> Result
     // What the decoder starts is counted with the thread that feeds it.
     let source = meter::named(c"decode", || FfmpegSource::open(path, options))?;
     let (video, has_input_pts, first_pts) = (source.stream_index(), source.has_time_stamps(), source.first_pts());
+    let starts = source.streams().iter().filter_map(|stream| Some((stream.time_base, stream.start?)));
+    let earliest = starts.map(|(base, start)| base.rescale(start, TimeBase::MICROS)).min();
     let streams = leave_out(source.streams(), video);
     let (source, container) = (Box::new(source), Some(path.to_owned()));
-    Ok(Opened { source, container, video, streams, cut: None, has_input_pts, first_pts })
+    Ok(Opened { source, container, video, streams, cut: None, has_input_pts, first_pts, earliest })
 }
 
 /// How the input is opened.

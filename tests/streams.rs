@@ -513,3 +513,28 @@ fn joined_recordings_whose_clock_begins_anew_go_on_behind_each_other() {
         assert!((sound[n_before].0 - shown[100].pts - apart("b.ts")).abs() < 2000);
     }
 }
+
+#[test]
+fn times_below_zero_are_moved_where_the_container_would_hide_them() {
+    let Some(film) = Film::new() else { return };
+    // Four seconds before the clock of a transport stream wraps, from where FFmpeg counts below zero.
+    let late = "-c:a mp2 -output_ts_offset 95440 -muxdelay 0 -muxpreload 0";
+    film.ffmpeg(&format!("-f lavfi -i testsrc2=s=64x48:r=25:d=6 -f lavfi -i sine=d=6 {X264} {late} in.ts"));
+    for container in ["mp4", "mkv"] {
+        let said = film.copy(&format!("in.ts -o o.{container} --encoder libx264 --preset ultrafast"));
+        assert_eq!(said.contains("the times begin at -3.7"), container == "mp4", "{said}");
+        let output = format!("o.{container}");
+        let [video, sound] = [0, 1].map(|stream| {
+            let [before, after] =
+                ["in.ts", &output].map(|name| film.packets(name, if stream == 0 { "v:0" } else { "a:0" }));
+            assert_eq!(before.len(), after.len(), "{container} {stream}");
+            let first = |packets: &[(i64, String)]| packets.iter().map(|(pts, _)| *pts).min().unwrap();
+            if stream == 1 {
+                assert!(before.iter().map(|(_, hash)| hash).eq(after.iter().map(|(_, hash)| hash)));
+            }
+            first(&after) - first(&before)
+        });
+        let rounding = if container == "mkv" { 1000 } else { 30 };
+        assert!((video - sound).abs() <= rounding && (3_700_000..3_760_000).contains(&video), "{video} {sound}");
+    }
+}
