@@ -77,7 +77,9 @@ pub fn open_source(config: &RunConfig, decoder_threads: usize) -> Result<Opened>
         opened.cut = Some(Cut { start: Some(micros), end: None });
         opened.source = Box::new(Trim::new(opened.source, below_zero, None, facts.n_frames));
         let from = TimeBase::MICROS.seconds(micros);
-        tracing::warn!("the times begin at {from:.3} s, and .mp4 and .mov hide what is below 0: all is moved to begin there");
+        tracing::warn!(
+            "the times begin at {from:.3} s, and .mp4 and .mov hide what is below 0: all is moved to begin there"
+        );
     }
     if !is_cut {
         return Ok(opened);

@@ -534,6 +534,31 @@ fn pictures_that_do_not_fit_the_first_are_refused_by_name() {
 }
 
 #[test]
+fn a_colour_profile_rides_from_pictures_to_pictures() {
+    use image::{ImageDecoder, ImageEncoder};
+    let folder = folder();
+    std::fs::create_dir(folder.path().join("in")).unwrap();
+    let profile: Vec<u8> = (0..700u32).map(|n| (n * n >> 3) as u8).collect();
+    for (number, has_profile) in [(1, true), (2, false)] {
+        let file = std::fs::File::create(folder.path().join(format!("in/{number}.png"))).unwrap();
+        let mut encoder = image::codecs::png::PngEncoder::new(file);
+        if has_profile {
+            encoder.set_icc_profile(profile.clone()).unwrap();
+        }
+        encoder.write_image(&[9; 3 * 8 * 4], 8, 4, image::ExtendedColorType::Rgb8).unwrap();
+    }
+    let mut source = ImagesSource::open(&sequence(&folder, "in/%d.png"), Ratio::new(24, 1)).unwrap();
+    let facts = video(source.facts());
+    let sink = ImagesSink::create(&sequence(&folder, "out/%d.png"), &facts).unwrap();
+    assert_eq!(copy(&mut source, Box::new(sink)).n_frames, 2);
+    for (number, expected) in [(1, Some(profile)), (2, None)] {
+        let file = std::fs::File::open(folder.path().join(format!("out/{number}.png"))).unwrap();
+        let mut decoder = image::codecs::png::PngDecoder::new(std::io::BufReader::new(file)).unwrap();
+        assert_eq!(decoder.icc_profile().unwrap(), expected);
+    }
+}
+
+#[test]
 fn broken_and_oversized_images_are_refused_without_harm() {
     let folder = folder();
     let (path, fps) = (sequence(&folder, "%d.png"), Ratio::new(24, 1));

@@ -139,6 +139,7 @@ impl AvFrame {
                             | AV_FRAME_DATA_FILM_GRAIN_PARAMS
                             | AV_FRAME_DATA_STEREO3D
                             | AV_FRAME_DATA_SPHERICAL
+                            | AV_FRAME_DATA_ICC_PROFILE
                     );
                     (rides && (1..=1 << 20).contains(&entry.size)).then(|| SideData {
                         kind: entry.type_ as i32,

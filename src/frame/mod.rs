@@ -92,13 +92,18 @@ pub enum FieldOrder {
     BottomFirst,
 }
 
-/// Data that rides with a frame unread: closed captions, time codes, dynamic HDR metadata.
+/// Data that rides with a frame unread: closed captions, time codes, dynamic HDR metadata, colour profiles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SideData {
     /// FFmpeg's `AVFrameSideDataType`.
     pub kind: i32,
     /// The payload, copied as it is.
     pub bytes: Vec<u8>,
+}
+
+impl SideData {
+    /// The kind of an ICC profile.
+    pub const ICC_PROFILE: i32 = 15;
 }
 
 /// A decoded picture with its time, colour and side data.

@@ -11,7 +11,7 @@ use super::dts;
 use super::job::FileJob;
 use crate::av::{AvFrame, Converter, Encoder, EncoderCodec, EncoderSettings, Output, Packet, VideoSettings, Writer};
 use crate::error::Result;
-use crate::frame::{ColorTags, Frame, PixelFormat};
+use crate::frame::{ColorTags, Frame, PixelFormat, SideData};
 use crate::head::yuv::{self, ToYuv};
 use crate::time::TimeBase;
 
@@ -192,6 +192,7 @@ fn carries(encoder: &str, kind: i32) -> bool {
 
 fn side_data_name(kind: i32) -> &'static str {
     match kind {
+        SideData::ICC_PROFILE => "colour profiles (ICC)",
         side_data::A53_CAPTIONS => "closed captions",
         side_data::AFD => "active format descriptions",
         side_data::GOP_TIME_CODE | side_data::TIME_CODE => "time codes",

@@ -1,6 +1,6 @@
 //! The image sequence source: numbered PNG files, 8 or 16 bits, gray or R'G'B'.
 //!
-//! Samples stay as they are, tagged as sRGB. Opacity is dropped with a warning. Every picture has the size of the first;
+//! Samples stay as they are, tagged as sRGB, and colour profiles ride with them. Opacity is dropped with a warning. Every picture has the size of the first;
 //! one with less colour or depth than the first is widened, one with more refused.
 
 use std::fs::File;
@@ -14,7 +14,9 @@ use image::{DynamicImage, ImageDecoder, ImageError, Limits};
 use super::overlap::Overlap;
 use super::{Damage, Leap, Leapt, Source, SourceFacts, check_size};
 use crate::error::{Context, Error, Kind, Result};
-use crate::frame::{ColorRange, ColorTags, FieldOrder, Frame, Picture, PictureBuf, PixelFormat, Pool, RGB_PLANES};
+use crate::frame::{
+    ColorRange, ColorTags, FieldOrder, Frame, Picture, PictureBuf, PixelFormat, Pool, RGB_PLANES, SideData,
+};
 use crate::meter::Metered;
 use crate::sequence::Sequence;
 use crate::tile::roi::Mask;
@@ -117,8 +119,9 @@ impl ImagesSource {
         }
     }
 
-    fn read(&mut self, path: &Path) -> Result<Picture> {
-        let decoder = open_png(path)?;
+    /// A picture, and what rides with it.
+    fn read(&mut self, path: &Path) -> Result<(Picture, Vec<SideData>)> {
+        let mut decoder = open_png(path)?;
         let (width, height) = decoder.dimensions();
         let color = decoder.color_type();
         let format = self.facts.format;
@@ -137,6 +140,8 @@ impl ImagesSource {
             );
         }
         self.has_alpha |= color.has_alpha();
+        let profile = decoder.icc_profile().map_err(|error| undecodable(path, error))?;
+        let profile = profile.map(|bytes| SideData { kind: SideData::ICC_PROFILE, bytes });
         let image = DynamicImage::from_decoder(decoder).map_err(|error| undecodable(path, error))?;
         let mut picture = self.pool.picture(format, self.facts.width, self.facts.height)?;
         match (is_gray, format.bit_depth) {
@@ -145,7 +150,7 @@ impl ImagesSource {
             (false, 8) => write_rgb(&mut picture, image.into_rgb8().as_raw()),
             (false, _) => write_rgb(&mut picture, image.into_rgb16().as_raw()),
         }
-        Ok(picture.freeze())
+        Ok((picture.freeze(), profile.into_iter().collect()))
     }
 }
 
@@ -160,7 +165,7 @@ impl Source for ImagesSource {
         }
         let index = self.n_frames;
         let path = self.sequence.path(self.first_number + index);
-        let picture = self.read(&path).context(|| format!("frame {index}"))?;
+        let (picture, side_data) = self.read(&path).context(|| format!("frame {index}"))?;
         self.n_frames += 1;
         Ok(Some(Frame {
             index,
@@ -170,7 +175,7 @@ impl Source for ImagesSource {
             color: self.facts.color,
             sample_aspect_ratio: self.facts.sample_aspect_ratio,
             field_order: FieldOrder::Progressive,
-            side_data: Vec::new(),
+            side_data,
         }))
     }
 
