@@ -3,8 +3,9 @@
 use ffmpeg_next::ffi;
 
 use super::picture::{AvFrame, pixel_format};
+use super::{rgb, tags};
 use crate::error::{Error, Kind, Result};
-use crate::frame::{ColorRange, PixelFormat};
+use crate::frame::{ColorMatrix, ColorRange, ColorTags, PixelFormat};
 
 /// The chain's format that loses least of FFmpeg's format `name`: itself, when the chain works on it; else planar
 /// R'G'B', Y'CbCr or gray with the same depth and subsampling.
@@ -49,6 +50,10 @@ pub struct Converter {
     format: String,
     width: usize,
     height: usize,
+    /// What the codes of Y'CbCr and gray mean that is made of something else.
+    color: ColorTags,
+    /// What becomes Y'CbCr and gray of another range is brought to that of `color`.
+    is_ranged: bool,
     context: *mut ffi::SwsContext,
 }
 
@@ -56,25 +61,43 @@ pub struct Converter {
 unsafe impl Send for Converter {}
 
 impl Converter {
-    /// A converter to FFmpeg's format `format` and `width` x `height`.
-    pub fn new(format: impl ToString, width: usize, height: usize) -> Self {
-        Converter { format: format.to_string(), width, height, context: std::ptr::null_mut() }
+    /// A converter to FFmpeg's format `format` and `width` x `height`. R'G'B' becomes Y'CbCr by `color`.
+    pub fn new(format: impl ToString, (width, height): (usize, usize), color: ColorTags) -> Self {
+        let format = format.to_string();
+        Converter { format, width, height, color, is_ranged: false, context: std::ptr::null_mut() }
     }
 
-    /// Converts a frame: bicubic, accurate rounding, by the frame's own matrix and range. Between R'G'B' and Y'CbCr, as
-    /// where a stream changes, it goes by the matrix that the frame is tagged with, or else by BT.709 from 720 lines up
-    /// and BT.601 below.
+    /// Also brings Y'CbCr and gray of another range to that of the converter's colour.
+    #[must_use]
+    pub fn ranged(mut self) -> Self {
+        self.is_ranged = true;
+        self
+    }
+
+    /// Converts a frame: R'G'B' to R'G'B' sample by sample, anything else bicubic with accurate rounding. Y'CbCr keeps its
+    /// own matrix, and without [`Converter::ranged`] its range.
     pub fn convert(&mut self, source: &AvFrame) -> Result<AvFrame> {
+        let made_rgb = is_rgb(&self.format);
+        if !(made_rgb && is_rgb(&source.format_name())) {
+            return self.scale(source);
+        }
+        let mut exact = self.target(source, (source.width(), source.height()))?;
+        match rgb::convert(source, &mut exact) {
+            true if (source.width(), source.height()) == (self.width, self.height) => Ok(exact),
+            true => self.scale(&exact),
+            false => self.scale(source),
+        }
+    }
+
+    /// A frame of the converter's format to be filled, with all that rides with `source`.
+    fn target(&self, source: &AvFrame, (width, height): (usize, usize)) -> Result<AvFrame> {
         let mut target = AvFrame::new()?;
-        let name = &self.format;
-        let number = pixel_format(name)?;
-        let from_rgb = is_rgb(&source.format_name());
-        // SAFETY: both frames are valid; sizes and formats are set before buffers are asked for; every result is
-        // checked; sws_getCachedContext frees the old context when the source's shape changed.
+        let number = pixel_format(&self.format)?;
+        // SAFETY: both frames are valid; size and format are set before buffers are asked for; every result is checked.
         unsafe {
             let raw = target.get_mut();
-            raw.width = self.width as i32;
-            raw.height = self.height as i32;
+            raw.width = width as i32;
+            raw.height = height as i32;
             raw.format = number as i32;
             let code = ffi::av_frame_get_buffer(target.as_ptr(), 64);
             if code < 0 {
@@ -84,6 +107,17 @@ impl Converter {
             if code < 0 {
                 return Err(super::error(Kind::Io, "copy a frame's properties", code));
             }
+        }
+        Ok(target)
+    }
+
+    fn scale(&mut self, source: &AvFrame) -> Result<AvFrame> {
+        let mut target = self.target(source, (self.width, self.height))?;
+        let number = pixel_format(&self.format)?;
+        let [from_rgb, made_rgb] = [&source.format_name(), &self.format].map(|name| is_rgb(name));
+        // SAFETY: both frames are valid and the target has memory; sws_getCachedContext frees the old context when the
+        // source's shape changed; every result is checked.
+        unsafe {
             let flags = ffi::SWS_BICUBIC | ffi::SWS_ACCURATE_RND | ffi::SWS_FULL_CHR_H_INT | ffi::SWS_FULL_CHR_H_INP;
             self.context = ffi::sws_getCachedContext(
                 self.context,
@@ -99,22 +133,25 @@ impl Converter {
                 std::ptr::null(),
             );
             if self.context.is_null() {
-                let message = format!("{} cannot be converted to {name}", source.format_name());
+                let message = format!("{} cannot be converted to {}", source.format_name(), self.format);
                 return Err(Error::new(Kind::Input, message));
             }
-            let tags = source.color();
-            let standard = if source.height() >= 720 { ffi::SWS_CS_ITU709 } else { ffi::SWS_CS_ITU601 };
-            let matrix = match tags.matrix {
-                1 => ffi::SWS_CS_ITU709,
-                4 => ffi::SWS_CS_FCC,
-                5 | 6 => ffi::SWS_CS_ITU601,
-                7 => ffi::SWS_CS_SMPTE240M,
-                9 | 10 => ffi::SWS_CS_BT2020,
-                _ => standard,
+            let (tags, height) = if from_rgb { (self.color, self.height) } else { (source.color(), source.height()) };
+            let matrix = match tags.matrix_for(height) {
+                ColorMatrix::Bt709 => ffi::SWS_CS_ITU709,
+                ColorMatrix::Fcc => ffi::SWS_CS_FCC,
+                ColorMatrix::Bt601 => ffi::SWS_CS_ITU601,
+                ColorMatrix::Smpte240 => ffi::SWS_CS_SMPTE240M,
+                ColorMatrix::Bt2020 => ffi::SWS_CS_BT2020,
             };
             let coefficients = ffi::sws_getCoefficients(matrix);
-            let full = i32::from(tags.range == Some(ColorRange::Full));
-            let (source_full, target_full) = if from_rgb { (1, 0) } else { (full, full) };
+            let is_full = |tags: ColorTags| i32::from(tags.range == Some(ColorRange::Full));
+            let source_full = if from_rgb { 1 } else { is_full(source.color()) };
+            let target_full = match (made_rgb, from_rgb || self.is_ranged) {
+                (true, _) => 1,
+                (false, true) => is_full(self.color),
+                (false, false) => source_full,
+            };
             // Fails only for formats without a matrix, where there is nothing to set.
             ffi::sws_setColorspaceDetails(
                 self.context,
@@ -130,6 +167,12 @@ impl Converter {
             if code < 0 {
                 return Err(super::error(Kind::Decode, "convert a frame", code));
             }
+        }
+        if from_rgb != made_rgb {
+            // What the frame said of its codes is no longer so.
+            let raw = target.get_mut();
+            raw.color_range = tags::range(if made_rgb { Some(ColorRange::Full) } else { self.color.range });
+            raw.colorspace = tags::matrix(if made_rgb { 0 } else { self.color.matrix });
         }
         Ok(target)
     }

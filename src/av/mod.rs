@@ -21,6 +21,7 @@ mod output;
 mod packet;
 mod picture;
 mod quantiser;
+mod rgb;
 mod stream;
 mod tags;
 mod transcode;

@@ -26,9 +26,9 @@ pub fn compare(a: &OsStr, b: &OsStr, min_psnr: Option<f64>, json: bool) -> Resul
     let (mut side_a, mut opened_a) = open(a, cores)?;
     let (mut side_b, mut opened_b) = open(b, cores)?;
     let likened = [liken(&mut side_a, &side_b.facts), liken(&mut side_b, &side_a.facts)];
-    let is_same_size = {
+    let is_comparable = {
         let (a, b) = (&side_a.facts, &side_b.facts);
-        (a.width, a.height) == (b.width, b.height)
+        (a.width, a.height) == (b.width, b.height) && a.format.is_rgb() == b.format.is_rgb()
     };
     let mut comparison = Comparison::new(side_a, side_b, min_psnr, json);
     let take = |_: &mut Track| {
@@ -38,7 +38,7 @@ pub fn compare(a: &OsStr, b: &OsStr, min_psnr: Option<f64>, json: bool) -> Resul
     };
     let compare = |ways: &mut [Way; 2], (a, b): (Option<Frame>, Option<Frame>)| {
         let planes = match (&a, &b) {
-            (Some(a), Some(b)) if is_same_size => {
+            (Some(a), Some(b)) if is_comparable => {
                 let [way_a, way_b] = ways;
                 quality::compare(&way_a.planes(&a.picture)?, &way_b.planes(&b.picture)?)
             }

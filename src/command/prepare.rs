@@ -10,7 +10,7 @@ use std::thread;
 use crate::cache::Cache;
 use crate::config::{DeviceChoice, EngineChoice, Origin, Output, PictureSize, Precision, RunConfig, Tuning, value};
 use crate::error::{Context, Error, Kind, Result};
-use crate::frame::{ColorTags, FieldOrder};
+use crate::frame::{ColorRange, ColorTags, FieldOrder};
 use crate::gpu::{self, Devices};
 use crate::head::fit::Fit;
 use crate::head::image::{ImageHead, PictureFacts};
@@ -168,6 +168,10 @@ fn decide(config: &RunConfig, subject: Subject, engine: (EngineSettings, Option<
             true => ColorTags { matrix: 0, ..source.color },
         };
     }
+    let opaque = lost_opacity(&mut rest);
+    if encoding.as_ref().is_some_and(EncodingPlan::is_full_range) {
+        video.color.range = Some(ColorRange::Full);
+    }
     let segments = match &encoding {
         None => Segments::None,
         Some(encoding) => {
@@ -185,7 +189,6 @@ fn decide(config: &RunConfig, subject: Subject, engine: (EngineSettings, Option<
             Segments::new(config.segment_frames, config.no_resume, &run)
         }
     };
-    let opaque = lost_opacity(&mut rest);
     let engine_facts = infer::facts(&network, &engine)?;
     let facts = Facts {
         source: &source,
@@ -208,6 +211,12 @@ fn decide(config: &RunConfig, subject: Subject, engine: (EngineSettings, Option<
     };
     let mut plan = Plan::new(config, facts)?;
     plan.warnings.extend(opaque);
+    if let Some(encoding) = plan.encoding.as_ref().filter(|encoding| encoding.is_full_range())
+        && !source.format.is_rgb()
+        && source.color.range_or_limited() == ColorRange::Limited
+    {
+        plan.warnings.push(format!("codes of limited range become those of full range, for {}", encoding.encoder));
+    }
     if height != made.1 && source.field_order != FieldOrder::Progressive {
         plan.warnings
             .push("--size mixes the fields of interlaced frames; --deinterlace auto parts them first".to_owned());

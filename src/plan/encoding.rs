@@ -26,6 +26,9 @@ pub struct EncoderFacts {
     pub options: Vec<&'static str>,
 }
 
+/// From this side on pictures are cut into slices by ffv1, in any chroma subsampling.
+const FFV1_SLICED: usize = 16;
+
 /// The options that [`EncoderFacts::options`] is about.
 pub const OPTIONS_OF_INTEREST: [&str; 4] = ["crf", "preset", "udu_sei", "tune"];
 
@@ -98,6 +101,14 @@ pub struct EncodingPlan {
     pub codec_tag: Option<[u8; 4]>,
     /// What is changed against the source, and by which rule.
     pub notes: Vec<String>,
+}
+
+impl EncodingPlan {
+    /// Whether codes of Y'CbCr and gray can only be of full range: by the pixel format's name, and in PNG.
+    pub fn is_full_range(&self) -> bool {
+        let is_png = matches!(self.encoder.as_str(), "png" | "apng") && !self.is_rgb;
+        self.pixel_format.starts_with("yuvj") || is_png
+    }
 }
 
 /// The encoder when nobody names one, for pictures of this format and size.
@@ -175,7 +186,10 @@ pub fn plan_encoding(
             options.push(("b".to_owned(), "0".to_owned()));
         }
     } else if let Some(rule) = rule.filter(|_| !says_rate) {
-        options.extend(rule.rate.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        // Pictures of a few rows or columns cannot be cut into slices.
+        let is_tiny = facts.name == "ffv1" && width.min(height) < FFV1_SLICED;
+        let set = rule.rate.iter().filter(|(key, _)| !is_tiny || !matches!(*key, "level" | "slicecrc"));
+        options.extend(set.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
     }
     if let Some(preset) = wishes.preset_for(facts, rule) {
         if !facts.has("preset") {

@@ -63,7 +63,7 @@ pub(super) fn choose(
     let best = least(facts, |format| (format == format.planar() && !format.is_rgb()).then(|| loss(yuv, format)));
     let chosen = match (kept, best) {
         (Some(kept), None) => kept,
-        (Some(kept), Some(_)) if facts.is_lossless && kept.format.bit_depth >= source.bit_depth => kept,
+        (Some(kept), Some(best)) if facts.is_lossless && is_as_rich(kept.format, best.format, yuv) => kept,
         (_, Some(best)) => best,
         (None, None) => {
             let message = format!("{} takes no Y'CbCr or gray pictures; try libx264 or ffv1", facts.name);
@@ -95,6 +95,11 @@ pub(super) fn choose(
     Ok(chosen)
 }
 
+/// Whether R'G'B' as it is `kept` loses no more of `source` than the best Y'CbCr or gray does.
+fn is_as_rich(kept: PixelFormat, best: PixelFormat, source: PixelFormat) -> bool {
+    kept.bit_depth >= source.bit_depth.min(best.bit_depth) || chroma_lost(source, best) > 0
+}
+
 /// The format of `--pix-fmt`.
 fn asked(facts: &EncoderFacts, name: &str, source: PixelFormat) -> Result<Chosen> {
     let usage = |message: String| Err(Error::new(Kind::Usage, message));
@@ -113,10 +118,11 @@ fn asked(facts: &EncoderFacts, name: &str, source: PixelFormat) -> Result<Chosen
 
 /// The encoder's format of the least cost, of those that have one.
 fn least(facts: &EncoderFacts, cost: impl Fn(PixelFormat) -> Option<u32>) -> Option<Chosen> {
-    // Of equal formats the first counts, and the deprecated yuvj names come after the plain ones.
+    // Of equal formats the first counts, and the deprecated yuvj names come after the plain ones, which JPEG lacks.
     let known = facts.pixel_formats.iter().filter_map(|name| Some((name, held_by(name)?)));
     let known = known.filter_map(|(name, format)| {
-        Some((cost(format)? + u32::from(name.starts_with("yuvj")), Chosen { name: name.clone(), format }))
+        let is_second = name.starts_with("yuvj") != (facts.codec == "mjpeg");
+        Some((cost(format)? + u32::from(is_second), Chosen { name: name.clone(), format }))
     });
     known.min_by_key(|(cost, _)| *cost).map(|(_, chosen)| chosen)
 }
@@ -214,6 +220,8 @@ mod tests {
             (&qtrle, "gbrp", "rgb24", 0),
             (&x264rgb, "gbrp", "bgr0", 0),
             (&x264rgb, "gbrp16le", "bgr0", 1),
+            (&qtrle, "gbrp10le", "rgb24", 1),
+            (&qtrle, "gbrap16le", "argb", 1),
             (&vp9, "gbrp", "yuv444p", 1),
         ] {
             let (name, notes) = chosen(facts, from, None).unwrap();

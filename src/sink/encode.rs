@@ -54,8 +54,8 @@ impl Encoding {
         Encoding {
             encoder,
             to_yuv: becomes_yuv.then(|| ToYuv::new(format, video.color, video.height)),
-            converter: (PixelFormat::from_name(name) != Some(given))
-                .then(|| Converter::new(name, video.width, video.height)),
+            converter: (PixelFormat::from_name(name) != Some(given) || job.encoding.is_full_range() && !becomes_yuv)
+                .then(|| Converter::new(name, (video.width, video.height), video.color).ranged()),
             color: video.color,
             durations: BTreeMap::new(),
             name: job.encoding.encoder.clone(),

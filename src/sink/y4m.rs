@@ -11,7 +11,7 @@ use super::part::Output;
 use super::planar::to_planar;
 use super::{Finished, Sink, VideoFacts};
 use crate::error::{Error, Kind, Result};
-use crate::frame::{ChromaLocation, ColorRange, ColorTags, FieldOrder, Frame, PixelFormat, Pool};
+use crate::frame::{ChromaLocation, ColorRange, ColorTags, FieldOrder, Frame, PixelFormat, Pool, Subsampling};
 use crate::head::yuv::{self, ToYuv};
 use crate::time::Ratio;
 
@@ -34,13 +34,13 @@ pub struct Y4mSink {
 impl Y4mSink {
     /// Writes to the file at `path` (as [`Output::create`] has it), or to standard output for `-`.
     pub fn create(path: &Path, facts: &VideoFacts) -> Result<Self> {
-        let space = color_space(yuv::format(facts.format.planar()), facts.color.chroma_location)?;
+        let space = color_space(written(facts.format), facts.color.chroma_location)?;
         Y4mSink::begin(Output::create(path)?, facts, &space)
     }
 
     /// Writes to `out`.
     pub fn new(out: Output, facts: &VideoFacts) -> Result<Self> {
-        let space = color_space(yuv::format(facts.format.planar()), facts.color.chroma_location)?;
+        let space = color_space(written(facts.format), facts.color.chroma_location)?;
         Y4mSink::begin(out, facts, &space)
     }
 
@@ -55,6 +55,9 @@ impl Y4mSink {
         if facts.format.is_rgb() {
             let yuv = yuv::format(facts.format);
             warnings.push(format!("y4m holds no R'G'B': {} becomes {yuv}, rounded once", facts.format));
+        }
+        if facts.format.alpha && !written(facts.format).alpha {
+            warnings.push(format!("y4m has opacity in 8-bit 4:4:4 alone: that of {} is dropped", facts.format));
         }
         warnings.extend(lost_color(facts));
         let field_order = match facts.field_order {
@@ -112,7 +115,8 @@ impl Sink for Y4mSink {
             None => to_planar(&frame.picture, &self.pool)?,
         };
         self.out.write_all(b"FRAME\n").map_err(fail)?;
-        for index in 0..picture.format().n_planes() {
+        // Opacity comes last.
+        for index in 0..written(self.facts.format).n_planes() {
             let plane = picture.plane(index);
             (0..plane.height()).try_for_each(|y| self.out.write_all(plane.row_bytes(y))).map_err(fail)?;
         }
@@ -143,16 +147,23 @@ fn fail(error: std::io::Error) -> Error {
     Error::io("write y4m", error)
 }
 
+/// What is written for frames of `format`.
+fn written(format: PixelFormat) -> PixelFormat {
+    let format = yuv::format(format.planar());
+    let has_place = format.bit_depth == 8 && format.subsampling() == Some(Subsampling { x: 0, y: 0 });
+    PixelFormat { alpha: format.alpha && has_place, ..format }
+}
+
 /// The tags of a planar format, as FFmpeg writes them (`libavformat/yuv4mpegenc.c`).
 fn color_space(format: PixelFormat, location: Option<ChromaLocation>) -> Result<String> {
     let refuse = || {
         let message =
-            format!("y4m cannot hold {format}, only gray, 4:2:0, 4:2:2, 4:4:4 and 8-bit 4:1:1; try --pix-fmt");
+            format!("y4m cannot hold {format}, only gray, 4:2:0, 4:2:2, 4:4:4 and 8-bit 4:1:1; write to a container");
         Error::new(Kind::Usage, message)
     };
     let Some(subsampling) = format.subsampling() else {
         let depth = if format.bit_depth == 8 { String::new() } else { format.bit_depth.to_string() };
-        return if format.alpha { Err(refuse()) } else { Ok(format!("Cmono{depth}")) };
+        return Ok(format!("Cmono{depth}"));
     };
     let chroma = match (subsampling.x, subsampling.y) {
         (1, 1) => "420",
@@ -162,11 +173,7 @@ fn color_space(format: PixelFormat, location: Option<ChromaLocation>) -> Result<
         _ => return Err(refuse()),
     };
     if format.alpha {
-        return if (chroma, format.bit_depth) == ("444", 8) {
-            Ok("C444alpha XYSCSS=444".to_owned())
-        } else {
-            Err(refuse())
-        };
+        return Ok("C444alpha XYSCSS=444".to_owned());
     }
     if format.bit_depth > 8 {
         return Ok(format!("C{chroma}p{0} XYSCSS={chroma}P{0}", format.bit_depth));
@@ -200,9 +207,22 @@ mod tests {
 
     #[test]
     fn what_y4m_cannot_hold_is_refused_by_name() {
-        for name in ["yuv440p", "yuv410p", "yuv411p10le", "yuva420p", "yuva444p10le"] {
+        for name in ["yuv440p", "yuv410p", "yuv411p10le"] {
             let error = color_space(PixelFormat::from_name(name).unwrap(), None).unwrap_err();
-            assert!(error.to_string().contains(name) && error.to_string().contains("--pix-fmt"), "{error}");
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn opacity_goes_where_there_is_a_place_for_it() {
+        for (from, to) in [
+            ("yuva444p", "yuva444p"),
+            ("gbrap", "yuva444p"),
+            ("yuva420p", "yuv420p"),
+            ("gbrap10le", "yuv444p10le"),
+            ("nv12", "yuv420p"),
+        ] {
+            assert_eq!(written(PixelFormat::from_name(from).unwrap()).to_string(), to);
         }
     }
 }

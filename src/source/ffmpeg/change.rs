@@ -24,8 +24,11 @@ impl FfmpegSource {
         }
     }
 
-    /// Looks at a frame that is to go on.
+    /// Looks at a frame that is to go on. R'G'B' has one range and no matrix, whatever its tags say.
     pub(super) fn watch_color(&mut self, frame: &AvFrame) {
+        if self.facts.format.is_rgb() {
+            return;
+        }
         let (first, height) = (self.facts.color, self.facts.height);
         let now = merge(frame.color(), first);
         let tagged = "the samples stay as they are and the tag is the first";
