@@ -140,6 +140,15 @@ impl Network {
         }
     }
 
+    /// The resize, if there is one, for which general engines give other bits in windows than in whole pictures of this
+    /// width and height, by so little that a picture of noise may not show it.
+    pub fn drifting(&self, size: (usize, usize)) -> Option<String> {
+        match &self.code {
+            NetworkCode::Onnx(bytes) => onnx::drifting(bytes, &self.facts, size),
+            NetworkCode::Identity | NetworkCode::NearestX2 => None,
+        }
+    }
+
     /// The network with convolutions that give blocks of pixels, for engines that compute `lanes` channels at once and
     /// pictures of this width and height; as it is where nothing is gained. What it gives is the same up to rounding,
     /// and it wants sizes of larger multiples, of which the pictures' are.

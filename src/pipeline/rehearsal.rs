@@ -1,7 +1,10 @@
 //! The proof that windows may be used at all, and what they cost, found on noise before any is chosen.
 //!
-//! Each of the plan's shapes is run around the same place; where their cores overlap, every bit must be the same, or
-//! frames are only ever run as a whole. It takes about as long as half a frame, and may wait until windows are wanted.
+//! Each of the plan's shapes is run around the same place; where its core overlaps that of a whole frame's window,
+//! every bit must be the same, or frames are only ever run as a whole. So they are, without a trial, where the network
+//! is known to give other bits in windows: these may be too few to show in codes. It takes about as long as a frame and
+//! a half. vproc's own engine computes a sample alike wherever its window lies, which its tests hold it to: its shapes
+//! are compared with each other alone, which takes half a frame and may wait until windows are wanted.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -19,6 +22,7 @@ use crate::plan::cost::CostModel;
 use crate::plan::windows::Windows;
 use crate::plan::{Plan, Skip};
 use crate::tile::Rect;
+use crate::tile::grid::Tile;
 
 /// Time after which a shape is not run again.
 const ENOUGH: Duration = Duration::from_millis(5);
@@ -101,7 +105,7 @@ impl Trial {
 struct Rehearsal {
     /// What windows cost.
     cost: CostModel,
-    /// Windows of all shapes gave the same bits.
+    /// Windows of all shapes give the same bits.
     is_exact: bool,
 }
 
@@ -115,6 +119,11 @@ fn rehearse(shop: &Workshop, windows: &Windows) -> Result<Rehearsal> {
     if windows.shapes.is_empty() {
         return Ok(Rehearsal { cost: CostModel::UNMEASURED, is_exact: true });
     }
+    let whole = windows.whole_sample().filter(|_| !is_by_caller(shop));
+    if let Some(resize) = whole.and_then(|tile| shop.network.drifting((tile.window.width, tile.window.height))) {
+        tracing::debug!("rehearsal: {resize} makes windows inexact");
+        return Ok(Rehearsal { cost: CostModel::UNMEASURED, is_exact: false });
+    }
     let mut worker = Worker::make(shop)?;
     // Not the time that passes: others may use the processors. Engines may have threads of their own.
     let clock = if is_by_caller(shop) { meter::thread_cpu } else { meter::process_cpu };
@@ -122,7 +131,7 @@ fn rehearse(shop: &Workshop, windows: &Windows) -> Result<Rehearsal> {
     let picture = noise(shop.head.picture())?;
     let (mut measured, mut parts) = (Vec::new(), Vec::new());
     for &size in &windows.shapes {
-        let tile = windows.centred(size);
+        let tile = windows.sample(size);
         let mut run = || {
             let before = clock();
             let part = worker.windows(shop, &mut track, &[(picture.clone(), tile)], 0)?.remove(0);
@@ -141,12 +150,19 @@ fn rehearse(shop: &Workshop, windows: &Windows) -> Result<Rehearsal> {
         measured.push((size.0 * size.1, shortest.as_secs_f64().max(1e-9)));
         parts.push((tile, part));
     }
-    let scale = shop.head.scale();
-    let is_exact = parts.windows(2).all(|pair| {
-        let [(one, a), (other, b)] = pair else { return true };
-        same(a, b, one.core.intersect(other.core).scaled(scale))
-    });
-    Ok(Rehearsal { cost: CostModel::fit(&measured), is_exact })
+    if let Some(tile) = whole {
+        parts.push((tile, worker.windows(shop, &mut track, &[(picture, tile)], 0)?.remove(0)));
+    }
+    Ok(Rehearsal { cost: CostModel::fit(&measured), is_exact: agree(&parts, shop.head.scale()) })
+}
+
+/// Whether all parts agree with the last, which is the largest.
+fn agree(parts: &[(Tile, Patch)], scale: usize) -> bool {
+    let Some(((tile, last), others)) = parts.split_last() else { return true };
+    others.iter().all(|(other, part)| {
+        let shared = other.core.intersect(tile.core);
+        shared.n_pixels() == 0 || same(part, last, shared.scaled(scale))
+    })
 }
 
 /// Whether two parts agree in an area of the whole.
@@ -192,4 +208,51 @@ fn noise(facts: PictureFacts) -> Result<Picture> {
         }
     }
     Ok(picture.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{ColorTags, PixelFormat};
+
+    /// A picture of noise as a part of itself.
+    fn whole(format: PixelFormat, (width, height): (usize, usize)) -> (Tile, Patch) {
+        let picture = noise(PictureFacts { format, width, height, color: ColorTags::NONE }).unwrap();
+        let area = Rect::new(0, 0, width, height);
+        (Tile { window: area, core: area }, Patch { picture, place: (0, 0), planes: 0b111 })
+    }
+
+    /// An area of such a part, with one more at a sample of a plane.
+    fn cut((_, whole): &(Tile, Patch), area: Rect, odd: Option<(usize, usize, usize)>) -> (Tile, Patch) {
+        let format = whole.picture.format();
+        let mut picture = Pool::new().picture(format, area.width, area.height).unwrap();
+        for plane in 0..format.n_planes() {
+            let shift = if format.is_chroma(plane) { 1 } else { 0 };
+            let mut to = picture.plane_mut(plane);
+            for y in 0..to.height() {
+                let from = whole.picture.plane(plane).row_bytes(y + (area.y >> shift));
+                let row = to.row_bytes(y);
+                let length = row.len();
+                row.copy_from_slice(&from[area.x >> shift..][..length]);
+                if let Some((_, x, _)) = odd.filter(|odd| (odd.0, odd.2) == (plane, y)) {
+                    row[x] = row[x].wrapping_add(1);
+                }
+            }
+        }
+        (Tile { window: area, core: area }, Patch { picture: picture.freeze(), place: (area.x, area.y), planes: 0b111 })
+    }
+
+    #[test]
+    fn one_code_beside_the_whole_frame_is_noticed() {
+        let whole = whole(PixelFormat::from_name("yuv420p").unwrap(), (64, 48));
+        let (small, large) = (Rect::new(24, 12, 16, 8), Rect::new(16, 8, 40, 24));
+        let agrees = |odd| agree(&[cut(&whole, small, odd), cut(&whole, large, None), whole.clone()], 1);
+        assert!(agrees(None));
+        for odd in [(0, 0, 0), (0, 15, 7), (1, 7, 3), (2, 0, 2)] {
+            assert!(!agrees(Some(odd)), "{odd:?}");
+        }
+        // A shape alone has the frame to be compared with.
+        assert!(!agree(&[cut(&whole, small, Some((0, 3, 3))), whole.clone()], 1));
+        assert!(agree(&[cut(&whole, small, Some((0, 3, 3)))], 1));
+    }
 }

@@ -127,11 +127,14 @@ impl Windows {
         Some((cells(largest.x, largest.width), cells(largest.y, largest.height)))
     }
 
-    /// A window of a size around the middle of the picture, with the largest core it can have.
-    pub fn centred(&self, size: (usize, usize)) -> Window {
+    /// A window of a size around a place far from the picture's corner and off its middle, with the largest core it can
+    /// have.
+    pub fn sample(&self, size: (usize, usize)) -> Window {
         let margin = self.halo.next_multiple_of(self.alignment);
         let axis = |size: usize, padded: usize, length: usize| {
-            let start = (padded - size) / 2 / self.alignment * self.alignment;
+            let place = length * 5 / 8 / self.alignment * self.alignment;
+            let last = (padded - size) / self.alignment * self.alignment;
+            let start = place.saturating_sub(size / 2).next_multiple_of(self.alignment).min(last);
             let core = if start == 0 { 0 } else { start + margin };
             let end = if start + size == padded { length } else { start + size - margin };
             (start, core, end)
@@ -142,6 +145,12 @@ impl Windows {
             window: Rect::new(x.0, y.0, size.0, size.1),
             core: Rect::new(x.1, y.1, x.2.saturating_sub(x.1), y.2.saturating_sub(y.1)),
         }
+    }
+
+    /// Of the windows of a frame that is run as a whole, the one that shares most with samples; none without shapes.
+    pub fn whole_sample(&self) -> Option<Window> {
+        let core = self.sample(*self.shapes.first()?).core;
+        self.whole.iter().max_by_key(|tile| tile.core.intersect(core).n_pixels()).copied()
     }
 
     /// A frame that is run as a whole in at most `n` bands of full width instead, which are not much more to compute; none
@@ -269,6 +278,28 @@ mod tests {
     fn rows(config: &RunConfig, workers: usize) -> usize {
         let network = builtin::find("upscale-x2").unwrap().facts;
         windows(config, &network, (3840, 2160), workers).unwrap().whole[0].window.height
+    }
+
+    #[test]
+    fn samples_share_much_with_a_window_of_the_whole_frame() {
+        let network = builtin::find("upscale-x2").unwrap().facts;
+        for multiple_of in [1, 2, 3, 64] {
+            let network = NetworkFacts { multiple_of, ..network.clone() };
+            for (size, tile) in [((640, 360), Tile::Auto), ((641, 363), Tile::Size(128)), ((270, 290), Tile::Auto)] {
+                let windows = windows(&RunConfig { tile, ..RunConfig::default() }, &network, size, 1).unwrap();
+                let whole = windows.whole_sample().unwrap();
+                assert_eq!(windows.whole.len() > 1, tile != Tile::Auto);
+                for &shape in &windows.shapes {
+                    let Window { window, core } = windows.sample(shape);
+                    assert_eq!((window.width, window.height), shape);
+                    assert!(window.contains(core), "{size:?} {shape:?}");
+                    assert!(window.right() <= windows.padded.0 && window.bottom() <= windows.padded.1);
+                    assert!(window.x.is_multiple_of(windows.alignment) && window.y.is_multiple_of(windows.alignment));
+                    let shared = core.intersect(whole.core).n_pixels();
+                    assert!(4 * shared >= core.n_pixels(), "{size:?} {shape:?}: {shared} of {core:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod pair;
 mod quads;
 mod quantized;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::kernel::bf16::Bf16;
 use super::program::{Channel, Extent, Form, Node, Op, Pair, Program, neighbours};
@@ -34,6 +34,8 @@ enum Value {
 struct Lowering {
     opset: i64,
     values: HashMap<String, Value>,
+    /// The names of values of the picture that are of a type of whole numbers, with which arithmetic is another one.
+    whole: HashSet<String>,
     nodes: Vec<Node>,
 }
 
@@ -73,7 +75,8 @@ fn lower_model(model: &Model, facts: &NetworkFacts) -> Refused<Program> {
         extent: [Extent::PICTURE; 2],
         form: Form::PLANES,
     };
-    let mut lowering = Lowering { opset: model.opset, values: HashMap::new(), nodes: Vec::new() };
+    let mut lowering =
+        Lowering { opset: model.opset, values: HashMap::new(), whole: HashSet::new(), nodes: Vec::new() };
     let rows = lowering.push(picture);
     for tensor in &graph.initializer {
         // A type that is not read stays unknown, and whoever reads it is refused.
@@ -82,6 +85,9 @@ fn lower_model(model: &Model, facts: &NetworkFacts) -> Refused<Program> {
         }
     }
     lowering.values.insert(facts.input.name.clone(), rows);
+    if facts.input.element == Element::U8 {
+        lowering.whole.insert(facts.input.name.clone());
+    }
     for node in &graph.node {
         lowering.node(node).map_err(|why| format!("{}: {why}", node.label()))?;
         if lowering.nodes.len() > MAX_NODES {

@@ -40,7 +40,7 @@ const MAX_BYTES: usize = 4 << 30;
 
 /// vproc's version, and after the plus how often this engine has since changed the bits of its results: those of one
 /// are not to be mixed with those of another.
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+4");
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+5");
 
 /// A network and the memory that its rows need.
 pub struct NativeEngine {

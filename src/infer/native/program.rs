@@ -401,29 +401,47 @@ impl Resize {
     /// The two elements of an input axis of `length` that element `at` of the output axis lies between, and how far
     /// towards the second.
     pub fn source(&self, axis: usize, at: usize, length: usize) -> (usize, usize, f32) {
-        let (factor, last) = (self.factor[axis] as f32, length - 1);
-        let place = match self.coordinates {
-            Coordinates::HalfPixel => (at as f32 + 0.5) / factor - 0.5,
-            Coordinates::Asymmetric => at as f32 / factor,
-            Coordinates::AlignCorners if last == 0 => 0.0,
-            Coordinates::AlignCorners => at as f32 * last as f32 / (length as f32 * factor - 1.0),
-        };
+        let last = length - 1;
+        let (element, part) = self.place(axis, at, length);
+        let inside = |element: isize| usize::try_from(element).unwrap_or(0).min(last);
         match self.sampling {
             Sampling::Nearest(rounding) => {
-                let element = match rounding {
-                    Rounding::HalfDown => (place - 0.5).ceil(),
-                    Rounding::HalfUp => (place + 0.5).floor(),
-                    Rounding::Floor => place.floor(),
-                    Rounding::Ceil => place.ceil(),
+                let is_next = match rounding {
+                    Rounding::HalfDown => part > 0.5,
+                    Rounding::HalfUp => part >= 0.5,
+                    Rounding::Floor => false,
+                    Rounding::Ceil => part > 0.0,
                 };
-                let element = (element.max(0.0) as usize).min(last);
+                let element = inside(element + isize::from(is_next));
                 (element, element, 0.0)
             }
             Sampling::Linear => {
-                let place = place.clamp(0.0, last as f32);
-                let first = (place as usize).min(last);
-                (first, (first + 1).min(last), place - first as f32)
+                let first = inside(element);
+                // Beyond the ends there is nothing to go towards.
+                let part = if first as isize == element && first < last { part } else { 0.0 };
+                (first, inside(first as isize + 1), part)
             }
         }
     }
+
+    /// The element at or before the place of element `at` of the output axis, and how far the place is towards the
+    /// next. By whole factors that is a whole number and a phase, which is the same wherever a window begins.
+    fn place(&self, axis: usize, at: usize, length: usize) -> (isize, f32) {
+        let (at, factor) = (at as isize, self.factor[axis] as isize);
+        let (steps, of) = match self.coordinates {
+            Coordinates::HalfPixel => (2 * at + 1 - factor, 2 * factor),
+            Coordinates::Asymmetric => (at, factor),
+            // These hang on the length of the axis, so there are no windows of them; in f32 as ONNX Runtime has them.
+            Coordinates::AlignCorners => {
+                let last = length - 1;
+                let end = (length as f32 * factor as f32 - 1.0).max(1.0);
+                let place = at as f32 * last as f32 / end;
+                return (place.floor() as isize, place.fract());
+            }
+        };
+        (steps.div_euclid(of), steps.rem_euclid(of) as f32 / of as f32)
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,6 @@ use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use ::ort::AsPointer as _;
 use ::ort::ep;
 use ::ort::logging::LogLevel;
 use ::ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
@@ -21,6 +20,7 @@ use ::ort::session::builder::{GraphOptimizationLevel, LoadCanceler, SessionBuild
 use ::ort::session::{NoSelectedOutputs, RunOptions, Session};
 use ::ort::sys::{ONNXTensorElementDataType, OrtValue};
 use ::ort::value::{Outlet, TensorElementType};
+use ::ort::{AsPointer as _, ErrorCode};
 
 use super::{Engine, EngineChoice, EngineSettings, Interrupt, Precision, Terminator, shape_text, wrong_output};
 use crate::error::{Error, Kind, Result};
@@ -171,9 +171,10 @@ impl OrtEngine {
         {
             return Err(Refusal::Memory);
         }
+        let kind = if self.on_device.is_none() { kind(&error) } else { Kind::Infer };
         Err(Refusal::Other(match self.true_shape(&given) {
             Ok(shape) if shape != [windows.len(), a, b, c] => wrong_output(input, output, &shape),
-            _ => Error::new(Kind::Infer, plain(&error)).context(format!("input {}", shape_text(&input.shape()))),
+            _ => Error::new(kind, plain(&error)).context(format!("input {}", shape_text(&input.shape()))),
         }))
     }
 
@@ -374,6 +375,16 @@ fn described(outlet: &Outlet, port: &Port) -> Result<(CString, Element)> {
             let message = format!("{} is of type {}, expected {:?}", port.name, outlet.dtype(), port.element);
             Err(Error::new(Kind::Network, message))
         }
+    }
+}
+
+/// What kind of failure an error of a run on the processor is: what the graph asks for is never there, else it may be
+/// another time.
+fn kind(error: &::ort::Error) -> Kind {
+    match error.code() {
+        _ if cuda::is_out_of_memory(error.message()) => Kind::Infer,
+        ErrorCode::InvalidArgument | ErrorCode::NotImplemented | ErrorCode::InvalidGraph => Kind::Network,
+        _ => Kind::Infer,
     }
 }
 

@@ -404,7 +404,7 @@ fn wrong_shapes_are_errors_that_name_both_and_the_session_stays_usable() {
     let channels = Tensor::new(Element::F32, [1, 3, 8, 10]);
     let error = engine.run(&channels, &mut Tensor::new(Element::F32, [1, 3, 16, 20])).unwrap_err();
     println!("{error}");
-    assert_eq!(error.kind(), Kind::Infer);
+    assert_eq!(error.kind(), Kind::Network);
     engine.run(&input, &mut Tensor::new(Element::F32, [1, 1, 16, 20])).unwrap();
 }
 
@@ -418,6 +418,22 @@ fn a_fixed_size_is_named_when_another_is_given() {
     let error = engine(&network).run(&input, &mut output).unwrap_err();
     println!("{error}");
     assert!(error.to_string().contains("17") && !error.to_string().contains('\n'), "{error}");
+    assert_eq!(error.kind(), Kind::Network);
+}
+
+#[test]
+fn what_a_graph_asks_for_in_vain_is_the_networks_fault() {
+    if library_or_skip("kinds of errors").is_none() {
+        return;
+    }
+    let of = |code, message: &str| kind(&::ort::Error::new_with_code(code, message));
+    for code in [ErrorCode::InvalidArgument, ErrorCode::NotImplemented, ErrorCode::InvalidGraph] {
+        assert_eq!(of(code, "Dilation not supported for AutoPadType"), Kind::Network);
+        assert_eq!(of(code, "Failed to allocate memory for requested buffer"), Kind::Infer);
+    }
+    for code in [ErrorCode::GenericFailure, ErrorCode::RuntimeException, ErrorCode::ExecutionProviderFailure] {
+        assert_eq!(of(code, "it broke"), Kind::Infer);
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub use super::ports::PortFacts;
 use super::ports::{self, Dim};
 use super::proto::{GraphProto, NodeProto, data_type, short};
 use super::range::{self, WHITE};
-use super::seen::{Picture, Seen, candidates, channel_axis, picture, row_axis};
+use super::seen::{Picture, Seen, candidates, channel_axis, row_axis};
 use super::strength;
 
 /// Bytes of activations an input pixel.
@@ -358,7 +358,7 @@ impl GraphFacts {
             ));
         }
         let mut found: Vec<Picture> = Vec::new();
-        for (run, size) in seen.runs.iter().zip(&seen.sizes) {
+        for (at, run) in seen.runs.iter().enumerate() {
             let value = &run.outputs[0];
             let Some(axes) = &value.axes else {
                 let why = value.whole.as_deref().unwrap_or("it does not depend on the picture").to_owned();
@@ -370,7 +370,7 @@ impl GraphFacts {
                     "the size of the output {shown} cannot be told from the graph ({why}); give `scale` in a TOML"
                 ));
             };
-            found.push(picture(value, axes, *size, self.layout, &shown)?);
+            found.push(seen.picture(at, axes, &shown)?);
         }
         let first = found[0].clone();
         if found

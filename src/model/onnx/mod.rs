@@ -122,22 +122,34 @@ pub fn in_blocks(
     Ok(from_bytes(model.to_bytes()).ok().map(|graph| (graph, side)))
 }
 
+/// The resize of the graph in `bytes`, if there is one, for which general engines give other bits in windows than in
+/// whole pictures, as far as the graph can be followed for a picture of this width and height.
+pub fn drifting(bytes: &Arc<[u8]>, facts: &NetworkFacts, size: (usize, usize)) -> Option<String> {
+    let model = parse(Arc::clone(bytes)).ok()?;
+    let Port { name, element, .. } = &facts.input;
+    radius::drifting(&model, name, proto::data_type::of(*element), assumption(facts, size)).ok()?
+}
+
 /// The sizes of all tensors for a picture of this width and height, where they can be followed.
 fn sizes<'a>(
     model: &'a Model,
     facts: &'a NetworkFacts,
     (width, height): (usize, usize),
 ) -> Option<HashMap<&'a str, Vec<i64>>> {
-    let Port { name, element, layout, channels, .. } = &facts.input;
-    let assumption = Assumption {
+    let Port { name, element, .. } = &facts.input;
+    radius::sizes(model, name, proto::data_type::of(*element), assumption(facts, (width, height))).ok()
+}
+
+/// A picture of this width and height for a trace.
+fn assumption(facts: &NetworkFacts, (width, height): (usize, usize)) -> Assumption {
+    Assumption {
         batch: facts.fixed_batch.unwrap_or(1) as i64,
-        channels: channels.count() as i64,
+        channels: facts.input.channels.count() as i64,
         rows: height as i64,
         columns: width as i64,
-        layout: *layout,
+        layout: facts.input.layout,
         free: facts.fixed_size.is_none(),
-    };
-    radius::sizes(model, name, proto::data_type::of(*element), assumption).ok()
+    }
 }
 
 fn load_inner(path: &Path) -> Result<LoadedGraph> {

@@ -7,7 +7,7 @@ use super::Model;
 use super::ports::{Dim, PortFacts};
 use crate::model::Layout;
 use crate::model::radius::map::lcm;
-use crate::model::radius::value::{Axis, Place, Value};
+use crate::model::radius::value::{Axis, Place};
 use crate::model::radius::{Assumption, Traced, trace};
 
 /// The size of free traces: a multiple of all numbers that networks are likely to divide by.
@@ -123,53 +123,62 @@ pub(super) struct Picture {
     pub(super) radius: std::result::Result<usize, String>,
 }
 
-/// The output as a picture of the input's proportions, or why it is none.
-pub(super) fn picture(
-    value: &Value,
-    axes: &[Axis],
-    size: (i64, i64),
-    likely: Layout,
-    shown: &str,
-) -> std::result::Result<Picture, String> {
-    let other = if likely == Layout::Nchw { Layout::Nhwc } else { Layout::Nchw };
-    let not = || format!("output {shown} is not a picture, vproc runs picture-to-picture networks");
-    if axes.len() != 4 {
-        return Err(not());
-    }
-    let along = |axis: &Axis, wanted: fn(&Place) -> bool| match axis.as_spatial() {
-        Some(factor) => wanted(&factor.place),
-        None => value.whole.is_some() && axis.is_plain(),
-    };
-    let fits = |layout: &Layout| {
-        let at = row_axis(*layout);
-        along(&axes[at], |place| matches!(place, Place::Rows(_)))
-            && along(&axes[at + 1], |place| matches!(place, Place::Columns(_)))
-            && axes[channel_axis(*layout)].is_plain()
-    };
-    let layout = [likely, other].into_iter().find(fits).ok_or_else(not)?;
-    let at = row_axis(layout);
-    let (rows, columns) = (axes[at].size(), axes[at + 1].size());
-    let scale = rows / size.0;
-    if scale < 1 || rows != scale * size.0 || columns != scale * size.1 {
-        let (missing, parts) = (size.0 - rows, size.0 as f64 / rows.max(1) as f64);
-        let how = match missing {
-            1..=4096 => format!("loses {missing} rows; pad inside the network"),
-            _ if rows < size.0 => format!("is {parts:.3} times smaller than the input"),
-            _ => format!(
-                "is {:.3} times as high and {:.3} times as wide as the input",
-                1.0 / parts,
-                columns as f64 / size.1 as f64
-            ),
+impl Seen {
+    /// The output of one of the traces, of these axes, as a picture of the input's proportions, or why it is none.
+    pub(super) fn picture(&self, run: usize, axes: &[Axis], shown: &str) -> std::result::Result<Picture, String> {
+        let (value, size, likely) = (&self.runs[run].outputs[0], self.sizes[run], self.layout);
+        let other = if likely == Layout::Nchw { Layout::Nhwc } else { Layout::Nchw };
+        let not = || format!("output {shown} is not a picture, vproc runs picture-to-picture networks");
+        if axes.len() != 4 {
+            return Err(not());
+        }
+        let along = |axis: &Axis, wanted: fn(&Place) -> bool| match axis.as_spatial() {
+            Some(factor) => wanted(&factor.place),
+            None => value.whole.is_some() && axis.is_plain(),
         };
-        return Err(format!(
-            "output {shown} {how}, vproc runs networks that keep the size or multiply it by a whole number"
-        ));
+        let fits = |layout: &Layout| {
+            let at = row_axis(*layout);
+            along(&axes[at], |place| matches!(place, Place::Rows(_)))
+                && along(&axes[at + 1], |place| matches!(place, Place::Columns(_)))
+                && axes[channel_axis(*layout)].is_plain()
+        };
+        let layout = [likely, other].into_iter().find(fits).ok_or_else(not)?;
+        let at = row_axis(layout);
+        let (rows, columns) = (axes[at].size(), axes[at + 1].size());
+        let scale = rows / size.0;
+        if scale < 1 || rows != scale * size.0 || columns != scale * size.1 {
+            let (missing, parts) = (size.0 - rows, size.0 as f64 / rows.max(1) as f64);
+            let how = match (missing, self.stays(at), self.stays(at + 1)) {
+                // The size that was traced at is nobody's.
+                (_, true, true) => format!("is {columns}x{rows} whatever the input's size, not a picture"),
+                (_, true, false) => format!("has a height of {rows} whatever the input's size, not a picture"),
+                (_, false, true) => format!("has a width of {columns} whatever the input's size, not a picture"),
+                (1..=4096, ..) => format!("loses {missing} rows; pad inside the network"),
+                _ if rows < size.0 => format!("is {parts:.3} times smaller than the input"),
+                _ => format!(
+                    "is {:.3} times as high and {:.3} times as wide as the input",
+                    1.0 / parts,
+                    columns as f64 / size.1 as f64
+                ),
+            };
+            return Err(format!(
+                "output {shown} {how}, vproc runs networks that keep the size or multiply it by a whole number"
+            ));
+        }
+        let reach = |axis: &Axis| axis.as_spatial().and_then(|factor| factor.map()?.radius(scale));
+        let radius = match (&value.whole, reach(&axes[at]), reach(&axes[at + 1])) {
+            (None, Some(down), Some(across)) => Ok(down.max(across)),
+            (Some(whole), ..) => Err(whole.to_string()),
+            _ => Err("output pixels do not keep step with the input's".to_owned()),
+        };
+        Ok(Picture { layout, channels: axes[channel_axis(layout)].size(), scale, radius })
     }
-    let reach = |axis: &Axis| axis.as_spatial().and_then(|factor| factor.map()?.radius(scale));
-    let radius = match (&value.whole, reach(&axes[at]), reach(&axes[at + 1])) {
-        (None, Some(down), Some(across)) => Ok(down.max(across)),
-        (Some(whole), ..) => Err(whole.to_string()),
-        _ => Err("output pixels do not keep step with the input's".to_owned()),
-    };
-    Ok(Picture { layout, channels: axes[channel_axis(layout)].size(), scale, radius })
+
+    /// Whether an axis of the output is as long for all the sizes that were traced, which differ both ways.
+    fn stays(&self, axis: usize) -> bool {
+        let length = |run: &Traced| run.outputs[0].axes.as_ref()?.get(axis).map(Axis::size);
+        let mut lengths = self.runs.iter().map(length);
+        let first = lengths.next().flatten();
+        self.runs.len() > 1 && first.is_some() && lengths.all(|length| length == first)
+    }
 }

@@ -83,6 +83,7 @@ struct Trace<'a> {
     multiple_reasons: Vec<String>,
     multiply_adds: f64,
     reaching: Vec<(String, usize)>,
+    drifting: Option<String>,
     work: u64,
 }
 
@@ -118,6 +119,13 @@ pub fn sizes<'a>(
     let trace = Trace::through(model, graph, input, element, assumption)?;
     let followed = trace.values.into_iter().filter(|(_, value)| value.axes.is_some());
     Ok(followed.map(|(name, value)| (name, value.sizes())).collect())
+}
+
+/// The first resize of the graph whose places in 32-bit floats hang on how far from the picture's corner they are, so
+/// that engines that compute them so give other bits in windows than in whole pictures.
+pub fn drifting(model: &Model, input: &str, element: i32, assumption: Assumption) -> Result<Option<String>, String> {
+    let graph = model.proto.graph.as_ref().ok_or("the file holds no graph")?;
+    Ok(Trace::through(model, graph, input, element, assumption)?.drifting)
 }
 
 /// The most bytes alive at once when the nodes run in order and each tensor goes after its last reader.
@@ -178,6 +186,7 @@ impl<'a> Trace<'a> {
             multiple_reasons: Vec::new(),
             multiply_adds: 0.0,
             reaching: Vec::new(),
+            drifting: None,
             work: 0,
         };
         for tensor in &graph.initializer {

@@ -30,6 +30,15 @@ fn fraction(scale: f64) -> Option<(i64, i64)> {
     })
 }
 
+/// Whether places that are computed in 32-bit floats, as general engines do, are rounded by how far from the corner
+/// they are. Powers of two divide without rounding; by other factors a place that is one of the elements, or right
+/// between two, is still exact if the factor is, and that is all that nearest asks.
+fn is_drifting(mode: &str, p: i64, q: i64, scale: f64) -> bool {
+    let is_exact = f64::from(scale as f32) * q as f64 == p as f64;
+    let is_power = p.count_ones() == 1 && q.count_ones() == 1;
+    !is_exact || (mode != "nearest" && !is_power)
+}
+
 /// The taps of a scale `p/q`, `None` for kinds whose places drift over the picture.
 fn step(kind: &Kind, p: i64, q: i64, scale: f64) -> Option<Step> {
     // Places in units of 1/(2p): exact integers. `shift` and `back` are the half pixels.
@@ -114,8 +123,11 @@ impl Trace<'_> {
                 continue;
             }
             let stepped = match axes[axis].as_spatial() {
-                Some(mut factor) => match fraction(scale).and_then(|(p, q)| step(&kind, p, q, scale)) {
-                    Some(step) => {
+                Some(mut factor) => match fraction(scale).and_then(|(p, q)| Some((step(&kind, p, q, scale)?, p, q))) {
+                    Some((step, p, q)) => {
+                        if self.drifting.is_none() && is_drifting(kind.mode, p, q, scale) {
+                            self.drifting = Some(node.label());
+                        }
                         // Linear and cubic taps hold the edge that a tap beyond it is moved to; a nearest one is alone.
                         let beyond = step.taps.iter().flatten().any(|tap| !(0..step.down).contains(tap));
                         if let Some(map) = factor.map().filter(|_| beyond && kind.mode == "nearest") {
@@ -146,6 +158,25 @@ mod tests {
         assert_eq!(fraction(f64::from(1.0f32 / 3.0)), Some((1, 3)));
         assert_eq!(fraction(1.5), Some((3, 2)));
         assert_eq!(fraction(0.001), None);
+    }
+
+    #[test]
+    fn places_drift_where_a_factor_is_no_power_of_two() {
+        for (mode, p, q, expected) in [
+            ("linear", 2, 1, false),
+            ("cubic", 1, 4, false),
+            ("linear", 3, 1, true),
+            ("cubic", 5, 1, true),
+            ("linear", 3, 2, true),
+            ("linear", 1, 3, true),
+            ("nearest", 3, 1, false),
+            ("nearest", 3, 2, false),
+            ("nearest", 1, 3, true),
+        ] {
+            for scale in [p as f64 / q as f64, f64::from(p as f32 / q as f32)] {
+                assert_eq!(is_drifting(mode, p, q, scale), expected, "{mode} {p}/{q}");
+            }
+        }
     }
 
     #[test]

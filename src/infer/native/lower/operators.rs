@@ -15,6 +15,10 @@ const MAX_CHANNELS: usize = 4096;
 impl Lowering {
     /// Follows one node of the graph.
     pub(super) fn node(&mut self, node: &NodeProto) -> Refused<()> {
+        let is_whole = node.input.iter().any(|name| self.whole.contains(name));
+        if is_whole && !is_same_for_whole_numbers(node) {
+            return Err("no operator of this engine on whole numbers".to_owned());
+        }
         let values = match (node.op(), self.rows(node, 0)) {
             ("Constant", _) => vec![Value::Constant(Constant::of_node(node)?)],
             (_, Ok(rows)) => self.operator(node, rows)?,
@@ -28,7 +32,13 @@ impl Lowering {
                 None => return Err(why),
             },
         };
+        let gives_whole =
+            if is_whole { !matches!(node.op(), "Cast" | "DequantizeLinear") } else { node.op() == "QuantizeLinear" };
         for (name, value) in node.output.iter().zip(values) {
+            // What has no name is read by nobody, and stands for an input that is left out.
+            if gives_whole && !name.is_empty() {
+                self.whole.insert(name.clone());
+            }
             self.values.insert(name.clone(), value);
         }
         match node.output.iter().skip(1).find(|name| !name.is_empty() && !self.values.contains_key(*name)) {
@@ -39,11 +49,6 @@ impl Lowering {
 
     /// An operator on rows.
     fn operator(&mut self, node: &NodeProto, rows: Vec<Channel>) -> Refused<Vec<Value>> {
-        let is_whole =
-            |channel: &Channel| matches!(self.nodes[channel.node].op, Op::Function(Function::Quantize { .. }));
-        if matches!(node.op(), "Add" | "Sub" | "Mul" | "Div" | "Conv") && rows.iter().any(is_whole) {
-            return Err("arithmetic on whole numbers".to_owned());
-        }
         let float = |name: &str, default: f32| node.float(name).unwrap_or(default);
         Ok(vec![match node.op() {
             "Identity" | "Dropout" => Value::Rows(rows),
@@ -380,6 +385,18 @@ impl Lowering {
             extent,
             form: Form::PLANES,
         }))
+    }
+}
+
+/// Whether an operator gives for whole numbers of 8 and 16 bits what it gives for the same numbers in floats: where
+/// none wraps, is rounded or is cut.
+fn is_same_for_whole_numbers(node: &NodeProto) -> bool {
+    match node.op() {
+        "Identity" | "Cast" | "DequantizeLinear" => true,
+        "Concat" | "Split" | "DepthToSpace" | "Pad" => true,
+        "Clip" | "Max" | "Min" | "Relu" => true,
+        "Resize" | "Upsample" => node.string("mode").unwrap_or("nearest") == "nearest",
+        _ => false,
     }
 }
 

@@ -1,6 +1,8 @@
 //! Random graphs of the supported operators at random sizes, down to one pixel, against ONNX Runtime.
 
+mod bytes;
 mod quantized;
+mod resizes;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};

@@ -203,3 +203,23 @@ fn functions_of_the_file_are_refused_where_they_are_called() {
     assert!(calling("", "Relu", &[function("my.dom", "Relu")]).is_ok(), "nothing calls it");
     assert!(calling("my.dom", "MyAct", &[]).err().unwrap().to_string().contains("custom operator"));
 }
+
+#[test]
+fn an_output_that_does_not_grow_with_the_input_is_shown_with_its_size() {
+    let refusal = |nodes: Vec<NodeProto>| {
+        let lists = vec![integers("rows", &[1], &[2]), integers("columns", &[1], &[3])];
+        facts(&model(nodes, lists)).refusal().unwrap().to_owned()
+    };
+    let mean = |axis: &str| vec![node("ReduceSum", &["x", axis], "y", vec![int("keepdims", 1)])];
+    let one = refusal(only("GlobalAveragePool", &["x"], "y"));
+    assert!(one.contains(" is 1x1 whatever the input's size, not a picture, vproc runs "), "{one}");
+    let row = refusal(mean("rows"));
+    assert!(row.contains(" has a height of 1 whatever the input's size"), "{row}");
+    let column = refusal(mean("columns"));
+    assert!(column.contains(" has a width of 1 whatever the input's size"), "{column}");
+    // Neither stays, and the number is the network's own.
+    let strides = AttributeProto { name: Some("strides".into()), ints: vec![2; 2], ..AttributeProto::default() };
+    let kernel = AttributeProto { name: Some("kernel_shape".into()), ints: vec![2; 2], ..AttributeProto::default() };
+    let half = refusal(vec![node("MaxPool", &["x"], "y", vec![strides, kernel])]);
+    assert!(half.contains(" is 2.000 times smaller than the input"), "{half}");
+}

@@ -2,7 +2,8 @@
 
 use super::*;
 
-fn maker(seed: u64, channels: usize) -> Maker {
+/// A network that takes a picture and does nothing yet.
+pub(super) fn maker(seed: u64, channels: usize) -> Maker {
     let input = Made { name: "input".into(), channels, up: 1, extra: 0 };
     let graph =
         GraphProto { name: Some("steps".into()), input: vec![port("input", channels)], ..GraphProto::default() };
@@ -11,7 +12,7 @@ fn maker(seed: u64, channels: usize) -> Maker {
 
 impl Maker {
     /// The network that gives `last`.
-    fn network(mut self, last: &Made) -> Network {
+    pub(super) fn network(mut self, last: &Made) -> Network {
         self.graph.output = vec![port(&last.name, last.channels)];
         let opset = OperatorSetIdProto { domain: None, version: Some(21) };
         let proto = ModelProto {
