@@ -85,7 +85,16 @@ pub fn open_source(config: &RunConfig, decoder_threads: usize) -> Result<Opened>
         return Ok(opened);
     }
     let times = match opened.container.as_deref().filter(|_| opened.has_input_pts) {
-        Some(path) => Times::read(path, &input_options(config), config, (opened.video, opened.first_pts))?,
+        Some(path) => {
+            let options = FfmpegOptions {
+                video_stream: Some(opened.video),
+                threads: decoder_threads,
+                deinterlace: Deinterlace::Off,
+                strict: false,
+                input: input_options(config),
+            };
+            Times::read(path, &options, config, (opened.video, opened.first_pts))?
+        }
         None => Times::counted(facts.time_base),
     };
     let (start, end, n_frames) = times.span(config, &facts)?;
@@ -96,7 +105,7 @@ pub fn open_source(config: &RunConfig, decoder_threads: usize) -> Result<Opened>
     };
     let micros = |ticks: Option<i64>| ticks.map(down);
     opened.cut = Some(Cut { start: micros(start), end: micros(end) });
-    opened.source = Box::new(Trim::new(opened.source, start, end, n_frames));
+    opened.source = Box::new(Trim::new(opened.source, start, end, n_frames).at_most(config.frames));
     Ok(opened)
 }
 

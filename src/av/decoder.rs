@@ -119,6 +119,9 @@ impl Decoder {
             let threads = if matches!(stream.codec.as_str(), "mpeg1video" | "mpeg2video") { 1 } else { threads };
             (*context).thread_count = i32::try_from(threads).unwrap_or(0);
             (*context).max_pixels = MAX_PIXELS;
+            // Without it a cropped picture begins where vectors like to read, and shows columns that are to be hidden.
+            // Those who are given such pictures take any place in memory: FFmpeg's own crop filter makes the like.
+            (*context).flags |= ffi::AV_CODEC_FLAG_UNALIGNED as i32;
             (*context).export_side_data = exported;
             let code = ffi::avcodec_open2(context, codec, std::ptr::null_mut());
             if code < 0 {

@@ -4,6 +4,7 @@
 
 use crate::av::{Input, MAX_BROKEN_READS, MediaKind};
 use crate::error::{Kind, Result};
+use crate::source::ffmpeg::access::Access;
 use crate::time::TimeBase;
 
 /// Lines of damage that are kept.
@@ -23,7 +24,7 @@ pub struct Packets {
 pub struct OfStream {
     /// All of them.
     pub n_packets: u64,
-    /// Those that are shown: not outside an edit list, not empty.
+    /// Those that are shown: not outside an edit list, not empty, not only there for others to be made from.
     pub n_shown: u64,
     /// Those a decoder can begin with.
     pub n_keys: u64,
@@ -56,8 +57,9 @@ pub enum Pace {
 /// Reads all packets of `input`.
 pub fn read(input: &mut Input) -> Result<Packets> {
     let count = input.streams().iter().map(|stream| stream.index + 1).max().unwrap_or(0);
-    let about: Vec<(MediaKind, TimeBase)> = (0..count)
-        .map(|index| input.stream(index).map_or((MediaKind::Data, TimeBase::MICROS), |it| (it.kind, it.time_base)))
+    let unknown = (MediaKind::Data, TimeBase::MICROS, Access::Unknown);
+    let about: Vec<(MediaKind, TimeBase, Access)> = (0..count)
+        .map(|index| input.stream(index).map_or(unknown, |it| (it.kind, it.time_base, Access::of(it))))
         .collect();
     let mut found = Packets { streams: vec![OfStream::default(); count], damage: Vec::new() };
     let mut shown: Vec<Vec<i64>> = vec![Vec::new(); count];
@@ -76,7 +78,7 @@ pub fn read(input: &mut Input) -> Result<Packets> {
         broken = 0;
         let index = packet.stream_index();
         let Some(stream) = found.streams.get_mut(index) else { continue };
-        let (kind, base) = about[index];
+        let (kind, base, access) = about[index];
         stream.n_packets += 1;
         stream.n_bytes += packet.data().len() as u64;
         stream.n_keys += u64::from(packet.is_key());
@@ -86,7 +88,7 @@ pub fn read(input: &mut Input) -> Result<Packets> {
             let at = time.map_or("an unknown time".to_owned(), |ticks| format!("{:.3} s", base.seconds(ticks)));
             note(&mut found.damage, format!("stream {index}: the packet at {at} is damaged"));
         }
-        if packet.is_discarded() || packet.data().is_empty() {
+        if packet.is_discarded() || packet.data().is_empty() || access.hides(&packet) {
             continue;
         }
         stream.n_shown += 1;

@@ -2,10 +2,14 @@
 
 use std::path::Path;
 
-use crate::av::{Fields, Input, InputOptions};
+use crate::av::{Fields, Input, Stream};
 use crate::config::{Position, RunConfig};
 use crate::error::{Error, Kind, Result};
-use crate::source::SourceFacts;
+use crate::interrupt;
+use crate::meter;
+use crate::source::ffmpeg::access::Access;
+use crate::source::ffmpeg::{FfmpegOptions, FfmpegSource};
+use crate::source::{Source, SourceFacts};
 use crate::time::TimeBase;
 
 /// Packets that are read behind a cut's end: more than any codec puts into another order.
@@ -27,47 +31,28 @@ impl Times {
     }
 
     /// A pass over the container's packets, as far as the cut needs them. `first` is when the first frame of the stream
-    /// `video` is shown. What would be shown before it cannot be decoded: the file begins in mid-group. AVI tells only
-    /// when packets are decoded, and frames are shown later by as much as the first.
+    /// `video` is shown. A cut that counts frames decodes them where packets do not tell how many there are.
     pub fn read(
         path: &Path,
-        options: &InputOptions,
+        options: &FfmpegOptions,
         config: &RunConfig,
         (video, first): (usize, Option<i64>),
     ) -> Result<Times> {
-        let mut input = Input::open(path, options)?;
+        let mut input = Input::open(path, &options.input)?;
         let time_base = input.stream(video).map_or(TimeBase::MICROS, |stream| stream.time_base);
         let starts = input
             .streams()
             .iter()
             .filter_map(|stream| stream.start.map(|start| stream.time_base.rescale(start, time_base)));
         let origin = starts.min().unwrap_or(0);
+        let ticks = |micros| origin.saturating_add(tick_from(micros, time_base));
         input.keep_only(|index| index == video);
-        let mut enough = Enough::of(config, |micros| origin + TimeBase::MICROS.rescale(micros, time_base));
-        let is_avi = input.format_name() == "avi";
-        let is_before = |pts: Option<i64>| !is_avi && pts.zip(first).is_some_and(|(pts, first)| pts < first);
-        let mut fields = input.stream(video).and_then(Fields::of);
-        let mut pts = Vec::new();
-        while !enough.is_reached()
-            && let Some(packet) = input.next_readable()?
-        {
-            if packet.stream_index() != video {
-                continue;
-            }
-            // The other field of a picture that is counted already.
-            let is_second = fields.as_mut().is_some_and(|fields| fields.is_second(packet.data()));
-            if !is_second && !packet.is_discarded() && !is_before(packet.pts()) {
-                let shown = packet.pts().or(packet.dts());
-                pts.extend(shown);
-                shown.into_iter().for_each(|pts| enough.count(pts));
-            }
+        let mut listed = Listed::read(&mut input, (video, first), Enough::of(config, REORDERED, ticks))?;
+        if counts_frames(config) && !listed.are_frames {
+            tracing::info!("decoding all up to the cut's end to count frames: the packets are no list of them");
+            listed.pts = decoded(path, options, Enough::of(config, 1, ticks).at_start(config), &listed.pts)?;
         }
-        pts.sort_unstable();
-        pts.dedup();
-        if let (true, Some(first), Some(&least)) = (is_avi, first, pts.first()) {
-            pts.iter_mut().for_each(|pts| *pts += first - least);
-        }
-        Ok(Times { origin, pts: Some(pts), time_base })
+        Ok(Times { origin, pts: Some(listed.pts), time_base })
     }
 
     /// The pts of frame `index`; one beyond the last for what lies behind the end.
@@ -84,7 +69,7 @@ impl Times {
     fn position(&self, position: Position) -> i64 {
         match position {
             Position::Frame(index) => self.frame(index),
-            Position::Time(micros) => self.origin + TimeBase::MICROS.rescale(micros, self.time_base),
+            Position::Time(micros) => self.origin.saturating_add(tick_from(micros, self.time_base)),
         }
     }
 
@@ -121,17 +106,101 @@ impl Times {
     }
 }
 
-/// How many packets a cut needs: all up to its end, and those that codecs put into another order.
+/// The first tick at a moment or later. One that is the moment rounded to microseconds is at it: that is how times are
+/// told to people.
+fn tick_from(micros: i64, base: TimeBase) -> i64 {
+    let nearest = TimeBase::MICROS.rescale(micros, base);
+    nearest.saturating_add(i64::from(base.rescale(nearest, TimeBase::MICROS) < micros))
+}
+
+/// Whether the cut is given in frames, so that their number matters and not only when they are shown.
+fn counts_frames(config: &RunConfig) -> bool {
+    let is_number = |position| matches!(position, Some(Position::Frame(_)));
+    config.frames.is_some() || is_number(config.start) || is_number(config.end)
+}
+
+/// What the packets of a video say of its frames.
+struct Listed {
+    /// When they are shown, rising.
+    pts: Vec<i64>,
+    /// Each of these is one frame, as far as packets can tell.
+    are_frames: bool,
+}
+
+impl Listed {
+    /// Reads the packets of the stream `video`, which is the only one that `input` gives, until that is enough. What
+    /// would be shown before the first frame cannot be decoded: the file begins in mid-group. AVI tells only when
+    /// packets are decoded, and frames are shown later by as much as the first.
+    fn read(input: &mut Input, (video, first): (usize, Option<i64>), mut enough: Enough) -> Result<Listed> {
+        let is_avi = input.format_name() == "avi";
+        let is_before = |pts: Option<i64>| !is_avi && pts.zip(first).is_some_and(|(pts, first)| pts < first);
+        let mut fields = input.stream(video).and_then(Fields::of);
+        let access = input.stream(video).map_or(Access::Unknown, Access::of);
+        let mut are_frames = input.stream(video).is_some_and(tells_frames);
+        let mut pts = Vec::new();
+        while !enough.is_reached()
+            && let Some(packet) = input.next_readable()?
+        {
+            if packet.stream_index() != video {
+                continue;
+            }
+            // The other field of a picture that is counted already.
+            let is_second = fields.as_mut().is_some_and(|fields| fields.is_second(packet.data()));
+            let is_shown = !packet.is_discarded() && !packet.data().is_empty() && !access.hides(&packet);
+            if !is_second && is_shown && !is_before(packet.pts()) {
+                are_frames &= packet.pts().is_some() || is_avi && packet.dts().is_some();
+                let shown = packet.pts().or(packet.dts());
+                pts.extend(shown);
+                shown.into_iter().for_each(|pts| enough.count(pts));
+            }
+        }
+        let n_packets = pts.len();
+        pts.sort_unstable();
+        pts.dedup();
+        are_frames &= pts.len() == n_packets;
+        if let (true, Some(first), Some(&least)) = (is_avi, first, pts.first()) {
+            pts.iter_mut().for_each(|pts| *pts += first - least);
+        }
+        Ok(Listed { pts, are_frames })
+    }
+}
+
+/// Whether every packet of a stream shows one picture, but those whose headers say otherwise.
+fn tells_frames(stream: &Stream) -> bool {
+    let is_told = matches!(stream.codec.as_str(), "vp8" | "vp9");
+    is_told || stream.shows_every_packet() || stream.is_intra_only()
+}
+
+/// When the frames of a video are shown, by decoding it until that is enough, and behind that what packets list.
+fn decoded(path: &Path, options: &FfmpegOptions, mut enough: Enough, listed: &[i64]) -> Result<Vec<i64>> {
+    let mut source = meter::named(c"decode", || FfmpegSource::open(path, options.clone()))?;
+    let mut pts = Vec::new();
+    while !enough.is_reached() {
+        // This may take minutes in which nobody else looks.
+        if interrupt::requested().is_some() {
+            return Err(Error::new(Kind::Interrupted, "stopped while frames were counted"));
+        }
+        let Some(frame) = source.next_frame()? else { return Ok(pts) };
+        enough.count(frame.pts);
+        pts.push(frame.pts);
+    }
+    let last = pts.last().copied();
+    pts.extend(listed.iter().filter(|pts| Some(**pts) > last));
+    Ok(pts)
+}
+
+/// How many packets, or frames, a cut needs: all up to its end, and some behind it.
 struct Enough {
-    /// The end's pts, and how many more packets behind it are wanted.
+    /// The end's pts, and how many more behind it are wanted.
     end: Option<(i64, usize)>,
-    /// How many more packets are wanted that are shown at a pts or later.
+    /// How many more are wanted that are shown at a pts or later.
     frames: Option<(i64, usize)>,
 }
 
 impl Enough {
-    fn of(config: &RunConfig, ticks: impl Fn(i64) -> i64) -> Enough {
-        let more = |frames: u64| usize::try_from(frames).unwrap_or(usize::MAX).saturating_add(REORDERED);
+    /// Up to the cut's end and `behind` more; to the end of all where the cut has none.
+    fn of(config: &RunConfig, behind: usize, ticks: impl Fn(i64) -> i64) -> Enough {
+        let more = |frames: u64| usize::try_from(frames).unwrap_or(usize::MAX).saturating_add(behind);
         let (mut from, mut before) = (i64::MIN, 0);
         match config.start {
             Some(Position::Time(micros)) => from = ticks(micros),
@@ -141,8 +210,19 @@ impl Enough {
         let frames = config.frames.map(|frames| (from, more(before.saturating_add(frames))));
         match config.end {
             None => Enough { end: None, frames },
-            Some(Position::Time(micros)) => Enough { end: Some((ticks(micros), REORDERED)), frames },
+            Some(Position::Time(micros)) => Enough { end: Some((ticks(micros), behind)), frames },
             Some(Position::Frame(index)) => Enough { end: None, frames: frames.or(Some((i64::MIN, more(index)))) },
+        }
+    }
+
+    /// Of a cut without an end no more than its first frame.
+    fn at_start(self, config: &RunConfig) -> Enough {
+        match (self.end, self.frames, config.start) {
+            (None, None, Some(Position::Frame(index))) => {
+                let n_frames = usize::try_from(index).unwrap_or(usize::MAX).saturating_add(1);
+                Enough { frames: Some((i64::MIN, n_frames)), ..self }
+            }
+            _ => self,
         }
     }
 
@@ -154,5 +234,20 @@ impl Enough {
 
     fn is_reached(&self) -> bool {
         [self.end, self.frames].into_iter().flatten().any(|(_, wanted)| wanted == 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_between_two_ticks_is_the_later_one() {
+        let ticks = |micros, den| tick_from(micros, TimeBase::new(1, den).unwrap());
+        assert_eq!([440_000, 440_001, 441_000, 459_999, 480_000].map(|micros| ticks(micros, 25)), [11, 12, 12, 12, 12]);
+        // 2002 ticks are 83416.67 microseconds, and people are told six digits.
+        assert_eq!([83_416, 83_417, 83_418].map(|micros| ticks(micros, 24_000)), [2002, 2002, 2003]);
+        assert_eq!(ticks(1, 2_000_000_000), 2000);
+        assert_eq!(ticks(i64::MAX, 2_000_000_000), i64::MAX);
     }
 }

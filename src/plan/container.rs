@@ -204,6 +204,31 @@ const MOV_SOUND: [&str; 36] = [
     "vorbis",
 ];
 
+/// Languages with two codes in ISO 639-2, for bibliography and terminology: the one that FFmpeg does not find in the
+/// Macintosh's table of languages (`mov_mdhd_language_map` in `isom.c`), and the other one. Those of which neither is
+/// there are left out.
+const MOV_LANGUAGES: [(&str, &str); 19] = [
+    ("bod", "tib"),
+    ("cym", "wel"),
+    ("cze", "ces"),
+    ("deu", "ger"),
+    ("ell", "gre"),
+    ("eus", "baq"),
+    ("fas", "per"),
+    ("fre", "fra"),
+    ("hye", "arm"),
+    ("isl", "ice"),
+    ("kat", "geo"),
+    ("mkd", "mac"),
+    ("msa", "may"),
+    ("mya", "bur"),
+    ("nld", "dut"),
+    ("rum", "ron"),
+    ("slo", "slk"),
+    ("sqi", "alb"),
+    ("zho", "chi"),
+];
+
 /// Data of transport streams, which has no code in QuickTime.
 const DATA_OF_BROADCASTS: [&str; 4] = ["epg", "klv", "scte_35", "timed_id3"];
 
@@ -228,6 +253,9 @@ pub fn plan_streams(
                 side_data: stream.side_data.clone(),
                 ..OutputStream::default()
             };
+            if container == Container::Mov {
+                respell_languages(&mut about.metadata);
+            }
             if let Some(samples) = i32::try_from(stream.sample_rate).ok().and_then(|rate| TimeBase::new(1, rate)) {
                 // Sound is counted in samples where the container lets us choose.
                 about.time_base = Some(samples);
@@ -248,6 +276,15 @@ pub fn plan_streams(
             StreamPlan { input_index: stream.index, kind: stream.kind, codec: stream.codec.clone(), treatment, about }
         })
         .collect()
+}
+
+/// Spells languages as FFmpeg's muxer for mov knows them.
+fn respell_languages(metadata: &mut [(String, String)]) {
+    for (_, value) in metadata.iter_mut().filter(|(key, _)| key.eq_ignore_ascii_case("language")) {
+        if let Some((_, known)) = MOV_LANGUAGES.iter().find(|(other, _)| other == value) {
+            *value = (*known).to_owned();
+        }
+    }
 }
 
 /// What becomes of every stream where the output is no container.
@@ -388,6 +425,16 @@ mod tests {
         let names = |kept: Vec<(String, String)>| kept.into_iter().map(|(key, _)| key).collect::<Vec<_>>();
         assert_eq!(names(kept_metadata(&keys, true)), ["title", "language", "duration_note"]);
         assert_eq!(names(kept_metadata(&keys, false)), ["title", "BPS-eng", "language", "duration_note"]);
+    }
+
+    #[test]
+    fn no_language_is_spelt_in_a_way_that_is_to_be_respelt() {
+        let known = |code: &str| !MOV_LANGUAGES.iter().any(|(other, _)| *other == code);
+        assert!(MOV_LANGUAGES.iter().all(|(_, code)| known(code)));
+        let mut pairs = [("language", "fre"), ("title", "fre"), ("LANGUAGE", "nld"), ("language", "eng")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()));
+        respell_languages(&mut pairs);
+        assert_eq!(pairs.map(|(_, value)| value), ["fra", "fre", "dut", "eng"]);
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub struct Timeline {
     clock: Clock,
     /// A nominal frame in ticks, at least 1.
     step: i64,
+    /// When the first frame is shown if it does not say so.
+    first: i64,
     last: Option<i64>,
     n_missing: u64,
     n_repaired: u64,
@@ -31,7 +33,17 @@ impl Timeline {
             Some(frame) if clock == Clock::Container => frame.rescale(1, time_base).max(1),
             _ => 1,
         };
-        Timeline { clock, step, last: None, n_missing: 0, n_repaired: 0 }
+        Timeline { clock, step, first: 0, last: None, n_missing: 0, n_repaired: 0 }
+    }
+
+    /// The first so many frames do not say when they are shown, and the next one says `pts`.
+    pub fn begin_before(&mut self, pts: i64, n_frames: i64) {
+        self.first = pts.saturating_sub(self.step.saturating_mul(n_frames));
+    }
+
+    /// When the first frame is shown if it does not say so; a counted one begins at 0.
+    pub fn first(&self) -> i64 {
+        self.first
     }
 
     /// Where its time stamps come from.
@@ -51,7 +63,7 @@ impl Timeline {
             (Clock::Container, Some(pts), _) => pts,
             (Clock::Container, None, last) => {
                 self.n_missing += 1;
-                last.map_or(0, |last| after(last, self.step))
+                last.map_or(self.first, |last| after(last, self.step))
             }
         };
         self.last = Some(pts);
@@ -62,7 +74,10 @@ impl Timeline {
     pub fn warnings(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if self.n_missing > 0 {
-            lines.push(format!("{} frames had no time stamp; each was put one frame after the last", self.n_missing));
+            lines.push(format!(
+                "{} frames had no time stamp; each was put one frame from the next to it",
+                self.n_missing
+            ));
         }
         if self.n_repaired > 0 {
             lines.push(format!(
@@ -96,6 +111,16 @@ mod tests {
         let (times, warnings) = run(Clock::Container, &pts);
         assert_eq!(times[..5], [0, 40, 41, 42, 200]);
         assert_eq!(warnings, 2);
+    }
+
+    #[test]
+    fn frames_before_the_first_time_stamp_are_counted_back_from_it() {
+        let mut timeline = Timeline::new(Clock::Container, TimeBase::new(1, 1000).unwrap(), Ratio::new(25, 1));
+        timeline.begin_before(30, 2);
+        assert_eq!([None, None, Some(30), Some(70)].map(|pts| timeline.next(pts)), [-50, -10, 30, 70]);
+        assert_eq!(timeline.first(), -50);
+        timeline.begin_before(i64::MIN + 1, i64::MAX);
+        assert_eq!(timeline.first(), i64::MIN);
     }
 
     #[test]

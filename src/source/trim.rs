@@ -13,6 +13,8 @@ pub struct Trim {
     start: Option<i64>,
     /// In the source's ticks; `None`: to the end.
     end: Option<i64>,
+    /// How many frames there may be, whatever their times.
+    most: u64,
     n_frames: u64,
     has_begun: bool,
     ended: bool,
@@ -22,7 +24,13 @@ impl Trim {
     /// The frames of `source` from `start` up to, not including, `end`, both in its ticks.
     pub fn new(source: Box<dyn Source>, start: Option<i64>, end: Option<i64>, n_frames: Option<u64>) -> Self {
         let facts = SourceFacts { n_frames, ..source.facts().clone() };
-        Trim { source, facts, start, end, n_frames: 0, has_begun: false, ended: false }
+        Trim { source, facts, start, end, most: u64::MAX, n_frames: 0, has_begun: false, ended: false }
+    }
+
+    /// Ends after so many frames.
+    #[must_use]
+    pub fn at_most(self, most: Option<u64>) -> Self {
+        Trim { most: most.unwrap_or(u64::MAX), ..self }
     }
 
     /// Begins shortly before the span, if that can be done.
@@ -47,7 +55,7 @@ impl Source for Trim {
         if !self.has_begun {
             self.begin()?;
         }
-        while !self.ended {
+        while !self.ended && self.n_frames < self.most {
             let Some(frame) = self.source.next_frame()? else { break };
             if self.end.is_some_and(|end| frame.pts >= end) {
                 break;

@@ -10,6 +10,28 @@ use crate::error::{Kind, Result};
 /// Packets that are read beyond the last frame that matters: more than any codec puts into another order.
 const REORDERED: usize = 64;
 
+/// Pictures that H.264 and HEVC may show later than others that are decoded after them, which no other codec exceeds.
+const MOST_DELAYED: usize = 16;
+
+/// How many pictures from the first key frame on have no time, and the least time of those that have, where a video
+/// begins with such; a container that cannot hold times below 0 leaves them out. `input` gives the packets of `stream`.
+pub fn untimed(input: &mut Input, stream: usize) -> Result<Option<(i64, i64)>> {
+    let (mut n_untimed, mut timed, mut has_begun) = (0, Vec::new(), false);
+    while timed.len() < MOST_DELAYED
+        && let Some(packet) = input.next_readable()?
+    {
+        has_begun |= packet.is_key();
+        let is_shown = !packet.is_discarded() && !packet.data().is_empty();
+        if packet.stream_index() == stream && has_begun && is_shown {
+            match packet.pts().or(packet.dts()) {
+                Some(time) => timed.push(time),
+                None => n_untimed += 1,
+            }
+        }
+    }
+    Ok(timed.into_iter().min().map(|least| (n_untimed, least)))
+}
+
 /// A packet as it is known again. Its dts is left out: some demuxers derive it from the packets before.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Listed {
@@ -25,7 +47,7 @@ pub struct Listed {
 impl Listed {
     /// `None` for one that is damaged or has no time.
     fn of(packet: &Packet, access: Access) -> Option<Listed> {
-        let is_shown = !packet.is_discarded() && !packet.data().is_empty();
+        let is_shown = !packet.is_discarded() && !packet.data().is_empty() && !access.hides(packet);
         let pts = packet.pts().filter(|_| !packet.is_corrupt())?;
         let is_access = access.is_at(packet);
         Some(Listed { pts, is_access, hash: xxh3_64(packet.data()), is_key: packet.is_key(), is_shown })

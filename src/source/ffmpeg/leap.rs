@@ -104,7 +104,7 @@ impl FfmpegSource {
     }
 
     /// The container from its beginning, with only the video's packets.
-    fn reopened(&self) -> Result<Input> {
+    pub(super) fn reopened(&self) -> Result<Input> {
         let mut input = Input::open(&self.path, &self.options.input)?;
         input.keep_only(|stream| stream == self.stream);
         Ok(input)

@@ -4,7 +4,7 @@
 //! size differs from the first, goes through swscale once. What cannot be decoded is counted and passed over; the
 //! decoder is drained at the end. Which streams besides the video are kept is not decided here.
 
-mod access;
+pub mod access;
 mod change;
 mod damage;
 mod extent;
@@ -137,6 +137,7 @@ impl FfmpegSource {
             input,
         };
         source.look_at_first()?;
+        source.time_first()?;
         Ok(source)
     }
 
@@ -157,7 +158,21 @@ impl FfmpegSource {
 
     /// When the first frame is shown, before it is taken, in the stream's ticks.
     pub fn first_pts(&self) -> Option<i64> {
-        self.first.as_ref()?.pts()
+        let first = self.first.as_ref()?;
+        Some(first.pts().unwrap_or_else(|| self.timeline.first()))
+    }
+
+    /// Finds out when the first frame is shown if it does not say so: as long before the first that does as it takes to
+    /// show those between.
+    fn time_first(&mut self) -> Result<()> {
+        let is_told = self.first.as_ref().is_none_or(|first| first.pts().is_some());
+        if is_told || self.timeline.clock() == Clock::Counted {
+            return Ok(());
+        }
+        if let Some((n_untimed, least)) = index::untimed(&mut self.reopened()?, self.stream)? {
+            self.timeline.begin_before(least, n_untimed);
+        }
+        Ok(())
     }
 
     fn look_at_first(&mut self) -> Result<()> {
@@ -333,7 +348,8 @@ impl FfmpegSource {
     fn convert(&mut self, frame: &AvFrame) -> Result<AvFrame> {
         self.warn_of_change(frame);
         let facts = &self.facts;
-        self.converter.get_or_insert_with(|| Converter::new(facts.format, facts.width, facts.height)).convert(frame)
+        let make = || Converter::new(facts.format, (facts.width, facts.height), facts.color);
+        self.converter.get_or_insert_with(make).convert(frame)
     }
 
     /// Whether a decoded frame can go on as it is.
