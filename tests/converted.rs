@@ -281,3 +281,92 @@ fn what_an_edit_list_hides_is_left_out_where_none_can_be_written() {
     assert_eq!(film.packets("same.mp4", "a:0"), film.packets("cut.mp4", "a:0"));
     assert!(!film.copy("long.mp4 -o long.mkv").contains("edit list"));
 }
+
+#[test]
+fn sound_that_is_converted_or_raw_is_cut_where_the_picture_is() {
+    let Some(film) = Film::new() else { return };
+    // The height of the sound tells the time: a quarter a second. Its packets last half a second and more.
+    let ramp = "-f lavfi -i aevalsrc=t/4:s=48000:d=4,asetnsamples=24000";
+    let source = format!("-f lavfi -i testsrc2=s=64x48:r=25:d=4 {ramp} {X264}");
+    for (codec, container) in [("tta", "mp4"), ("pcm_s16le", "mp4"), ("pcm_s16le", "mkv"), ("pcm_s24le", "mov")] {
+        film.ffmpeg(&format!("{source} -c:a {codec} a.mkv"));
+        let said = film.copy(&format!("a.mkv -o b.{container} -y --start 1.3 --end 2.7"));
+        assert!(!said.contains("missing"), "{codec} {container}: {said}");
+        let heard = sound(&film, &format!("b.{container}"));
+        let time = |at: usize| f64::from(heard[at]) * 4.0;
+        assert!(heard.len().abs_diff(67_200) <= 48, "{codec} {container}: {}", heard.len());
+        let (first, last) = (time(0), time(heard.len() - 1));
+        assert!((first - 1.3).abs() < 0.002 && (last - 2.7).abs() < 0.002, "{codec} {container}: {first} {last}");
+        assert_eq!(film.packets(&format!("b.{container}"), "a:0")[0].0, 0, "{codec} {container}");
+    }
+    // Packets of FLAC last 96 ms and are copied whole.
+    film.ffmpeg(&format!("{source} -c:a flac a.mkv"));
+    let said = film.copy("a.mkv -o c.mkv --start 1.45");
+    assert!(said.contains("stream 1 (flac audio): 86 ms are missing at its start"), "{said}");
+    let said = film.copy("a.mkv -o d.mkv --start 1.52");
+    assert!(!said.contains("missing"), "{said}");
+}
+
+/// Gives the last track of an mp4 that ends with its index two edits of a second from these places of its media.
+fn set_two_edits(film: &Film, name: &str, places: [u32; 2]) {
+    let mut bytes = std::fs::read(film.path(name)).unwrap();
+    let at = |name| bytes.windows(4).rposition(|window| window == name).unwrap();
+    let [moov, trak, edts, elst] = [b"moov", b"trak", b"edts", b"elst"].map(at);
+    assert_eq!(bytes[elst + 8..elst + 12], 1u32.to_be_bytes(), "one edit");
+    let edits = places.iter().flat_map(|place| [1000, *place, 0x1_0000]).flat_map(u32::to_be_bytes);
+    bytes.splice(elst + 12..elst + 24, edits);
+    bytes[elst + 11] = 2;
+    for parent in [moov, trak, edts, elst] {
+        let size = u32::from_be_bytes(bytes[parent - 4..parent].try_into().unwrap());
+        bytes[parent - 4..parent].copy_from_slice(&(size + 12).to_be_bytes());
+    }
+    film.write(name, bytes);
+}
+
+#[test]
+fn what_a_second_edit_hides_is_left_out_everywhere() {
+    let Some(film) = Film::new() else { return };
+    film.ffmpeg(&format!("-f lavfi -i testsrc2=s=64x48:r=25:d=4 -f lavfi -i sine=d=4:r=48000 {X264} -c:a aac a.mp4"));
+    set_two_edits(&film, "a.mp4", [1024, 97_024]);
+    let flags = film.probe("-select_streams a -show_entries packet=flags a.mp4");
+    let is_hidden = |at: usize| flags["packets"][at]["flags"].as_str().unwrap().contains('D');
+    let all = film.packets("a.mp4", "a:0");
+    let n_hidden = (1..all.len()).filter(|at| is_hidden(*at)).count();
+    assert!(n_hidden > 30, "{n_hidden}");
+    let shown: Vec<_> = (0..all.len()).filter(|at| *at == 0 || !is_hidden(*at)).map(|at| all[at].clone()).collect();
+    for container in ["mp4", "mov", "mkv"] {
+        let said = film.copy(&format!("a.mp4 -o b.{container}"));
+        assert!(said.contains(&format!("{n_hidden} packets that the input's edit list hides are left out")), "{said}");
+        let copied = film.packets(&format!("b.{container}"), "a:0");
+        // Matroska knows no times before zero and counts milliseconds.
+        let moved = copied[0].0 - shown[0].0;
+        assert!(moved == 0 || container == "mkv", "{container}: {moved}");
+        let tolerance = if container == "mkv" { 1000 } else { 0 };
+        assert_eq!(copied.len(), shown.len(), "{container}");
+        let is_same = |a: &(i64, String), b: &(i64, String)| a.1 == b.1 && (a.0 - b.0 - moved).abs() <= tolerance;
+        assert!(copied.iter().zip(&shown).all(|(a, b)| is_same(a, b)), "{container}");
+    }
+}
+
+#[test]
+fn chapters_move_with_the_pictures_where_no_time_is_below_zero() {
+    let Some(film) = Film::new() else { return };
+    let chapters = [(0, 400, "a"), (400, 1000, "b")]
+        .map(|(start, end, title)| format!("[CHAPTER]\nTIMEBASE=1/1000\nSTART={start}\nEND={end}\ntitle={title}\n"));
+    film.write("c.txt", format!(";FFMETADATA1\n{}", chapters.concat()));
+    let sound = "-f lavfi -i sine=d=1:r=48000 -i c.txt -map 0 -map 1 -map_chapters 2 -c:a aac";
+    film.ffmpeg(&format!("{VIDEO} {sound} {X264} a.mp4"));
+    let starts = |name: &str| -> Vec<i64> {
+        let probe = film.probe(&format!("-show_chapters {name}"));
+        probe["chapters"].as_array().unwrap().iter().map(|chapter| micros(&chapter["start_time"])).collect()
+    };
+    assert_eq!(starts("a.mp4"), [0, 400_000]);
+    for (container, options) in [("mkv", ""), ("mp4", ""), ("mkv", "--start 0.2")] {
+        film.copy(&format!("a.mp4 -o b.{container} -y {options}"));
+        let first = film.frames(&format!("b.{container}"), "v:0")[0].pts;
+        // What AAC begins with lies below 0, and Matroska moves all to later by that.
+        assert_eq!(first, if (container, options) == ("mkv", "") { 21_000 } else { 0 }, "{container} {options}");
+        let second = if options.is_empty() { 400_000 } else { 200_000 };
+        assert_eq!(starts(&format!("b.{container}")), [first, first + second], "{container} {options}");
+    }
+}

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::film::Film;
 use crate::program::{clips, count_frames, ffmpeg, generate, has, in_pairs, is_slow, report, run, vproc};
 
 /// Larger clips are left to the slow run.
@@ -122,5 +123,30 @@ fn files_that_end_early_are_not_taken_for_short_films() {
             let there = count_frames(&path);
             assert!(there < 250 && lost >= 250 - there, "{input} cut at {percent} %: {there} frames, {lost} lost");
         }
+    }
+}
+
+#[test]
+fn a_lost_packet_of_a_transport_stream_costs_the_sound_around_it_alone() {
+    let Some(film) = Film::new() else { return };
+    let source = "-f lavfi -i testsrc2=s=96x64:r=25:d=2 -f lavfi -i sine=440:r=48000:d=2";
+    film.ffmpeg(&format!("{source} -c:v libx264 -preset ultrafast -c:a aac a.ts"));
+    film.copy("a.ts -o a.mkv");
+    let n_whole = film.packets("a.mkv", "a:0").len();
+    let bytes = std::fs::read(film.path("a.ts")).unwrap();
+    let packets: Vec<&[u8]> = bytes.chunks(188).collect();
+    let is_sound = |packet: &[u8]| u16::from_be_bytes([packet[1], packet[2]]) & 0x5fff == 0x101;
+    let sound: Vec<usize> = (0..packets.len()).filter(|at| is_sound(packets[*at])).collect();
+    for (lost, container) in [(sound.len() / 3, "mkv"), (sound.len() / 2, "mp4"), (sound.len() * 2 / 3, "mov")] {
+        let mut left = packets.clone();
+        left.remove(sound[lost]);
+        film.write("lost.ts", left.concat());
+        let output = film.vproc(&format!("lost.ts -m identity --threads 1 -o b.{container}"));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{container}: {said}");
+        assert!(said.contains("stream 1 (aac audio): 1 damaged packets are left out"), "{container}: {said}");
+        let n_left = film.packets(&format!("b.{container}"), "a:0").len();
+        assert!((n_whole - 4..=n_whole).contains(&n_left), "{container}: {n_left} of {n_whole}");
+        assert_eq!(film.frames(&format!("b.{container}"), "v:0").len(), 50, "{container}");
     }
 }

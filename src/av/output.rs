@@ -46,6 +46,8 @@ pub struct Output {
     header_written: bool,
     /// By stream: microseconds that its packets are moved to come out at their times.
     corrections: Vec<i64>,
+    /// The lowest pts that was written, in microseconds.
+    earliest: Option<i64>,
 }
 
 // SAFETY: the context belongs to this value alone.
@@ -82,7 +84,7 @@ impl Output {
             // Packets come in dts order from us; a sparse subtitle stream must not make the muxer hold the rest back.
             (*context).max_interleave_delta = 10_000_000;
         }
-        Ok(Output { context, writer, header_written: false, corrections: Vec::new() })
+        Ok(Output { context, writer, header_written: false, corrections: Vec::new(), earliest: None })
     }
 
     /// FFmpeg's name of the muxer for a file name, by its extension.
@@ -161,22 +163,29 @@ impl Output {
         if self.wants_global_header() && parameters.leaves_range_out() {
             parameters = parameters.with_range_stated()?;
         }
-        self.add(&parameters, 0, about)
+        // Encoders of several kinds of pictures tell them apart by it.
+        let tag = self.known_tag(&parameters);
+        self.add(&parameters, tag, about)
     }
 
     /// Adds a stream whose packets are copied; its index.
     pub fn add_copy(&mut self, stream: &Stream, about: &OutputStream) -> Result<usize> {
         let parameters = stream.parameters.get();
         // SAFETY: the context has a format, whose tag tables are static.
-        let tag = unsafe {
+        let has_none = unsafe {
             let tables = (*(*self.context).oformat).codec_tag;
-            let mut other = 0;
-            let keeps = tables.is_null()
-                || ffi::av_codec_get_id(tables, parameters.codec_tag) == parameters.codec_id
-                || ffi::av_codec_get_tag2(tables, parameters.codec_id, &mut other) == 0;
-            if keeps { parameters.codec_tag } else { 0 }
+            tables.is_null() || ffi::av_codec_get_tag2(tables, parameters.codec_id, &mut 0) == 0
         };
+        let tag = if has_none { parameters.codec_tag } else { self.known_tag(&stream.parameters) };
         self.add(&stream.parameters, tag, about)
+    }
+
+    /// The four-character code of these parameters, if it is one that the container knows their codec by; else 0.
+    fn known_tag(&self, parameters: &Parameters) -> u32 {
+        let parameters = parameters.get();
+        // SAFETY: the context has a format, whose tag tables are static.
+        let id = unsafe { ffi::av_codec_get_id((*(*self.context).oformat).codec_tag, parameters.codec_tag) };
+        if id == parameters.codec_id { parameters.codec_tag } else { 0 }
     }
 
     /// Adds a file that rides along (a font, a cover in Matroska): it has no packets, its bytes are the header.
@@ -301,6 +310,9 @@ impl Output {
             let moved = |ticks: Option<i64>| ticks.map(|ticks| ticks.saturating_add(by));
             packet.set_times(moved(packet.pts()), moved(packet.dts()));
         }
+        let base = self.time_base(packet.stream_index());
+        let micros = packet.pts().map(|pts| base.rescale(pts, TimeBase::MICROS));
+        self.earliest = self.earliest.into_iter().chain(micros).min();
         // SAFETY: the header was written; the muxer takes the packet's reference.
         let write = || unsafe { ffi::av_interleaved_write_frame(self.context, packet.as_ptr()) };
         let (code, complaints) = super::log::listen(write);
@@ -315,6 +327,12 @@ impl Output {
                 Err(self.failure("write the output", Error::new(Kind::Encode, message)))
             }
         }
+    }
+
+    /// The lowest pts that was written, in microseconds. Where it is below 0, a container that holds no such times has
+    /// moved everything so that it becomes 0.
+    pub fn earliest(&self) -> Option<i64> {
+        self.earliest
     }
 
     /// Writes what is queued and the trailer.

@@ -160,6 +160,8 @@ pub struct AudioTranscoder {
     from: TimeBase,
     /// Where the next sample goes that the encoder gets, in its ticks; from the first pts on.
     position: Option<i64>,
+    /// The first place that is kept, and the first that no longer is.
+    span: (Option<i64>, Option<i64>),
     n_broken: u64,
     ready: Vec<Packet>,
 }
@@ -207,6 +209,7 @@ impl AudioTranscoder {
             fifo: ptr::null_mut(),
             from: stream.time_base,
             position: None,
+            span: (None, None),
             n_broken: 0,
             ready: Vec::new(),
         };
@@ -222,6 +225,14 @@ impl AudioTranscoder {
             return Err(Error::new(Kind::Io, "out of memory for sound"));
         }
         Ok(this)
+    }
+
+    /// Keeps the sound from the first to the second of these moments alone, in microseconds.
+    pub fn within(mut self, (start, end): (Option<i64>, Option<i64>)) -> Self {
+        let base = self.time_base();
+        let ticks = |micros| TimeBase::MICROS.rescale(micros, base);
+        self.span = (start.map(ticks), end.map(ticks));
+        self
     }
 
     /// Sets the resampler for sound of this format, rate and layout. As many channels as the encoder has are its own, in
@@ -351,8 +362,13 @@ impl AudioTranscoder {
         self.keep(&silent, count)
     }
 
-    /// The first `count` samples of a frame of the encoder's format into the fifo.
+    /// The first `count` samples of a frame of the encoder's format into the fifo, as far as they are to be kept.
     fn keep(&mut self, frame: &AvFrame, count: i32) -> Result<()> {
+        // SAFETY: the fifo is valid.
+        let held = i64::from(unsafe { ffi::av_audio_fifo_size(self.fifo) });
+        let next = self.position.unwrap_or(0).saturating_add(held);
+        let left = self.span.1.map_or(i64::MAX, |end| end.saturating_sub(next).max(0));
+        let count = i64::from(count).min(left) as i32;
         // SAFETY: the frame holds `count` samples; the fifo grows as it must, or says that it could not.
         let written = unsafe { ffi::av_audio_fifo_write(self.fifo, frame.get().extended_data.cast(), count) };
         if written < count {
@@ -408,6 +424,12 @@ impl AudioTranscoder {
                 size => size,
             };
             loop {
+                if let (Some(start), Some(position)) = (self.span.0, &mut self.position) {
+                    let held = i64::from(ffi::av_audio_fifo_size(self.fifo));
+                    let early = start.saturating_sub(*position).clamp(0, held);
+                    ffi::av_audio_fifo_drain(self.fifo, early as i32);
+                    *position += early;
+                }
                 let available = ffi::av_audio_fifo_size(self.fifo);
                 if available == 0 || (available < size && !end) {
                     break;

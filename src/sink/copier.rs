@@ -3,7 +3,8 @@
 //! Pulling keeps memory flat however badly the input is interleaved: this demuxer never sees the video's packets, so
 //! it holds at most one packet that is still too early.
 
-use super::cut::{Cut, Edit, Times};
+use super::cut::{Cut, Edit, Trim};
+use super::fingerprint::is_adts_frame;
 use super::job::FileJob;
 use crate::av::{AudioTranscoder, Input, MAX_BROKEN_READS, MediaKind, Output, Packet, Stream, SubtitleTranscoder};
 use crate::error::{Context, Kind, Result};
@@ -13,6 +14,7 @@ use crate::time::TimeBase;
 /// Copies and converts streams.
 pub struct Copier {
     input: Input,
+    container: Container,
     /// By input index.
     routes: Vec<Option<Route>>,
     /// Read but not yet due.
@@ -33,6 +35,8 @@ struct Route {
     kind: MediaKind,
     trim: Trim,
     edit: Option<Edit<Packet>>,
+    /// Copied AAC whose packets must be ADTS frames; the muxer refuses any other.
+    is_adts: bool,
     converter: Option<Converter>,
     /// Of subtitles that last until the next, where the container must be told how long the last one does: when the
     /// video ends, in microseconds of the output; 0 if that is not known.
@@ -44,6 +48,9 @@ struct Route {
 
 /// More packets than any codec reorders: a container that tells none by then tells none at all.
 const MAX_WAITING: usize = 32;
+
+/// Milliseconds of sound that may be missing at a cut without a word: about two packets of a lossy codec.
+const MOST_MISSING: i64 = 50;
 
 /// How long the last subtitle lasts where nobody tells, in microseconds.
 const LAST_SUBTITLE: i64 = 3_000_000;
@@ -89,7 +96,7 @@ impl Copier {
                     added
                 }
                 Treatment::Sound { encoder } => {
-                    let transcoder = AudioTranscoder::new(stream, encoder).context(what)?;
+                    let transcoder = AudioTranscoder::new(stream, encoder).context(what)?.within(span(job.cut));
                     let mut about = plan.about.clone();
                     about.time_base = Some(transcoder.time_base());
                     let added = transcoder.add_to(output, &about);
@@ -109,8 +116,9 @@ impl Copier {
                 output: added,
                 from: stream.time_base,
                 kind: stream.kind,
-                trim: Trim::of(stream, job.cut),
+                trim: Trim::of(stream, &plan.treatment, job.cut),
                 edit: edit(stream, &plan.treatment, job.container),
+                is_adts: plan.treatment == Treatment::Copy && is_adts(&input, stream),
                 converter,
                 last_until: (lasts && job.container.is_isobmff()).then_some(end),
                 last_dts: None,
@@ -122,6 +130,7 @@ impl Copier {
         Ok(Copier {
             ended: !routes.iter().any(Option::is_some),
             input,
+            container: job.container,
             routes,
             held: None,
             cut: job.cut,
@@ -178,7 +187,11 @@ impl Copier {
                 self.held = Some(packet);
                 return Ok(());
             }
-            let Some(packet) = route.trim.apply(packet) else { continue };
+            let Some(packet) = route.trim.apply(packet)? else { continue };
+            if route.is_adts && !is_adts_frame(packet.data()) {
+                // Verification counts it.
+                continue;
+            }
             let number = packet.stream_index();
             for packet in route.follow_edit(packet).into_iter().flatten() {
                 route.write(packet, output, &mut self.warnings).context(|| format!("stream {number}"))?;
@@ -192,9 +205,15 @@ impl Copier {
         self.ended = true;
         for route in self.routes.iter_mut().flatten() {
             route.put_waiting(None, output, &mut self.warnings)?;
+            let missing = route.trim.missing() / 1000;
+            if missing > MOST_MISSING {
+                let why = "the start lies inside a packet, and copied packets stay whole";
+                self.warnings.push(format!("{}: {missing} ms are missing at its start: {why}", route.name));
+            }
             if let Some(n) = route.edit.as_ref().map(Edit::n_left_out).filter(|n| *n > 0) {
-                let what = "packets that the input's edit list hides are left out; .mp4 and .mov keep them hidden";
-                self.warnings.push(format!("{}: {n} {what}", route.name));
+                let hint = if self.container.is_isobmff() { "" } else { "; .mp4 and .mov keep them hidden" };
+                let what = "packets that the input's edit list hides are left out";
+                self.warnings.push(format!("{}: {n} {what}{hint}", route.name));
             }
             if let Some(Converter::Sound(transcoder)) = &mut route.converter {
                 let base = transcoder.time_base();
@@ -222,15 +241,29 @@ fn input_cover(plans: &[StreamPlan], index: usize) -> bool {
     plans.iter().any(|plan| plan.input_index == index && plan.treatment == Treatment::CopyCover)
 }
 
+/// Whether a stream is AAC as broadcasts have it: every packet begins with the decoder's settings, no header holds them.
+pub fn is_adts(input: &Input, stream: &Stream) -> bool {
+    let is_broadcast = matches!(input.format_name().as_str(), "mpegts" | "mpeg");
+    is_broadcast && stream.codec == "aac" && stream.extradata().is_empty()
+}
+
 /// How a stream follows the edit lists of its input; `None` where the output's own do, or the decoder does.
 pub fn edit<T>(stream: &Stream, treatment: &Treatment, container: Container) -> Option<Edit<T>> {
-    let must_follow = match treatment {
-        Treatment::Copy => !container.is_isobmff() && matches!(stream.kind, MediaKind::Audio | MediaKind::Subtitle),
-        Treatment::Subtitles { .. } => true,
-        _ => false,
-    };
     let overlaps = stream.kind == MediaKind::Audio && !stream.is_lossless() && !stream.codec.starts_with("pcm_");
-    must_follow.then(|| Edit::new(overlaps))
+    match (treatment, stream.kind) {
+        (Treatment::Copy, MediaKind::Audio) if container.is_isobmff() => Some(Edit::after_first()),
+        (Treatment::Copy, MediaKind::Audio | MediaKind::Subtitle) if !container.is_isobmff() => {
+            Some(Edit::new(overlaps))
+        }
+        (Treatment::Subtitles { .. }, _) => Some(Edit::new(overlaps)),
+        _ => None,
+    }
+}
+
+/// What a cut leaves, in microseconds of the output.
+fn span(cut: Option<Cut>) -> (Option<i64>, Option<i64>) {
+    let (start, end) = cut.map_or((None, None), |cut| (cut.start, cut.end));
+    (start.map(|_| 0), end.map(|end| end.saturating_sub(start.unwrap_or(0))))
 }
 
 /// When the processed video ends, in microseconds of the output, as far as its stream and the cut tell. (A whole Matroska
@@ -244,56 +277,12 @@ fn video_end(input: &Input, job: &FileJob) -> Option<i64> {
     Some(told.into_iter().chain(end).min()?.saturating_sub(start.unwrap_or(0)))
 }
 
-/// The type of the segment that begins a display set of Blu-ray subtitles (PGS).
-const PRESENTATION: u8 = 0x16;
-
-/// The cut of a stream, applied to its packets in their order.
-pub struct Trim {
-    kind: MediaKind,
-    base: TimeBase,
-    cut: Option<Cut>,
-    /// Display sets, whose segments may come one by one, are kept or left out as a whole. The first segment decides: the
-    /// others have the times when they are decoded. What precedes the first one of all can never be shown.
-    is_of_sets: bool,
-    keeps_set: bool,
-}
-
-impl Trim {
-    /// The cut of this stream.
-    pub fn of(stream: &Stream, cut: Option<Cut>) -> Trim {
-        let is_of_sets = stream.codec == "hdmv_pgs_subtitle";
-        Trim { kind: stream.kind, base: stream.time_base, cut, is_of_sets, keeps_set: false }
-    }
-
-    /// Blu-ray subtitles, whose display sets come in one packet or in several.
-    pub fn is_of_sets(&self) -> bool {
-        self.is_of_sets
-    }
-
-    /// The next packet after the cut; `None` if it is not kept.
-    pub fn apply(&mut self, mut packet: Packet) -> Option<Packet> {
-        let times = Times { pts: packet.pts(), dts: packet.dts(), duration: packet.duration() };
-        let belongs = self.is_of_sets && packet.data().first() != Some(&PRESENTATION);
-        let times = match self.cut {
-            _ if belongs && !self.keeps_set => None,
-            Some(cut) if belongs => Some(cut.clamp(times, self.base)),
-            Some(cut) => cut.apply(times, self.base, self.kind == MediaKind::Subtitle),
-            None => Some(times),
-        };
-        self.keeps_set = times.is_some();
-        let times = times?;
-        packet.set_times(times.pts, times.dts);
-        packet.set_duration(times.duration);
-        Some(packet)
-    }
-}
-
 impl Route {
     /// What goes over, in order, when the next packet comes.
     fn follow_edit(&mut self, packet: Packet) -> [Option<Packet>; 2] {
-        let is_hidden = packet.is_discarded();
+        let (is_hidden, dts) = (packet.is_discarded(), packet.dts());
         match &mut self.edit {
-            Some(edit) => edit.apply(packet, is_hidden),
+            Some(edit) => edit.apply(packet, is_hidden, dts),
             None => [None, Some(packet)],
         }
     }
@@ -376,29 +365,5 @@ impl Route {
         self.last_dts = Some(rising);
         packet.set_times(packet.pts().map(|pts| pts.max(rising)).or(Some(rising)), Some(rising));
         output.write(packet)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn display_sets_are_cut_as_a_whole() {
-        let base = TimeBase::new(1, 1000).unwrap();
-        let cut = Some(Cut { start: Some(1_000_000), end: Some(2_000_000) });
-        let mut trim = Trim { kind: MediaKind::Subtitle, base, cut, is_of_sets: true, keeps_set: false };
-        let mut left = |segments: &[(u8, i64)]| -> Vec<Option<i64>> {
-            let times = segments.iter().map(|&(kind, pts)| {
-                let mut packet = Packet::from_data(&[kind, 0, 0]).unwrap();
-                packet.set_times(Some(pts), Some(pts));
-                trim.apply(packet).and_then(|packet| packet.pts())
-            });
-            times.collect()
-        };
-        assert_eq!(left(&[(0x15, 1500), (0x80, 1500)]), [None, None]);
-        assert_eq!(left(&[(0x16, 900), (0x15, 850), (0x80, 1100)]), [None, None, None]);
-        assert_eq!(left(&[(0x16, 1050), (0x15, 950), (0x80, 1050)]), [Some(50), Some(0), Some(50)]);
-        assert_eq!(left(&[(0x16, 2050), (0x15, 1950), (0x80, 2050)]), [None, None, None]);
     }
 }

@@ -24,6 +24,8 @@ pub struct Encoding {
     converter: Option<Converter>,
     /// What the output is tagged with.
     color: ColorTags,
+    /// What the codes of the frames mean.
+    frame_color: ColorTags,
     /// Durations of the frames inside the encoder, by pts.
     durations: BTreeMap<i64, i64>,
     /// FFmpeg's name of the encoder.
@@ -57,6 +59,7 @@ impl Encoding {
             converter: (PixelFormat::from_name(name) != Some(given) || job.encoding.is_full_range() && !becomes_yuv)
                 .then(|| Converter::new(name, (video.width, video.height), video.color).ranged()),
             color: video.color,
+            frame_color: job.frame_color,
             durations: BTreeMap::new(),
             name: job.encoding.encoder.clone(),
             has_begun: false,
@@ -87,7 +90,7 @@ impl Encoding {
         }
         let picture = match &mut self.to_yuv {
             Some(to_yuv) => AvFrame::from_picture(&to_yuv.picture(&frame.picture)?, self.color)?,
-            None => AvFrame::from_picture(&frame.picture, frame.color)?,
+            None => AvFrame::from_picture(&frame.picture, self.frame_color)?,
         };
         let picture = match &mut self.converter {
             Some(converter) => converter.convert(&picture)?,

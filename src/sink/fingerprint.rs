@@ -45,6 +45,18 @@ impl Form {
     }
 }
 
+/// Whether a packet is a whole AAC frame with its header in front (ADTS: ISO/IEC 13818-7, 6.2). What a broadcast has
+/// lost leaves packets that are none.
+pub fn is_adts_frame(data: &[u8]) -> bool {
+    let Some(&[sync, kind, rate, a, b, c, _]) = data.first_chunk::<7>() else { return false };
+    let has_checksum = kind & 1 == 0;
+    let header = if has_checksum { 9 } else { 7 };
+    let size = usize::from(a & 3) << 11 | usize::from(b) << 3 | usize::from(c >> 5);
+    // Numbers from 13 on stand for no sample rate.
+    let has_rate = (rate >> 2 & 0xf) < 13;
+    sync == 0xff && kind & 0xf0 == 0xf0 && has_rate && (header + 1..=data.len()).contains(&size)
+}
+
 /// The hash of a payload.
 pub fn fingerprint(form: Form, data: &[u8]) -> u64 {
     let mut hash = Xxh3::new();
@@ -227,6 +239,20 @@ mod tests {
         // What ends in the middle is open, and so is what is no segment.
         assert_eq!(sets(&[&shown, &cleared[..4]]), (whole.0[..1].to_vec(), 4));
         assert_eq!(sets(&[&[0x16, 0xff, 0xff, 1], &[0x15], &[0x15, 0]]), (vec![], 7));
+    }
+
+    #[test]
+    fn only_whole_frames_of_aac_are_frames() {
+        let frame = [0xff, 0xf1, 0x4c, 0x80, 1, 0x3f, 0xfc, 1, 2];
+        assert!(is_adts_frame(&frame));
+        for (at, other) in [(0, 0xf0), (1, 0x71), (1, 0xf0), (2, 0x74), (4, 2), (4, 0)] {
+            let mut broken = frame;
+            broken[at] = other;
+            assert!(!is_adts_frame(&broken), "{at} {other}");
+        }
+        for n in 0..frame.len() {
+            assert!(!is_adts_frame(&frame[..n]), "{n}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::VideoFacts;
 use super::cut::Cut;
 use crate::av::{Chapter, InputOptions};
+use crate::frame::ColorTags;
 use crate::plan::container::{Container, StreamPlan};
 use crate::plan::encoding::EncodingPlan;
 
@@ -27,8 +28,10 @@ pub struct FileJob {
     pub metadata: Vec<(String, String)>,
     /// The chapters.
     pub chapters: Vec<Chapter>,
-    /// The processed video.
+    /// The processed video; its tags are those of the output.
     pub video: VideoFacts,
+    /// What the codes of the frames mean.
+    pub frame_color: ColorTags,
     /// How it is encoded.
     pub encoding: EncodingPlan,
     /// The part of the input that is kept.

@@ -12,10 +12,10 @@ use super::encode::encoder_settings;
 use super::job::FileJob;
 use super::part::PartFile;
 use super::verify::{self, Expectation, Verdict, Written};
-use crate::av::{Encoder, EncoderCodec, Input, Output, OutputStream, Packet, Writer};
+use crate::av::{Encoder, EncoderCodec, Input, MediaKind, Output, OutputStream, Packet, Writer};
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::FieldOrder;
-use crate::plan::container::Treatment;
+use crate::plan::container::{StreamPlan, Treatment};
 use crate::time::TimeBase;
 
 /// The longest a packet can last in an mp4 (a signed 32-bit count of ticks). One that claims more is left without a
@@ -28,6 +28,8 @@ pub struct Mux {
     part: PartFile,
     output: Output,
     copier: Option<Copier>,
+    /// The chapters are written last.
+    has_late_chapters: bool,
     video: usize,
     /// FFmpeg's name of what the encoder makes.
     codec: String,
@@ -52,11 +54,11 @@ impl Mux {
         let file = DiskFile { disk: part.disk(), file };
         let output = Output::new(&job.muxer, part.part_path(), Writer::over(file)?)?;
         let codec = EncoderCodec::find(&job.encoding.encoder)?;
-        let Started { mut output, mut copier, video } = Started::new(&job, encoder, output, input)?;
+        let Started { mut output, mut copier, video, has_late_chapters } = Started::new(&job, encoder, output, input)?;
         if let Some(copier) = &mut copier {
             copier.write_covers(&mut output)?;
         }
-        Ok(Mux { part, output, copier, video, codec: codec.codec_name(), written: Vec::new(), job })
+        Ok(Mux { part, output, copier, has_late_chapters, video, codec: codec.codec_name(), written: Vec::new(), job })
     }
 
     /// What is decided about the output.
@@ -84,6 +86,7 @@ impl Mux {
         if let Some(copier) = &mut self.copier {
             copier.pull(&mut self.output, None)?;
         }
+        self.write_late_chapters()?;
         self.output.finish()?;
         let mut all: Vec<String> = self.copier.iter().flat_map(|copier| copier.warnings().to_vec()).collect();
         all.extend(warnings);
@@ -94,7 +97,22 @@ impl Mux {
     /// The run ends early: what was written becomes playable under its temporary name. The other streams end where the
     /// video does.
     pub fn stop(mut self) -> Result<()> {
+        self.write_late_chapters()?;
         self.output.finish()
+    }
+
+    /// Moves the chapters as the container has moved all else.
+    fn write_late_chapters(&mut self) -> Result<()> {
+        if !self.has_late_chapters {
+            return Ok(());
+        }
+        let early = self.output.earliest().unwrap_or(0).min(0);
+        for chapter in self.job.chapters.iter_mut().filter(|_| early < 0) {
+            let moved = |ticks| chapter.time_base.rescale(ticks, TimeBase::MICROS).saturating_sub(early);
+            (chapter.start, chapter.end) = (moved(chapter.start), moved(chapter.end));
+            chapter.time_base = TimeBase::MICROS;
+        }
+        self.output.set_chapters(&self.job.chapters)
     }
 }
 
@@ -137,6 +155,7 @@ struct Started {
     output: Output,
     copier: Option<Copier>,
     video: usize,
+    has_late_chapters: bool,
 }
 
 impl Started {
@@ -152,6 +171,7 @@ impl Started {
             (None, Some(path)) => Some(Input::open(path, &job.input_options)?),
             (input, _) => input,
         };
+        let has_late_chapters = input.as_ref().is_some_and(|input| may_move(input, job));
         let copier = match input {
             Some(input) => Some(Copier::new(input, job, &mut output, &mut add_video)?),
             None => {
@@ -160,10 +180,25 @@ impl Started {
             }
         };
         output.set_metadata(&job.metadata);
-        output.set_chapters(&job.chapters)?;
+        if !has_late_chapters {
+            output.set_chapters(&job.chapters)?;
+        }
         output.write_header(&muxer_options(job))?;
-        Ok(Started { output, copier, video })
+        Ok(Started { output, copier, video, has_late_chapters })
     }
+}
+
+/// Whether the container may move everything to later, by what is known only when it is written: Matroska holds no times
+/// below 0. FFmpeg does not count what the edit list of an mp4 hides before the first sound as its start.
+fn may_move(input: &Input, job: &FileJob) -> bool {
+    let has_edits = input.format_name().contains("mp4");
+    let is_early = |plan: &StreamPlan| {
+        let is_hidden = has_edits && plan.kind == MediaKind::Audio && plan.treatment == Treatment::Copy;
+        let start = input.stream(plan.input_index).and_then(|stream| stream.start);
+        plan.is_kept() && (is_hidden || start.is_some_and(|start| start < 0))
+    };
+    let is_cut = job.cut.is_some_and(|cut| cut.start.is_some());
+    !job.container.is_isobmff() && !is_cut && !job.chapters.is_empty() && job.streams.iter().any(is_early)
 }
 
 /// Opens all that a run opens, with an output that goes nowhere: what the encoder or the container refuses is said

@@ -51,10 +51,12 @@ pub fn compare_video(got: &Stream, job: &FileJob, warnings: &mut Vec<String>) ->
             (2, _) => {}
             // Not every encoder of gray pictures writes how chroma would have been made.
             (_, 2) if what == "matrix" && want_gray => {}
-            // R'G'B' has none, and not every container says so.
-            (0, 2) if what == "matrix" => {}
+            // R'G'B' has none, whatever a container says.
+            (0, _) if what == "matrix" => {}
             (_, 2) => warnings.push(format!("the colour {what} ({want}) is not kept by the output")),
             _ if want == got => {}
+            // Two numbers of one matrix: BT.601, of 625 lines and of 525.
+            (5 | 6, 5 | 6) if what == "matrix" => {}
             _ => return Err(wrong(format!("the colour {what} is {got}, expected {want}"))),
         }
     }

@@ -8,9 +8,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::copier::{self, Trim};
-use super::cut::Cut;
-use super::fingerprint::{DisplaySet, Form, fingerprint};
+use super::copier;
+use super::cut::Trim;
+use super::fingerprint::{DisplaySet, Form, fingerprint, is_adts_frame};
 use super::job::FileJob;
 use super::tags;
 use crate::av::{Fields, Input, InputOptions, MediaKind, Packet, Stream};
@@ -62,6 +62,8 @@ struct Seen {
     is_hidden: bool,
     /// The first, or only, packet of a picture that is to be seen.
     is_shown: bool,
+    /// It cannot be a packet of its codec.
+    is_broken: bool,
 }
 
 /// Compares the file at `part` with what it must be.
@@ -102,19 +104,45 @@ pub fn hash(codec: &str, data: &[u8]) -> u64 {
     fingerprint(Form::encoded(codec), data)
 }
 
-/// Each planned stream with its index in the output, of which all packets were `seen`: streams with packets in their
-/// order, files that ride along in theirs (a container may list them apart). One that `is_silent`, of which nothing is
-/// kept, need not be there.
+/// Streams that come in their order, whatever a container lists between them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Group {
+    /// Those with packets. What the container itself makes anew comes last of them.
+    Tracks,
+    /// Cover pictures that go over as packets: FFmpeg lists those of an mp4 behind all tracks.
+    Covers,
+    /// Files that ride along.
+    Files,
+}
+
+impl Group {
+    fn planned(plan: &StreamPlan) -> Group {
+        match plan.treatment {
+            Treatment::CopyCover => Group::Covers,
+            Treatment::AttachCover => Group::Files,
+            _ if plan.kind == MediaKind::Attachment => Group::Files,
+            _ => Group::Tracks,
+        }
+    }
+
+    fn found(stream: &Stream) -> Group {
+        match stream.is_cover() {
+            true if stream.tag("mimetype").is_some() => Group::Files,
+            true => Group::Covers,
+            false if stream.kind == MediaKind::Attachment => Group::Files,
+            false => Group::Tracks,
+        }
+    }
+}
+
+/// Each planned stream with its index in the output, of which all packets were `seen`, group by group. One that
+/// `is_silent`, of which nothing is kept, need not be there.
 fn match_streams<'a>(
     output: &Input,
     seen: &[Vec<Seen>],
     plans: &'a [StreamPlan],
     is_silent: &dyn Fn(&StreamPlan) -> bool,
 ) -> Result<Vec<(Option<&'a StreamPlan>, usize)>> {
-    let rides = |plan: &&StreamPlan| plan.treatment == Treatment::AttachCover || plan.kind == MediaKind::Attachment;
-    let is_ride = |stream: &&Stream| {
-        stream.kind == MediaKind::Attachment || stream.is_cover() && stream.tag("mimetype").is_some()
-    };
     if plans.is_empty() {
         return match output.streams() {
             [only] => Ok(vec![(None, only.index)]),
@@ -123,31 +151,30 @@ fn match_streams<'a>(
     }
     let mut pairs = Vec::new();
     let recreated = plans.iter().filter(|plan| matches!(plan.treatment, Treatment::Recreated(_))).count();
-    for riding in [false, true] {
-        let mut wanted: Vec<_> =
-            plans.iter().filter(|plan| plan.is_kept()).filter(|plan| rides(plan) == riding).collect();
+    for group in [Group::Tracks, Group::Covers, Group::Files] {
+        let mut wanted: Vec<_> = plans.iter().filter(|plan| plan.is_kept() && Group::planned(plan) == group).collect();
         let got: Vec<_> = output
             .streams()
             .iter()
-            .filter(|stream| is_ride(stream) == riding && !(stream.kind == MediaKind::Data && stream.is_left_out))
+            .filter(|stream| Group::found(stream) == group && !(stream.kind == MediaKind::Data && stream.is_left_out))
             .collect();
         let mut rest = got.iter().copied().peekable();
         let is_empty = |stream: &Stream| seen[stream.index].iter().all(|packet| packet.size <= EMPTY_TEXT);
         wanted.retain(|plan| {
             let is_there = rest.peek().is_some_and(|stream| stream.kind == plan.kind && is_empty(stream));
-            let is_absent = !riding && is_silent(plan) && !is_there;
+            let is_absent = group == Group::Tracks && is_silent(plan) && !is_there;
             if !is_absent {
                 rest.next();
             }
             !is_absent
         });
         let extra = got.len().saturating_sub(wanted.len());
-        if got.len() < wanted.len() || extra > recreated + usize::from(!riding) && !riding {
+        if got.len() < wanted.len() || group == Group::Tracks && extra > recreated + 1 {
             let message = format!("the output has {} streams, expected {}", got.len(), wanted.len());
             return Err(wrong(message));
         }
         for (plan, stream) in wanted.iter().zip(&got) {
-            let kind = if riding { stream.kind } else { plan.kind };
+            let kind = if group == Group::Files { stream.kind } else { plan.kind };
             if stream.kind != kind {
                 let message = format!(
                     "stream {} of the output is {}, expected {} from stream {} of the input",
@@ -173,16 +200,16 @@ fn warn_of_absent(job: &FileJob, pairs: &[(Option<&StreamPlan>, usize)], warning
     }
 }
 
-/// All packets of a file by stream, cut as the run cut them; a damaged container ends early.
-fn read_all(input: &mut Input, cut: Option<Cut>) -> Result<Vec<Vec<Seen>>> {
+/// All packets of a file by stream, those of an input cut as its `job` has them; a damaged container ends early.
+fn read_all(input: &mut Input, job: Option<&FileJob>) -> Result<Vec<Vec<Seen>>> {
     let mut lists: Vec<Option<List>> = Vec::new();
     for stream in input.streams() {
         lists.resize_with(lists.len().max(stream.index + 1), || None);
-        lists[stream.index] = Some(List::of(stream, cut));
+        lists[stream.index] = Some(List::of(input, stream, job));
     }
     while let Some(packet) = input.next_readable()? {
         if let Some(list) = lists.get_mut(packet.stream_index()).and_then(Option::as_mut) {
-            list.add(packet);
+            list.add(packet)?;
         }
     }
     Ok(lists.into_iter().map(|list| list.map_or_else(Vec::new, List::finish)).collect())
@@ -191,6 +218,7 @@ fn read_all(input: &mut Input, cut: Option<Cut>) -> Result<Vec<Vec<Seen>>> {
 /// The packets of a stream as they are read.
 struct List {
     form: Form,
+    is_adts: bool,
     fields: Option<Fields>,
     trim: Trim,
     /// A set whose end was not read yet, and how its first packet was seen.
@@ -199,19 +227,22 @@ struct List {
 }
 
 impl List {
-    fn of(stream: &Stream, cut: Option<Cut>) -> List {
+    fn of(input: &Input, stream: &Stream, job: Option<&FileJob>) -> List {
+        let plan = job.and_then(|job| job.streams.iter().find(|plan| plan.input_index == stream.index));
+        let treatment = plan.map_or(&Treatment::Copy, |plan| &plan.treatment);
         List {
             form: Form::of(&stream.codec, stream.extradata()),
+            is_adts: copier::is_adts(input, stream),
             fields: Fields::of(stream),
-            trim: Trim::of(stream, cut),
+            trim: Trim::of(stream, treatment, job.and_then(|job| job.cut)),
             open: None,
             seen: Vec::new(),
         }
     }
 
-    fn add(&mut self, packet: Packet) {
+    fn add(&mut self, packet: Packet) -> Result<()> {
         let is_second = self.fields.as_mut().is_some_and(|fields| fields.is_second(packet.data()));
-        let Some(packet) = self.trim.apply(packet) else { return };
+        let Some(packet) = self.trim.apply(packet)? else { return Ok(()) };
         let seen = Seen {
             pts: packet.pts(),
             dts: packet.dts(),
@@ -219,10 +250,11 @@ impl List {
             size: packet.data().len(),
             is_hidden: packet.is_discarded(),
             is_shown: !packet.is_discarded() && !packet.data().is_empty() && !is_second,
+            is_broken: self.is_adts && !is_adts_frame(packet.data()),
         };
         if !self.trim.is_of_sets() {
             self.seen.push(seen);
-            return;
+            return Ok(());
         }
         let mut rest = packet.data();
         while !rest.is_empty() {
@@ -233,6 +265,7 @@ impl List {
                 self.close_set();
             }
         }
+        Ok(())
     }
 
     fn close_set(&mut self) {
@@ -302,22 +335,32 @@ struct Source {
     n_there: Vec<usize>,
     /// By stream: those of them that go over.
     kept: Vec<Vec<Seen>>,
+    /// By stream: packets that are left out because they are damaged.
+    n_broken: Vec<usize>,
 }
 
 impl Source {
     fn read(path: &Path, job: &FileJob) -> Result<Source> {
         let mut input = Input::open(path, &job.input_options).context(|| "reading the input again")?;
-        let mut kept = read_all(&mut input, job.cut)?;
+        let mut kept = read_all(&mut input, Some(job))?;
         let n_there = kept.iter().map(Vec::len).collect();
+        let mut n_broken = vec![0; kept.len()];
         for plan in &job.streams {
             let stream = stream(&input, plan.input_index)?;
+            if plan.treatment == Treatment::Copy {
+                let broken = kept[plan.input_index].extract_if(.., |packet| packet.is_broken);
+                n_broken[plan.input_index] = broken.count();
+            }
             if let Some(mut edit) = copier::edit(stream, &plan.treatment, job.container) {
                 let all = std::mem::take(&mut kept[plan.input_index]);
-                kept[plan.input_index] =
-                    all.into_iter().flat_map(|packet| edit.apply(packet, packet.is_hidden)).flatten().collect();
+                kept[plan.input_index] = all
+                    .into_iter()
+                    .flat_map(|packet| edit.apply(packet, packet.is_hidden, packet.dts))
+                    .flatten()
+                    .collect();
             }
         }
-        Ok(Source { input, n_there, kept })
+        Ok(Source { input, n_there, kept, n_broken })
     }
 
     /// Whether nothing of a stream with packets goes over.
@@ -352,6 +395,11 @@ fn compare_with_input(
                 let what = "the file ends early: its index lists";
                 verdict.warnings.push(format!("{}: {what} {listed} packets, {there} are there", plan.name()));
             }
+        }
+        let n_broken = source.n_broken[plan.input_index];
+        if n_broken > 0 {
+            verdict.lost_packets += n_broken as u64;
+            verdict.warnings.push(format!("{}: {n_broken} damaged packets are left out", plan.name()));
         }
         match plan.treatment {
             Treatment::Process => {
