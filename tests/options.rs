@@ -61,7 +61,7 @@ fn options_that_an_encoder_does_not_know_are_refused_by_name() {
         ("b.mkv --encoder nonsense", "nonsense"),
         ("b.mkv --encoder aac", "aac"),
         ("b.mkv --pix-fmt nonsense", "nonsense"),
-        ("b.mkv --encoder ffv1 --pix-fmt bgra", "bgra"),
+        ("b.mov --encoder png --pix-fmt pal8", "pal8"),
         ("b.mkv --encoder libsvtav1 --pix-fmt yuv444p", "yuv420p"),
         ("b.mkv --fps 25", "--fps"),
         ("b.mkv --start 5", "--start"),

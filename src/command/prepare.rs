@@ -141,7 +141,7 @@ fn decide(config: &RunConfig, subject: Subject, engine: (EngineSettings, Option<
         // That of R'G'B', which no encoder of gray pictures takes.
         video.color = ColorTags { matrix: 2, ..video.color };
     }
-    let mut keeps_rgb = !matches!(config.output, Output::Stdout | Output::Y4m(_));
+    let mut is_rgb = source.format.is_rgb() && !matches!(config.output, Output::Stdout | Output::Y4m(_));
     let (mut encoding, mut rest) = (None, Rest { streams: opened.streams.clone(), ..Rest::default() });
     if let Output::File(path) = &config.output {
         let container = Container::of(path);
@@ -156,18 +156,18 @@ fn decide(config: &RunConfig, subject: Subject, engine: (EngineSettings, Option<
             hdr: &source.side_data,
         };
         let planned = plan_encoding(&facts, &wishes, container, pictures, threads.encoder)?;
-        keeps_rgb = planned.is_rgb;
+        is_rgb = planned.is_rgb;
         encoding = Some(planned);
         rest = measure::rest(config, &opened, container, &muxer(path)?)?;
         fit_matrix(&mut rest.streams, (source.width, source.height), (width, height));
     }
-    if source.format.is_rgb() {
-        video.color = match keeps_rgb {
-            false => source.color.of_yuv(source.height),
-            true if source.color.matrix == 2 => source.color,
-            true => ColorTags { matrix: 0, ..source.color },
-        };
-    }
+    video.color = match (source.format.is_rgb(), is_rgb) {
+        (true, false) => source.color.of_yuv(source.height),
+        (true, true) if source.color.matrix == 2 => source.color,
+        (true, true) => ColorTags { matrix: 0, ..source.color },
+        (false, true) => ColorTags { matrix: 0, range: Some(ColorRange::Full), ..source.color },
+        (false, false) => video.color,
+    };
     let opaque = lost_opacity(&mut rest);
     if encoding.as_ref().is_some_and(EncodingPlan::is_full_range) {
         video.color.range = Some(ColorRange::Full);
@@ -421,6 +421,7 @@ fn job_of(config: &RunConfig, prepared: &Prepared, path: &Path, encoding: &Encod
         metadata: rest.metadata.clone(),
         chapters: rest.chapters.clone(),
         video: prepared.video.clone(),
+        frame_color: prepared.plan.source.color.settled(prepared.plan.source.height),
         encoding: encoding.clone(),
         cut: opened.cut,
         has_input_pts: opened.has_input_pts,

@@ -51,27 +51,33 @@ pub(super) fn choose(
     notes: &mut Vec<String>,
 ) -> Result<Chosen> {
     if let Some(name) = wanted {
-        return asked(facts, name, source);
+        return asked(facts, name);
     }
     let source = source.planar();
     if facts.pixel_formats.is_empty() {
         return Ok(Chosen { name: source.to_string(), format: source });
     }
-    // R'G'B' stays what it is where nothing of it is lost later either.
-    let kept = least(facts, |format| format.is_rgb().then(|| loss(source, format))).filter(|_| source.is_rgb());
+    let rgb = least(facts, |format| format.is_rgb().then(|| loss(source, format)));
     let yuv = yuv::format(source);
     let best = least(facts, |format| (format == format.planar() && !format.is_rgb()).then(|| loss(yuv, format)));
-    let chosen = match (kept, best) {
-        (Some(kept), None) => kept,
-        (Some(kept), Some(best)) if facts.is_lossless && is_as_rich(kept.format, best.format, yuv) => kept,
+    let chosen = match (rgb, best) {
+        (Some(rgb), None) => rgb,
+        (Some(rgb), Some(best)) if source.is_rgb() && facts.is_lossless && is_as_rich(rgb.format, best.format, yuv) => {
+            rgb
+        }
+        // Better rounded once than without colour.
+        (Some(rgb), Some(best)) if best.format.is_gray() && !source.is_gray() => rgb,
         (_, Some(best)) => best,
         (None, None) => {
-            let message = format!("{} takes no Y'CbCr or gray pictures; try libx264 or ffv1", facts.name);
+            let message = format!("{} takes no pictures that there are here; try libx264 or ffv1", facts.name);
             return Err(Error::new(Kind::Usage, message));
         }
     };
     let format = chosen.format;
-    let source = if source.is_rgb() && !format.is_rgb() {
+    let source = if format.is_rgb() && !source.is_rgb() {
+        notes.push(format!("{source} becomes R'G'B' ({}), rounded once, for {}", chosen.name, facts.name));
+        PixelFormat { alpha: source.alpha, ..PixelFormat::rgb(source.bit_depth) }
+    } else if source.is_rgb() && !format.is_rgb() {
         let keeps = if matches!(container, Container::Mp4 | Container::Webm) {
             "libx264rgb or ffv1 in an .mkv may keep it"
         } else {
@@ -95,22 +101,19 @@ pub(super) fn choose(
     Ok(chosen)
 }
 
-/// Whether R'G'B' as it is `kept` loses no more of `source` than the best Y'CbCr or gray does.
+/// Whether R'G'B' that is `kept` loses no more of `source` than the best Y'CbCr or gray does.
 fn is_as_rich(kept: PixelFormat, best: PixelFormat, source: PixelFormat) -> bool {
     kept.bit_depth >= source.bit_depth.min(best.bit_depth) || chroma_lost(source, best) > 0
 }
 
 /// The format of `--pix-fmt`.
-fn asked(facts: &EncoderFacts, name: &str, source: PixelFormat) -> Result<Chosen> {
+fn asked(facts: &EncoderFacts, name: &str) -> Result<Chosen> {
     let usage = |message: String| Err(Error::new(Kind::Usage, message));
     if !facts.pixel_formats.is_empty() && !facts.pixel_formats.iter().any(|known| known == name) {
         let can = facts.pixel_formats.join(", ");
         return usage(format!("{} does not take --pix-fmt {name}; it takes {can}", facts.name));
     }
     match held_by(name) {
-        Some(format) if format.is_rgb() && !source.is_rgb() => {
-            usage(format!("--pix-fmt {name} is R'G'B', and the pictures are {source}; try yuv444p or yuv444p10le"))
-        }
         Some(format) => Ok(Chosen { name: name.to_owned(), format }),
         None => usage(format!("--pix-fmt {name} is not planar Y'CbCr, R'G'B' or gray; try yuv420p or yuv420p10le")),
     }
@@ -227,17 +230,21 @@ mod tests {
             let (name, notes) = chosen(facts, from, None).unwrap();
             assert_eq!((name.as_str(), notes.len()), (to, n_notes), "{} {from} {notes:?}", facts.name);
         }
-        assert!(chosen(&x264rgb, "yuv420p", None).is_err());
+        // Nobody expects an encoder that knows colours to drop them.
+        for (facts, from, to) in [(&x264rgb, "yuv420p", "bgr0"), (&qtrle, "yuv420p", "rgb24"), (&qtrle, "gray", "gray")]
+        {
+            let (name, notes) = chosen(facts, from, None).unwrap();
+            assert_eq!((name.as_str(), notes.len()), (to, usize::from(to != "gray")), "{from} {notes:?}");
+        }
     }
 
     #[test]
-    fn a_format_that_is_asked_for_must_fit_the_pictures() {
+    fn a_format_that_is_asked_for_must_be_one_that_frames_can_have() {
         let vp9 = facts("libvpx-vp9", false, &["yuv420p", "yuv444p", "gbrp", "pal8"]);
         assert_eq!(chosen(&vp9, "gbrp", Some("gbrp")).unwrap().0, "gbrp");
         assert_eq!(chosen(&vp9, "gbrp", Some("yuv420p")).unwrap().0, "yuv420p");
-        for (from, name, said) in
-            [("yuv420p", "gbrp", "is R'G'B'"), ("gbrp", "pal8", "is not planar"), ("gbrp", "rgb24", "does not take")]
-        {
+        assert_eq!(chosen(&vp9, "yuv420p", Some("gbrp")).unwrap().0, "gbrp");
+        for (from, name, said) in [("gbrp", "pal8", "is not planar"), ("gbrp", "rgb24", "does not take")] {
             let error = chosen(&vp9, from, Some(name)).unwrap_err().to_string();
             assert!(error.contains(said) && error.contains(name), "{error}");
         }
