@@ -538,7 +538,7 @@ fn a_colour_profile_rides_from_pictures_to_pictures() {
     use image::{ImageDecoder, ImageEncoder};
     let folder = folder();
     std::fs::create_dir(folder.path().join("in")).unwrap();
-    let profile: Vec<u8> = (0..700u32).map(|n| (n * n >> 3) as u8).collect();
+    let profile: Vec<u8> = (0..700u32).map(|n| (n * n / 8) as u8).collect();
     for (number, has_profile) in [(1, true), (2, false)] {
         let file = std::fs::File::create(folder.path().join(format!("in/{number}.png"))).unwrap();
         let mut encoder = image::codecs::png::PngEncoder::new(file);

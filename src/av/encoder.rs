@@ -58,7 +58,7 @@ impl EncoderCodec {
     pub fn is_lossless(self) -> bool {
         // SAFETY: the codec is static; a descriptor is static or null.
         let properties = unsafe { ffi::avcodec_descriptor_get((*self.0).id).as_ref() }.map_or(0, |about| about.props);
-        properties & ffi::AV_CODEC_PROP_LOSSLESS as i32 != 0 && properties & ffi::AV_CODEC_PROP_LOSSY as i32 == 0
+        properties & ffi::AV_CODEC_PROP_LOSSLESS != 0 && properties & ffi::AV_CODEC_PROP_LOSSY == 0
     }
 
     /// Whether it has a private option of this name.

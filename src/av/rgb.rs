@@ -279,7 +279,7 @@ mod tests {
     fn noise(name: &str, n_planes: usize) -> AvFrame {
         let mut frame = frame(name);
         for (plane, y) in (0..n_planes).flat_map(|plane| (0..SIZE.1).map(move |y| (plane, y))) {
-            let row: Vec<u8> = (0..SIZE.0).map(|x| ((x * 89 + y * 57 + plane * 101) * 31 >> 2) as u8).collect();
+            let row: Vec<u8> = (0..SIZE.0).map(|x| ((x * 89 + y * 57 + plane * 101) * 31 / 4) as u8).collect();
             put(&mut frame, plane, y, &row);
         }
         frame
