@@ -603,3 +603,24 @@ fn a_cover_stays_where_containers_list_it_behind_a_time_code() {
         );
     }
 }
+
+#[test]
+fn an_output_that_nobody_can_decode_gets_no_name() {
+    let Some(film) = Film::new() else { return };
+    film.ffmpeg(&format!("{VIDEO} -frames:v 3 -pix_fmt rgb24 -c:v qtrle in.mov"));
+    film.ffmpeg("-i in.mov -c copy theirs.mkv");
+    let is_decoded = |name: &str| {
+        let arguments = format!("-v error -i {} -f null -", film.path(name).display());
+        let ran = std::process::Command::new("ffmpeg").args(arguments.split(' ')).output().unwrap();
+        ran.status.success() && ran.stderr.is_empty()
+    };
+    if is_decoded("theirs.mkv") {
+        return println!("skipped: this FFmpeg knows QuickTime's run length in Matroska again");
+    }
+    let ran = film.vproc("in.mov -o o.mkv -m identity --encoder qtrle");
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.code() == Some(1) && said.contains("the first picture cannot be decoded"), "{said}");
+    assert!(!film.path("o.mkv").exists());
+    film.copy("in.mov -o o.mov --encoder qtrle");
+    assert!(is_decoded("o.mov"));
+}

@@ -85,6 +85,12 @@ impl Complaints {
 unsafe impl Send for Decoder {}
 
 impl Decoder {
+    /// Whether this FFmpeg has a decoder for `stream`.
+    pub fn is_there(stream: &Stream) -> bool {
+        // SAFETY: looks a table up.
+        !unsafe { ffi::avcodec_find_decoder(stream.parameters.get().codec_id) }.is_null()
+    }
+
     /// A decoder for `stream` with `threads` threads (0: FFmpeg decides).
     pub fn new(stream: &Stream, threads: usize) -> Result<Decoder> {
         Decoder::exporting(stream, threads, 0)

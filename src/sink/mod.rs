@@ -5,6 +5,7 @@
 
 pub mod copier;
 pub mod cut;
+mod decodes;
 pub mod disk;
 pub mod dts;
 pub mod encode;

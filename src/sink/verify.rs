@@ -10,6 +10,7 @@ use std::path::Path;
 
 use super::copier;
 use super::cut::Trim;
+use super::decodes;
 use super::fingerprint::{DisplaySet, Form, fingerprint, is_adts_frame};
 use super::job::FileJob;
 use super::tags;
@@ -82,6 +83,9 @@ pub fn verify(part: &Path, expectation: &Expectation) -> Result<Verdict> {
         .map(|(_, index)| *index)
         .ok_or_else(|| wrong("the output has no video stream"))?;
     let shift = compare_video(&seen[video], expectation)?;
+    if !expectation.written.is_empty() {
+        decodes::first_picture(part, video)?;
+    }
     tags::compare_video(stream(&output, video)?, job, &mut verdict.warnings)?;
     tags::compare_file(&output, job, &mut verdict.warnings)?;
     if let Some(source) = source {
