@@ -70,18 +70,18 @@ pub fn open_source(config: &RunConfig, decoder_threads: usize) -> Result<Opened>
     let text = config.input.to_string_lossy();
     let mut opened = open_whole(config, path, decoder_threads).context(|| text.clone())?;
     let facts = opened.source.facts().clone();
-    let is_cut = config.start.is_some() || config.end.is_some() || config.frames.is_some();
-    let below_zero = below_zero(config, &opened).filter(|_| !is_cut);
+    let below_zero = below_zero(config, &opened);
     if let Some(start) = below_zero {
-        let micros = facts.time_base.rescale(start, TimeBase::MICROS);
-        opened.cut = Some(Cut { start: Some(micros), end: None });
-        opened.source = Box::new(Trim::new(opened.source, below_zero, None, facts.n_frames));
-        let from = TimeBase::MICROS.seconds(micros);
+        let from = facts.time_base.seconds(start);
         tracing::warn!(
             "the times begin at {from:.3} s, and .mp4 and .mov hide what is below 0: all is moved to begin there"
         );
     }
-    if !is_cut {
+    if config.start.is_none() && config.end.is_none() && config.frames.is_none() {
+        if let Some(start) = below_zero {
+            opened.cut = Some(Cut { start: Some(facts.time_base.rescale(start, TimeBase::MICROS)), end: None });
+            opened.source = Box::new(Trim::new(opened.source, below_zero, None, facts.n_frames));
+        }
         return Ok(opened);
     }
     let times = match opened.container.as_deref().filter(|_| opened.has_input_pts) {
@@ -98,6 +98,7 @@ pub fn open_source(config: &RunConfig, decoder_threads: usize) -> Result<Opened>
         None => Times::counted(facts.time_base),
     };
     let (start, end, n_frames) = times.span(config, &facts)?;
+    let start = start.or(below_zero);
     // Rounded down, so that a frame shown at the very moment lies behind it in ticks finer than microseconds too.
     let down = |ticks| {
         let micros = facts.time_base.rescale(ticks, TimeBase::MICROS);
@@ -109,16 +110,22 @@ pub fn open_source(config: &RunConfig, decoder_threads: usize) -> Result<Opened>
     Ok(opened)
 }
 
-/// Where the times of a whole input begin, in ticks of the video, if that is below zero and the output would hide it.
-/// Inputs of the same kind have hidden it already.
+/// Where the times of an input begin that is not cut there, in ticks of the video, if that is below zero and the output
+/// would hide it. Inputs of the same kind have hidden it already.
 fn below_zero(config: &RunConfig, opened: &Opened) -> Option<i64> {
     let Output::File(path) = &config.output else { return None };
-    opened.first_pts.filter(|pts| *pts < 0 && opened.has_input_pts && Container::of(path).is_isobmff())?;
-    let base = opened.source.facts().time_base;
+    let facts = opened.source.facts();
+    let hides = Container::of(path).is_isobmff() && !facts.kind.ends_with("mp4") && !facts.kind.contains("mp4,");
     // Rounded down: nothing may lie before it.
+    let base = facts.time_base;
     let earliest = opened.earliest.map(|micros| TimeBase::MICROS.rescale(micros, base) - 1);
-    earliest.into_iter().chain(opened.first_pts).min()
+    let is_below = opened.first_pts.is_some_and(|pts| pts < 0) || opened.earliest.is_some_and(|at| at < -PRIMING);
+    let is_wanted = hides && is_below && opened.has_input_pts && config.start.is_none();
+    earliest.into_iter().chain(opened.first_pts).min().filter(|_| is_wanted)
 }
+
+/// Sound begins so much before zero, in microseconds, only for what a decoder needs and nobody hears.
+const PRIMING: i64 = 100_000;
 
 fn open_whole(config: &RunConfig, path: &Path, decoder_threads: usize) -> Result<Opened> {
     let alone = |source: Box<dyn Source>| match config.video_stream {

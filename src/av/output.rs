@@ -170,22 +170,21 @@ impl Output {
 
     /// Adds a stream whose packets are copied; its index.
     pub fn add_copy(&mut self, stream: &Stream, about: &OutputStream) -> Result<usize> {
-        let parameters = stream.parameters.get();
-        // SAFETY: the context has a format, whose tag tables are static.
-        let has_none = unsafe {
-            let tables = (*(*self.context).oformat).codec_tag;
-            tables.is_null() || ffi::av_codec_get_tag2(tables, parameters.codec_id, &mut 0) == 0
-        };
-        let tag = if has_none { parameters.codec_tag } else { self.known_tag(&stream.parameters) };
+        let tag = self.known_tag(&stream.parameters);
         self.add(&stream.parameters, tag, about)
     }
 
-    /// The four-character code of these parameters, if it is one that the container knows their codec by; else 0.
+    /// The four-character code of these parameters, if the container knows their codec by it or has none for it; else 0.
     fn known_tag(&self, parameters: &Parameters) -> u32 {
         let parameters = parameters.get();
         // SAFETY: the context has a format, whose tag tables are static.
-        let id = unsafe { ffi::av_codec_get_id((*(*self.context).oformat).codec_tag, parameters.codec_tag) };
-        if id == parameters.codec_id { parameters.codec_tag } else { 0 }
+        let keeps = unsafe {
+            let tables = (*(*self.context).oformat).codec_tag;
+            tables.is_null()
+                || ffi::av_codec_get_id(tables, parameters.codec_tag) == parameters.codec_id
+                || ffi::av_codec_get_tag2(tables, parameters.codec_id, &mut 0) == 0
+        };
+        if keeps { parameters.codec_tag } else { 0 }
     }
 
     /// Adds a file that rides along (a font, a cover in Matroska): it has no packets, its bytes are the header.

@@ -10,7 +10,7 @@ use std::thread;
 use crate::cache::Cache;
 use crate::config::{DeviceChoice, EngineChoice, Origin, Output, PictureSize, Precision, RunConfig, Tuning, value};
 use crate::error::{Context, Error, Kind, Result};
-use crate::frame::{ColorRange, ColorTags, FieldOrder};
+use crate::frame::{ColorMatrix, ColorRange, ColorTags, FieldOrder, PixelFormat};
 use crate::gpu::{self, Devices};
 use crate::head::fit::Fit;
 use crate::head::image::{ImageHead, PictureFacts};
@@ -156,7 +156,7 @@ fn decide(config: &RunConfig, subject: Subject, engine: (EngineSettings, Option<
             hdr: &source.side_data,
         };
         let planned = plan_encoding(&facts, &wishes, container, pictures, threads.encoder)?;
-        is_rgb = planned.is_rgb;
+        is_rgb = planned.format.is_rgb();
         encoding = Some(planned);
         rest = measure::rest(config, &opened, container, &muxer(path)?)?;
         fit_matrix(&mut rest.streams, (source.width, source.height), (width, height));
@@ -169,8 +169,12 @@ fn decide(config: &RunConfig, subject: Subject, engine: (EngineSettings, Option<
         (false, false) => video.color,
     };
     let opaque = lost_opacity(&mut rest);
-    if encoding.as_ref().is_some_and(EncodingPlan::is_full_range) {
-        video.color.range = Some(ColorRange::Full);
+    let only_range = encoding.as_ref().and_then(EncodingPlan::only_range);
+    if only_range.is_some() {
+        video.color.range = only_range;
+    }
+    if let Some(encoding) = encoding.as_ref().filter(|encoding| encoding.encoder == "mjpeg") {
+        video.color = of_jpeg(video.color, source.format, source.height, encoding)?;
     }
     let segments = match &encoding {
         None => Segments::None,
@@ -211,17 +215,42 @@ fn decide(config: &RunConfig, subject: Subject, engine: (EngineSettings, Option<
     };
     let mut plan = Plan::new(config, facts)?;
     plan.warnings.extend(opaque);
-    if let Some(encoding) = plan.encoding.as_ref().filter(|encoding| encoding.is_full_range())
-        && !source.format.is_rgb()
-        && source.color.range_or_limited() == ColorRange::Limited
+    if plan.windows.whole.len() > 1
+        && engine.choice != infer::EngineChoice::Native
+        && let Some(resize) = network.drifting((source.width, source.height))
     {
-        plan.warnings.push(format!("codes of limited range become those of full range, for {}", encoding.encoder));
+        let how = "which this engine rounds otherwise in windows than in whole frames";
+        plan.warnings
+            .push(format!("frames are run in windows, and the network has {resize}, {how}: a code here and there"));
+    }
+    if let (Some(range), Some(encoding)) = (only_range, &plan.encoding)
+        && !source.format.is_rgb()
+        && source.color.range_or_limited() != range
+    {
+        let name = |range| if range == ColorRange::Full { "full" } else { "limited" };
+        let (from, to) = (name(source.color.range_or_limited()), name(range));
+        plan.warnings.push(format!("codes of {from} range become those of {to} range, for {}", encoding.encoder));
     }
     if height != made.1 && source.field_order != FieldOrder::Progressive {
         plan.warnings
             .push("--size mixes the fields of interlaced frames; --deinterlace auto parts them first".to_owned());
     }
     Ok(Prepared { plan, network, engine, head, opened, rest, video, rehearsed: None })
+}
+
+/// JPEG has the matrix of BT.601 alone (JFIF 1.02), which R'G'B' can be given.
+fn of_jpeg(color: ColorTags, source: PixelFormat, height: usize, encoding: &EncodingPlan) -> Result<ColorTags> {
+    let matrix = color.matrix_for(height);
+    if source.is_rgb() || source.is_gray() {
+        return Ok(ColorTags { matrix: 5, ..color });
+    }
+    if matrix == ColorMatrix::Bt601 {
+        return Ok(color);
+    }
+    let name = &encoding.encoder;
+    let message =
+        format!("{name} has the matrix of BT.601 alone, and the pictures that of {matrix:?}; try ffv1 or libx264");
+    Err(Error::new(Kind::Usage, message))
 }
 
 /// WebM keeps opacity beside the pictures, where FFmpeg's own decoders do not look: then the output has none and does not

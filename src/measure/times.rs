@@ -73,10 +73,18 @@ impl Times {
         }
     }
 
+    /// Whether a position is not behind all frames by their number: then nothing is cut off, neither of the sound.
+    fn is_inside(&self, position: Position) -> bool {
+        match (position, &self.pts) {
+            (Position::Frame(index), Some(pts)) => usize::try_from(index).is_ok_and(|index| index < pts.len()),
+            _ => true,
+        }
+    }
+
     /// First and last moment and the number of frames, as far as known.
     pub fn span(&self, config: &RunConfig, facts: &SourceFacts) -> Result<(Option<i64>, Option<i64>, Option<u64>)> {
         let start = config.start.map(|start| self.position(start));
-        let mut end = config.end.map(|end| self.position(end));
+        let mut end = config.end.filter(|end| self.is_inside(*end)).map(|end| self.position(end));
         let count = |from: Option<i64>, to: Option<i64>| {
             let inside = |pts: i64| from.is_none_or(|from| pts >= from) && to.is_none_or(|to| pts < to);
             match &self.pts {
@@ -92,8 +100,9 @@ impl Times {
                 },
                 None => 0,
             };
-            let limit = self.frame(before.saturating_add(frames));
-            end = Some(end.map_or(limit, |end| end.min(limit)));
+            let last = Position::Frame(before.saturating_add(frames));
+            let limit = Some(self.position(last)).filter(|_| self.is_inside(last));
+            end = [end, limit].into_iter().flatten().min();
         }
         let n_frames = count(start, end);
         if n_frames == Some(0) {

@@ -9,7 +9,7 @@ use super::hdr::{content_light, mastering_display};
 use super::rules::{COMMON_RATE, RULES, Rule};
 use crate::config::{Origin, RunConfig, decides_rate};
 use crate::error::{Error, Kind, Result};
-use crate::frame::{FieldOrder, PixelFormat, SideData};
+use crate::frame::{ColorRange, FieldOrder, PixelFormat, SideData};
 
 /// What the installed encoder can do.
 #[derive(Clone, Debug, Default)]
@@ -91,8 +91,8 @@ pub struct EncodingPlan {
     pub encoder: String,
     /// FFmpeg's name of the pixel format it is given.
     pub pixel_format: String,
-    /// Whether that is R'G'B'.
-    pub is_rgb: bool,
+    /// The components and depth that this has, however they lie.
+    pub format: PixelFormat,
     /// Its options, all of them.
     pub options: Vec<(String, String)>,
     /// Encoder threads.
@@ -104,10 +104,16 @@ pub struct EncodingPlan {
 }
 
 impl EncodingPlan {
-    /// Whether codes of Y'CbCr and gray can only be of full range: by the pixel format's name, and in PNG.
-    pub fn is_full_range(&self) -> bool {
-        let is_png = matches!(self.encoder.as_str(), "png" | "apng") && !self.is_rgb;
-        self.pixel_format.starts_with("yuvj") || is_png
+    /// The range that codes of Y'CbCr and gray can only have: by the pixel format's name, in pictures and in ProRes.
+    pub fn only_range(&self) -> Option<ColorRange> {
+        match self.encoder.as_str() {
+            _ if self.pixel_format.starts_with("yuvj") => Some(ColorRange::Full),
+            "png" | "apng" | "qtrle" | "gif" | "bmp" | "targa" | "sgi" | "tiff" | "dpx" if self.format.is_gray() => {
+                Some(ColorRange::Full)
+            }
+            "prores" | "prores_aw" | "prores_ks" => Some(ColorRange::Limited),
+            _ => None,
+        }
     }
 }
 
@@ -213,8 +219,8 @@ pub fn plan_encoding(
     }
     keep_lossless_interlaced(&mut options, facts, field_order, &mut notes);
     let codec_tag = (container.is_isobmff() && facts.codec == "hevc").then_some(*b"hvc1");
-    let (encoder, is_rgb) = (facts.name.clone(), chosen.is_rgb());
-    Ok(EncodingPlan { encoder, pixel_format, is_rgb, options, threads, codec_tag, notes })
+    let encoder = facts.name.clone();
+    Ok(EncodingPlan { encoder, pixel_format, format: chosen, options, threads, codec_tag, notes })
 }
 
 /// Refuses a crf beside an option that decides the rate as well: an encoder would take one and pass over the other. To

@@ -35,6 +35,10 @@ const PACKED_RGB: [(&str, u8, bool); 14] = [
 
 /// The chain's format whose samples FFmpeg's format `name` holds.
 fn held_by(name: &str) -> Option<PixelFormat> {
+    // As PNG has them.
+    if name == "gray16be" {
+        return Some(PixelFormat::gray(16));
+    }
     let packed = || {
         let (_, bit_depth, alpha) = PACKED_RGB.into_iter().find(|(packed, ..)| *packed == name)?;
         Some(PixelFormat { alpha, ..PixelFormat::rgb(bit_depth) })

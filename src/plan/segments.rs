@@ -159,12 +159,13 @@ impl fmt::Display for Segments {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::PixelFormat;
 
     fn encoding(encoder: &str, options: &[(&str, &str)]) -> EncodingPlan {
         EncodingPlan {
             encoder: encoder.to_owned(),
             pixel_format: "yuv420p".to_owned(),
-            is_rgb: false,
+            format: PixelFormat::yuv(1, 1, 8),
             options: options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             threads: 2,
             codec_tag: None,

@@ -128,6 +128,9 @@ fn sample_bytes(codec: &str) -> Option<usize> {
 /// What a decoder gets of sound before the cut, in microseconds: longer than packets lie over each other.
 const RUN_IN: i64 = 100_000;
 
+/// The same where packets do not say how long they last.
+const LONGEST: i64 = 2_000_000;
+
 /// `AV_PKT_FLAG_DISCARD`: decoded, but not heard.
 const HIDDEN: i32 = 4;
 
@@ -179,11 +182,12 @@ impl Trim {
             _ if belongs && !self.keeps_set => None,
             (Some(cut), _) if belongs => Some(cut.clamp(times, self.base)),
             (Some(cut), Some(lasts)) if self.edge == Edge::Converter => {
-                // Times are rounded: it may be over already.
-                if lasts <= 1 {
+                // Who knows how long it lasts may know that it is over; times are rounded.
+                let is_known = times.duration > 0;
+                if lasts <= 1 && is_known {
                     packet.set_flags(packet.flags() | HIDDEN);
                 }
-                let run_in = TimeBase::MICROS.rescale(RUN_IN, self.base);
+                let run_in = TimeBase::MICROS.rescale(if is_known { RUN_IN } else { LONGEST }, self.base);
                 Some(cut.shift(times, self.base)).filter(|_| lasts > -run_in)
             }
             (Some(cut), _) => cut.apply(times, self.base, self.kind == MediaKind::Subtitle),

@@ -7,25 +7,24 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
+use super::VideoFacts;
 use super::dts;
+use super::full::ToFull;
 use super::job::FileJob;
 use crate::av::{AvFrame, Converter, Encoder, EncoderCodec, EncoderSettings, Output, Packet, VideoSettings, Writer};
 use crate::error::Result;
-use crate::frame::{ColorTags, Frame, PixelFormat, SideData};
+use crate::frame::{ColorRange, ColorTags, Frame, PixelFormat, SideData};
 use crate::head::yuv::{self, ToYuv};
 use crate::time::TimeBase;
 
 /// An encoder at work.
 pub struct Encoding {
     encoder: Encoder,
-    /// Turns R'G'B' into Y'CbCr, where the encoder takes that.
-    to_yuv: Option<ToYuv>,
-    /// Turns pictures into the encoder's format, where they differ.
+    step: Step,
+    /// Turns what comes out of the step into the encoder's format, where they differ.
     converter: Option<Converter>,
-    /// What the output is tagged with.
+    /// What the codes mean that come out of the step.
     color: ColorTags,
-    /// What the codes of the frames mean.
-    frame_color: ColorTags,
     /// Durations of the frames inside the encoder, by pts.
     durations: BTreeMap<i64, i64>,
     /// FFmpeg's name of the encoder.
@@ -36,6 +35,16 @@ pub struct Encoding {
     mended: VecDeque<Packet>,
     /// Kinds of side data that the encoder does not take along.
     lost_side_data: Vec<i32>,
+}
+
+/// What becomes of frames whose components the encoder does not take, before all else.
+enum Step {
+    /// Nothing.
+    None,
+    /// R'G'B' becomes Y'CbCr.
+    ToYuv(ToYuv),
+    /// Y'CbCr becomes R'G'B', or gray becomes that of full range.
+    ToFull(Box<ToFull>),
 }
 
 impl Encoding {
@@ -51,15 +60,25 @@ impl Encoding {
     pub fn with_encoder(job: &FileJob, encoder: Encoder) -> Encoding {
         let (video, name) = (&job.video, &job.encoding.pixel_format);
         let format = video.format.planar();
-        let becomes_yuv = format.is_rgb() && !job.encoding.is_rgb;
-        let given = if becomes_yuv { yuv::format(format) } else { format };
+        let wanted = job.encoding.format;
+        let is_only_full = job.encoding.only_range() == Some(ColorRange::Full);
+        let (mut step, mut given, mut color) = (Step::None, format, job.frame_color);
+        if format.is_rgb() && !wanted.is_rgb() {
+            (given, color) = (yuv::format(format), video.color);
+            step = Step::ToYuv(ToYuv::new(format, color, video.height));
+        } else if !format.is_rgb() && (wanted.is_rgb() || format.is_gray() && is_only_full) {
+            let full = if wanted.is_rgb() { wanted } else { PixelFormat::gray(wanted.bit_depth) };
+            let to_full = ToFull::new(&VideoFacts { color, ..video.clone() }, full);
+            (given, color) = (to_full.format(), video.color);
+            step = Step::ToFull(Box::new(to_full));
+        }
+        let is_other_range = job.encoding.only_range().is_some_and(|range| range != color.range_or_limited());
         Encoding {
             encoder,
-            to_yuv: becomes_yuv.then(|| ToYuv::new(format, video.color, video.height)),
-            converter: (PixelFormat::from_name(name) != Some(given) || job.encoding.is_full_range() && !becomes_yuv)
+            step,
+            converter: (PixelFormat::from_name(name) != Some(given) || is_other_range)
                 .then(|| Converter::new(name, (video.width, video.height), video.color).ranged()),
-            color: video.color,
-            frame_color: job.frame_color,
+            color,
             durations: BTreeMap::new(),
             name: job.encoding.encoder.clone(),
             has_begun: false,
@@ -88,9 +107,10 @@ impl Encoding {
         if let Some(duration) = frame.duration {
             self.durations.insert(frame.pts, duration);
         }
-        let picture = match &mut self.to_yuv {
-            Some(to_yuv) => AvFrame::from_picture(&to_yuv.picture(&frame.picture)?, self.color)?,
-            None => AvFrame::from_picture(&frame.picture, self.frame_color)?,
+        let picture = match &mut self.step {
+            Step::None => AvFrame::from_picture(&frame.picture, self.color)?,
+            Step::ToYuv(to_yuv) => AvFrame::from_picture(&to_yuv.picture(&frame.picture)?, self.color)?,
+            Step::ToFull(to_full) => AvFrame::from_picture(&to_full.picture(&frame.picture)?, self.color)?,
         };
         let picture = match &mut self.converter {
             Some(converter) => converter.convert(&picture)?,
@@ -188,6 +208,7 @@ fn carries(encoder: &str, kind: i32) -> bool {
         // The decoder has put the grain into the picture.
         side_data::FILM_GRAIN => true,
         side_data::A53_CAPTIONS => encoder == "libx264",
+        SideData::ICC_PROFILE => matches!(encoder, "png" | "apng"),
         side_data::UNREGISTERED => matches!(encoder, "libx264" | "libx265"),
         _ => false,
     }

@@ -9,18 +9,16 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::copier;
-use super::cut::Trim;
 use super::decodes;
-use super::fingerprint::{DisplaySet, Form, fingerprint, is_adts_frame};
+use super::fingerprint::{Form, fingerprint};
 use super::job::FileJob;
+use super::pairing::{EMPTY_TEXT, match_streams, warn_of_absent};
+use super::seen::{Seen, read_all};
 use super::tags;
-use crate::av::{Fields, Input, InputOptions, MediaKind, Packet, Stream};
+use crate::av::{Input, InputOptions, MediaKind, Stream};
 use crate::error::{Context, Error, Kind, Result};
 use crate::plan::container::{StreamPlan, Treatment};
 use crate::time::TimeBase;
-
-/// mp4 fills the time between subtitles with empty ones: two bytes that say "no text".
-const EMPTY_TEXT: usize = 2;
 
 /// A packet of the processed video as it was handed to the muxer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,21 +48,6 @@ pub struct Verdict {
     pub missing: u64,
     /// Packets of the other streams that the input's index lists and does not hold.
     pub lost_packets: u64,
-}
-
-/// A packet as a demuxer gives it.
-#[derive(Clone, Copy, Debug)]
-struct Seen {
-    pts: Option<i64>,
-    dts: Option<i64>,
-    hash: u64,
-    size: usize,
-    /// An edit list hides it.
-    is_hidden: bool,
-    /// The first, or only, packet of a picture that is to be seen.
-    is_shown: bool,
-    /// It cannot be a packet of its codec.
-    is_broken: bool,
 }
 
 /// Compares the file at `part` with what it must be.
@@ -106,181 +89,6 @@ fn stream(input: &Input, index: usize) -> Result<&Stream> {
 /// The hash of a packet of the processed video.
 pub fn hash(codec: &str, data: &[u8]) -> u64 {
     fingerprint(Form::encoded(codec), data)
-}
-
-/// Streams that come in their order, whatever a container lists between them.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Group {
-    /// Those with packets. What the container itself makes anew comes last of them.
-    Tracks,
-    /// Cover pictures that go over as packets: FFmpeg lists those of an mp4 behind all tracks.
-    Covers,
-    /// Files that ride along.
-    Files,
-}
-
-impl Group {
-    fn planned(plan: &StreamPlan) -> Group {
-        match plan.treatment {
-            Treatment::CopyCover => Group::Covers,
-            Treatment::AttachCover => Group::Files,
-            _ if plan.kind == MediaKind::Attachment => Group::Files,
-            _ => Group::Tracks,
-        }
-    }
-
-    fn found(stream: &Stream) -> Group {
-        match stream.is_cover() {
-            true if stream.tag("mimetype").is_some() => Group::Files,
-            true => Group::Covers,
-            false if stream.kind == MediaKind::Attachment => Group::Files,
-            false => Group::Tracks,
-        }
-    }
-}
-
-/// Each planned stream with its index in the output, of which all packets were `seen`, group by group. One that
-/// `is_silent`, of which nothing is kept, need not be there.
-fn match_streams<'a>(
-    output: &Input,
-    seen: &[Vec<Seen>],
-    plans: &'a [StreamPlan],
-    is_silent: &dyn Fn(&StreamPlan) -> bool,
-) -> Result<Vec<(Option<&'a StreamPlan>, usize)>> {
-    if plans.is_empty() {
-        return match output.streams() {
-            [only] => Ok(vec![(None, only.index)]),
-            other => Err(wrong(format!("the output has {} streams, expected 1", other.len()))),
-        };
-    }
-    let mut pairs = Vec::new();
-    let recreated = plans.iter().filter(|plan| matches!(plan.treatment, Treatment::Recreated(_))).count();
-    for group in [Group::Tracks, Group::Covers, Group::Files] {
-        let mut wanted: Vec<_> = plans.iter().filter(|plan| plan.is_kept() && Group::planned(plan) == group).collect();
-        let got: Vec<_> = output
-            .streams()
-            .iter()
-            .filter(|stream| Group::found(stream) == group && !(stream.kind == MediaKind::Data && stream.is_left_out))
-            .collect();
-        let mut rest = got.iter().copied().peekable();
-        let is_empty = |stream: &Stream| seen[stream.index].iter().all(|packet| packet.size <= EMPTY_TEXT);
-        wanted.retain(|plan| {
-            let is_there = rest.peek().is_some_and(|stream| stream.kind == plan.kind && is_empty(stream));
-            let is_absent = group == Group::Tracks && is_silent(plan) && !is_there;
-            if !is_absent {
-                rest.next();
-            }
-            !is_absent
-        });
-        let extra = got.len().saturating_sub(wanted.len());
-        if got.len() < wanted.len() || group == Group::Tracks && extra > recreated + 1 {
-            let message = format!("the output has {} streams, expected {}", got.len(), wanted.len());
-            return Err(wrong(message));
-        }
-        for (plan, stream) in wanted.iter().zip(&got) {
-            let kind = if group == Group::Files { stream.kind } else { plan.kind };
-            if stream.kind != kind {
-                let message = format!(
-                    "stream {} of the output is {}, expected {} from stream {} of the input",
-                    stream.index,
-                    stream.kind.name(),
-                    plan.kind.name(),
-                    plan.input_index
-                );
-                return Err(wrong(message));
-            }
-            pairs.push((Some(*plan), stream.index));
-        }
-    }
-    Ok(pairs)
-}
-
-/// Names the streams that the output need not have and has not.
-fn warn_of_absent(job: &FileJob, pairs: &[(Option<&StreamPlan>, usize)], warnings: &mut Vec<String>) {
-    let is_there = |plan: &StreamPlan| pairs.iter().any(|(there, _)| there.is_some_and(|it| std::ptr::eq(it, plan)));
-    for plan in job.streams.iter().filter(|plan| plan.is_kept() && !is_there(plan)) {
-        let muxer = &job.muxer;
-        warnings.push(format!("{} has no packets in what is kept; {muxer} lists no stream for it", plan.name()));
-    }
-}
-
-/// All packets of a file by stream, those of an input cut as its `job` has them; a damaged container ends early.
-fn read_all(input: &mut Input, job: Option<&FileJob>) -> Result<Vec<Vec<Seen>>> {
-    let mut lists: Vec<Option<List>> = Vec::new();
-    for stream in input.streams() {
-        lists.resize_with(lists.len().max(stream.index + 1), || None);
-        lists[stream.index] = Some(List::of(input, stream, job));
-    }
-    while let Some(packet) = input.next_readable()? {
-        if let Some(list) = lists.get_mut(packet.stream_index()).and_then(Option::as_mut) {
-            list.add(packet)?;
-        }
-    }
-    Ok(lists.into_iter().map(|list| list.map_or_else(Vec::new, List::finish)).collect())
-}
-
-/// The packets of a stream as they are read.
-struct List {
-    form: Form,
-    is_adts: bool,
-    fields: Option<Fields>,
-    trim: Trim,
-    /// A set whose end was not read yet, and how its first packet was seen.
-    open: Option<(Seen, DisplaySet)>,
-    seen: Vec<Seen>,
-}
-
-impl List {
-    fn of(input: &Input, stream: &Stream, job: Option<&FileJob>) -> List {
-        let plan = job.and_then(|job| job.streams.iter().find(|plan| plan.input_index == stream.index));
-        let treatment = plan.map_or(&Treatment::Copy, |plan| &plan.treatment);
-        List {
-            form: Form::of(&stream.codec, stream.extradata()),
-            is_adts: copier::is_adts(input, stream),
-            fields: Fields::of(stream),
-            trim: Trim::of(stream, treatment, job.and_then(|job| job.cut)),
-            open: None,
-            seen: Vec::new(),
-        }
-    }
-
-    fn add(&mut self, packet: Packet) -> Result<()> {
-        let is_second = self.fields.as_mut().is_some_and(|fields| fields.is_second(packet.data()));
-        let Some(packet) = self.trim.apply(packet)? else { return Ok(()) };
-        let seen = Seen {
-            pts: packet.pts(),
-            dts: packet.dts(),
-            hash: fingerprint(self.form, packet.data()),
-            size: packet.data().len(),
-            is_hidden: packet.is_discarded(),
-            is_shown: !packet.is_discarded() && !packet.data().is_empty() && !is_second,
-            is_broken: self.is_adts && !is_adts_frame(packet.data()),
-        };
-        if !self.trim.is_of_sets() {
-            self.seen.push(seen);
-            return Ok(());
-        }
-        let mut rest = packet.data();
-        while !rest.is_empty() {
-            let is_complete;
-            let (_, set) = self.open.get_or_insert_with(|| (seen, DisplaySet::default()));
-            (is_complete, rest) = set.take(rest);
-            if is_complete {
-                self.close_set();
-            }
-        }
-        Ok(())
-    }
-
-    fn close_set(&mut self) {
-        let set = self.open.take().map(|(first, set)| Seen { hash: set.hash(), size: set.size(), ..first });
-        self.seen.extend(set);
-    }
-
-    fn finish(mut self) -> Vec<Seen> {
-        self.close_set();
-        self.seen
-    }
 }
 
 /// The processed video must be what the encoder gave, in order; by how much the container moved all times.
