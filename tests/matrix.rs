@@ -148,8 +148,8 @@ fn compare(film: &Film, cell: &Cell, name: &str, format: &str) -> Vec<String> {
     if (stream["width"].as_i64(), stream["height"].as_i64()) != (Some(cell.size().0), Some(cell.size().1)) {
         wrong.push(format!("size {stream}"));
     }
-    // FFmpeg decodes ProRes 4444, which mov's code tells from 422, to 12 bits whatever went in.
-    let is_4444 = cell.encoder == "prores_ks" && cell.container == "mov" && format == "yuv444p10le";
+    // FFmpeg decodes ProRes 4444, which its code tells from 422, to 12 bits whatever went in.
+    let is_4444 = cell.encoder == "prores_ks" && format == "yuv444p10le";
     let mut tags = vec![
         ("pix_fmt", if is_4444 { "yuv444p12le" } else { format }),
         ("color_primaries", "bt709"),
