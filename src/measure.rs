@@ -77,27 +77,12 @@ pub fn open_source(config: &RunConfig, decoder_threads: usize) -> Result<Opened>
             "the times begin at {from:.3} s, and .mp4 and .mov hide what is below 0: all is moved to begin there"
         );
     }
-    if config.start.is_none() && config.end.is_none() && config.frames.is_none() {
-        if let Some(start) = below_zero {
-            opened.cut = Some(Cut { start: Some(facts.time_base.rescale(start, TimeBase::MICROS)), end: None });
-            opened.source = Box::new(Trim::new(opened.source, below_zero, None, facts.n_frames));
-        }
-        return Ok(opened);
-    }
-    let times = match opened.container.as_deref().filter(|_| opened.has_input_pts) {
-        Some(path) => {
-            let options = FfmpegOptions {
-                video_stream: Some(opened.video),
-                threads: decoder_threads,
-                deinterlace: Deinterlace::Off,
-                strict: false,
-                input: input_options(config),
-            };
-            Times::read(path, &options, config, (opened.video, opened.first_pts))?
-        }
-        None => Times::counted(facts.time_base),
+    let is_cut = config.start.is_some() || config.end.is_some() || config.frames.is_some();
+    let (start, end, n_frames) = match is_cut {
+        false if below_zero.is_none() => return Ok(opened),
+        false => (None, None, facts.n_frames),
+        true => times(config, &opened, decoder_threads)?.span(config, &facts)?,
     };
-    let (start, end, n_frames) = times.span(config, &facts)?;
     let start = start.or(below_zero);
     // Rounded down, so that a frame shown at the very moment lies behind it in ticks finer than microseconds too.
     let down = |ticks| {
@@ -110,12 +95,27 @@ pub fn open_source(config: &RunConfig, decoder_threads: usize) -> Result<Opened>
     Ok(opened)
 }
 
+/// When the frames of an input are shown, as far as its cut needs to know.
+fn times(config: &RunConfig, opened: &Opened, threads: usize) -> Result<Times> {
+    let Some(path) = opened.container.as_deref().filter(|_| opened.has_input_pts) else {
+        return Ok(Times::counted(opened.source.facts().time_base));
+    };
+    let options = FfmpegOptions {
+        video_stream: Some(opened.video),
+        threads,
+        deinterlace: Deinterlace::Off,
+        strict: false,
+        input: input_options(config),
+    };
+    Times::read(path, &options, config, (opened.video, opened.first_pts))
+}
+
 /// Where the times of an input begin that is not cut there, in ticks of the video, if that is below zero and the output
 /// would hide it. Inputs of the same kind have hidden it already.
 fn below_zero(config: &RunConfig, opened: &Opened) -> Option<i64> {
     let Output::File(path) = &config.output else { return None };
     let facts = opened.source.facts();
-    let hides = Container::of(path).is_isobmff() && !facts.kind.ends_with("mp4") && !facts.kind.contains("mp4,");
+    let hides = Container::of(path).is_isobmff() && !facts.kind.contains("mp4");
     // Rounded down: nothing may lie before it.
     let base = facts.time_base;
     let earliest = opened.earliest.map(|micros| TimeBase::MICROS.rescale(micros, base) - 1);

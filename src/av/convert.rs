@@ -17,7 +17,7 @@ pub fn native_format(name: &str) -> Result<PixelFormat> {
     // SAFETY: a known format has a descriptor, which is static.
     let descriptor = unsafe { ffi::av_pix_fmt_desc_get(number).as_ref() }
         .ok_or_else(|| Error::new(Kind::Input, format!("pixel format '{name}' is unknown to this FFmpeg")))?;
-    let has = |flag: i32| descriptor.flags & flag as u64 != 0;
+    let has = |flag: i32| rgb::has(descriptor, flag);
     if has(ffi::AV_PIX_FMT_FLAG_HWACCEL) {
         return Err(Error::new(Kind::Input, format!("frames in device memory ({name}) cannot be read here")));
     }
@@ -194,8 +194,8 @@ fn is_rgb(name: &str) -> bool {
 fn has_flag(name: &str, wanted: i32) -> bool {
     pixel_format(name).is_ok_and(|number| {
         // SAFETY: a known format has a descriptor, which is static.
-        let flags = unsafe { ffi::av_pix_fmt_desc_get(number).as_ref() }.map_or(0, |descriptor| descriptor.flags);
-        flags & wanted as u64 != 0
+        let descriptor = unsafe { ffi::av_pix_fmt_desc_get(number).as_ref() };
+        descriptor.is_some_and(|descriptor| rgb::has(descriptor, wanted))
     })
 }
 

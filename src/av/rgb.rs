@@ -11,8 +11,8 @@ use super::picture::AvFrame;
 /// FFmpeg's description of a pixel format.
 type Descriptor = ffi::AVPixFmtDescriptor;
 
-/// The bits of a sample that is a 32-bit float, from 0 to 1.
-const FLOAT_DEPTH: u8 = 32;
+/// The bits of a sample that is a float, from 0 to 1.
+const FLOAT_DEPTH: i32 = 32;
 
 /// The descriptions of the formats that two frames have, if one can be converted to the other here.
 fn descriptors(from: &AvFrame, to: &AvFrame) -> Option<[&'static Descriptor; 2]> {
@@ -28,17 +28,18 @@ fn descriptor(frame: &AvFrame) -> Option<&'static Descriptor> {
     unsafe { ffi::av_pix_fmt_desc_get(std::mem::transmute::<i32, ffi::AVPixelFormat>(frame.get().format)).as_ref() }
 }
 
-fn has(descriptor: &Descriptor, flag: i32) -> bool {
-    descriptor.flags & flag as u64 != 0
+/// Whether a format has one of these flags.
+pub(super) fn has(descriptor: &Descriptor, flags: i32) -> bool {
+    descriptor.flags & flags as u64 != 0
 }
 
 fn is_rgb(descriptor: &Descriptor) -> bool {
-    let is_elsewhere = has(descriptor, ffi::AV_PIX_FMT_FLAG_HWACCEL) || has(descriptor, ffi::AV_PIX_FMT_FLAG_BAYER);
-    (has(descriptor, ffi::AV_PIX_FMT_FLAG_RGB) || has(descriptor, ffi::AV_PIX_FMT_FLAG_PAL)) && !is_elsewhere
+    has(descriptor, ffi::AV_PIX_FMT_FLAG_RGB | ffi::AV_PIX_FMT_FLAG_PAL)
+        && !has(descriptor, ffi::AV_PIX_FMT_FLAG_HWACCEL | ffi::AV_PIX_FMT_FLAG_BAYER)
 }
 
 fn is_float(descriptor: &Descriptor) -> bool {
-    has(descriptor, ffi::AV_PIX_FMT_FLAG_FLOAT) && descriptor.comp[0].depth == i32::from(FLOAT_DEPTH)
+    has(descriptor, ffi::AV_PIX_FMT_FLAG_FLOAT) && descriptor.comp[0].depth == FLOAT_DEPTH
 }
 
 fn has_codes(descriptor: &Descriptor) -> bool {
@@ -55,9 +56,9 @@ struct Bytes {
 
 /// How the samples of a component lie, if each is a whole byte.
 fn bytes(descriptor: &Descriptor, component: usize) -> Option<Bytes> {
-    let flags = [ffi::AV_PIX_FMT_FLAG_BE, ffi::AV_PIX_FMT_FLAG_BITSTREAM, ffi::AV_PIX_FMT_FLAG_PAL];
+    let other = ffi::AV_PIX_FMT_FLAG_BE | ffi::AV_PIX_FMT_FLAG_BITSTREAM | ffi::AV_PIX_FMT_FLAG_PAL;
     let ffi::AVComponentDescriptor { plane, step, offset, shift, depth } = descriptor.comp[component];
-    let is_bytes = depth == 8 && shift == 0 && !flags.into_iter().any(|flag| has(descriptor, flag));
+    let is_bytes = depth == 8 && shift == 0 && !has(descriptor, other);
     let count = |number: i32| usize::try_from(number).ok();
     is_bytes.then_some(Bytes { plane: count(plane)?, step: count(step)?, offset: count(offset)? })
 }

@@ -7,6 +7,7 @@ pub mod batch;
 pub mod bench;
 pub mod cache;
 mod chain;
+mod color;
 pub mod compare;
 pub mod inspect;
 mod master;

@@ -7,10 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
+use super::color;
 use crate::cache::Cache;
 use crate::config::{DeviceChoice, EngineChoice, Origin, Output, PictureSize, Precision, RunConfig, Tuning, value};
 use crate::error::{Context, Error, Kind, Result};
-use crate::frame::{ColorMatrix, ColorRange, ColorTags, FieldOrder, PixelFormat};
+use crate::frame::FieldOrder;
 use crate::gpu::{self, Devices};
 use crate::head::fit::Fit;
 use crate::head::image::{ImageHead, PictureFacts};
@@ -137,11 +138,6 @@ fn decide(config: &RunConfig, subject: Subject, engine: (EngineSettings, Option<
         time_base: source.time_base,
         frame_rate: source.frame_rate,
     };
-    if source.format.is_gray() && source.color.matrix == 0 {
-        // That of R'G'B', which no encoder of gray pictures takes.
-        video.color = ColorTags { matrix: 2, ..video.color };
-    }
-    let mut is_rgb = source.format.is_rgb() && !matches!(config.output, Output::Stdout | Output::Y4m(_));
     let (mut encoding, mut rest) = (None, Rest { streams: opened.streams.clone(), ..Rest::default() });
     if let Output::File(path) = &config.output {
         let container = Container::of(path);
@@ -155,27 +151,12 @@ fn decide(config: &RunConfig, subject: Subject, engine: (EngineSettings, Option<
             field_order: video.field_order,
             hdr: &source.side_data,
         };
-        let planned = plan_encoding(&facts, &wishes, container, pictures, threads.encoder)?;
-        is_rgb = planned.format.is_rgb();
-        encoding = Some(planned);
+        encoding = Some(plan_encoding(&facts, &wishes, container, pictures, threads.encoder)?);
         rest = measure::rest(config, &opened, container, &muxer(path)?)?;
         fit_matrix(&mut rest.streams, (source.width, source.height), (width, height));
     }
-    video.color = match (source.format.is_rgb(), is_rgb) {
-        (true, false) => source.color.of_yuv(source.height),
-        (true, true) if source.color.matrix == 2 => source.color,
-        (true, true) => ColorTags { matrix: 0, ..source.color },
-        (false, true) => ColorTags { matrix: 0, range: Some(ColorRange::Full), ..source.color },
-        (false, false) => video.color,
-    };
+    video.color = color::of_output(&config.output, &source, encoding.as_ref())?;
     let opaque = lost_opacity(&mut rest);
-    let only_range = encoding.as_ref().and_then(EncodingPlan::only_range);
-    if only_range.is_some() {
-        video.color.range = only_range;
-    }
-    if let Some(encoding) = encoding.as_ref().filter(|encoding| encoding.encoder == "mjpeg") {
-        video.color = of_jpeg(video.color, source.format, source.height, encoding)?;
-    }
     let segments = match &encoding {
         None => Segments::None,
         Some(encoding) => {
@@ -223,34 +204,12 @@ fn decide(config: &RunConfig, subject: Subject, engine: (EngineSettings, Option<
         plan.warnings
             .push(format!("frames are run in windows, and the network has {resize}, {how}: a code here and there"));
     }
-    if let (Some(range), Some(encoding)) = (only_range, &plan.encoding)
-        && !source.format.is_rgb()
-        && source.color.range_or_limited() != range
-    {
-        let name = |range| if range == ColorRange::Full { "full" } else { "limited" };
-        let (from, to) = (name(source.color.range_or_limited()), name(range));
-        plan.warnings.push(format!("codes of {from} range become those of {to} range, for {}", encoding.encoder));
-    }
+    plan.warnings.extend(plan.encoding.as_ref().and_then(|encoding| color::warning(&source, encoding)));
     if height != made.1 && source.field_order != FieldOrder::Progressive {
         plan.warnings
             .push("--size mixes the fields of interlaced frames; --deinterlace auto parts them first".to_owned());
     }
     Ok(Prepared { plan, network, engine, head, opened, rest, video, rehearsed: None })
-}
-
-/// JPEG has the matrix of BT.601 alone (JFIF 1.02), which R'G'B' can be given.
-fn of_jpeg(color: ColorTags, source: PixelFormat, height: usize, encoding: &EncodingPlan) -> Result<ColorTags> {
-    let matrix = color.matrix_for(height);
-    if source.is_rgb() || source.is_gray() {
-        return Ok(ColorTags { matrix: 5, ..color });
-    }
-    if matrix == ColorMatrix::Bt601 {
-        return Ok(color);
-    }
-    let name = &encoding.encoder;
-    let message =
-        format!("{name} has the matrix of BT.601 alone, and the pictures that of {matrix:?}; try ffv1 or libx264");
-    Err(Error::new(Kind::Usage, message))
 }
 
 /// WebM keeps opacity beside the pictures, where FFmpeg's own decoders do not look: then the output has none and does not

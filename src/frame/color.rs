@@ -72,12 +72,8 @@ impl ColorTags {
     pub fn of_yuv(self, height: usize) -> ColorTags {
         let matrix = match self.matrix_for(height) {
             _ if matches!(self.matrix, 1 | 4..=7 | 9) => self.matrix,
-            ColorMatrix::Bt709 => 1,
-            ColorMatrix::Fcc => 4,
             ColorMatrix::Bt601 if self.primaries == 5 => 5,
-            ColorMatrix::Bt601 => 6,
-            ColorMatrix::Smpte240 => 7,
-            ColorMatrix::Bt2020 => 9,
+            matrix => matrix.code(),
         };
         ColorTags { range: Some(ColorRange::Limited), matrix, ..self }
     }
@@ -85,11 +81,7 @@ impl ColorTags {
     /// The same tags with the matrix that a picture of so many lines is computed with, for pictures made of it that may
     /// have other lines. For outputs without tags.
     pub fn settled(self, height: usize) -> ColorTags {
-        let matrix = match self.matrix_for(height) {
-            _ if self.matrix != 2 => self.matrix,
-            ColorMatrix::Bt709 => 1,
-            _ => 6,
-        };
+        let matrix = if self.matrix == 2 { self.matrix_for(height).code() } else { self.matrix };
         ColorTags { matrix, ..self }
     }
 
@@ -109,6 +101,17 @@ impl ColorTags {
 }
 
 impl ColorMatrix {
+    /// H.273 `matrix_coefficients`; of BT.601's two, the one of 525 lines.
+    fn code(self) -> u8 {
+        match self {
+            ColorMatrix::Bt709 => 1,
+            ColorMatrix::Fcc => 4,
+            ColorMatrix::Bt601 => 6,
+            ColorMatrix::Smpte240 => 7,
+            ColorMatrix::Bt2020 => 9,
+        }
+    }
+
     /// KR and KB: the parts of red and blue in luma (H.273, table 4).
     pub const fn weights(self) -> (f64, f64) {
         match self {

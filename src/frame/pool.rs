@@ -7,9 +7,10 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use bytemuck::Pod;
 use crossbeam_queue::ArrayQueue;
 
-use super::{Picture, PixelFormat, PlaneMemory, PlaneMut};
+use super::{Picture, PixelFormat, PlaneMemory, PlaneMut, RGB_PLANES};
 use crate::error::{Error, Kind, Result};
 
 /// Bytes that rows and planes are aligned to: a cache line, and the widest SIMD register.
@@ -182,6 +183,24 @@ impl PictureBuf {
         let bytes = self.slab.bytes.as_mut().expect("the slab is taken only in drop");
         PlaneMut::new(&mut bytes[range], self.strides[plane], columns, rows, self.format.bytes_per_sample())
             .expect("the pool lays planes out with room for their rows")
+    }
+
+    /// Fills the planes of a picture of gray or R'G'B', opacity left out, from rows of gray samples, or of red, green and
+    /// blue side by side; gray samples make all three. `T` must be as large as a sample of the format.
+    pub fn fill_from<T: Pod>(&mut self, samples: &[T]) {
+        let is_gray = samples.len() == self.width * self.height;
+        let row_length = if is_gray { self.width } else { 3 * self.width };
+        let planes = if self.format.is_gray() { &[0][..] } else { &RGB_PLANES[..] };
+        for (color, plane) in planes.iter().enumerate() {
+            let mut plane = self.plane_mut(*plane);
+            for (y, row) in samples.chunks_exact(row_length).enumerate() {
+                let to: &mut [T] = bytemuck::cast_slice_mut(plane.row_bytes(y));
+                match is_gray {
+                    true => to.copy_from_slice(row),
+                    false => to.iter_mut().zip(row.as_chunks::<3>().0).for_each(|(to, pixel)| *to = pixel[color]),
+                }
+            }
+        }
     }
 
     /// The finished picture, to be read and shared.

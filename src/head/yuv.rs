@@ -4,10 +4,11 @@
 
 use std::ops::Range;
 
+use super::image::read_colors;
 use crate::error::Result;
-use crate::frame::{ColorRange, ColorTags, Picture, PixelFormat, Pool, RGB_PLANES};
+use crate::frame::{ColorRange, ColorTags, Picture, PixelFormat, Pool};
 use crate::simd::Kernels;
-use crate::simd::luma::{Addend, Codes, CodesMut, Linear};
+use crate::simd::luma::{Addend, CodesMut, Linear};
 use crate::simd::resize::Sums;
 use crate::simd::rgb::{FromRgb, Whole, YuvCoding};
 
@@ -53,9 +54,7 @@ impl ToYuv {
         let [r, g, b, cb, cr] = &mut self.rows;
         let (kernels, max) = (self.kernels, source.max_code());
         for y in 0..rgb.height() {
-            for (plane, row) in RGB_PLANES.into_iter().zip([&mut *r, &mut *g, &mut *b]) {
-                kernels.to_values(Codes::of(&rgb.plane(plane), source, y, columns()), Linear::IDENTITY, row);
-            }
+            read_colors(kernels, rgb, (y, columns()), Linear::IDENTITY, [&mut *r, &mut *g, &mut *b]);
             let black = Addend::Constant(self.matrix.luma_base());
             let mut luma = out.plane_mut(0);
             let luma = CodesMut::of(&mut luma, y, columns());
@@ -75,6 +74,7 @@ impl ToYuv {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::RGB_PLANES;
 
     /// Colours whose codes stand in ITU-R BT.709 and BT.601, and white, gray and black.
     #[test]

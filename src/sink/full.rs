@@ -33,9 +33,9 @@ impl ToFull {
         let picture = to_planar(picture, &self.pool)?;
         let mut out = self.pool.picture(self.format, picture.width(), picture.height())?;
         if self.format.bit_depth == 8 {
-            put(&mut out, &self.converter.samples(&picture, 255.0, |value| value as u8));
+            out.fill_from(&self.converter.samples(&picture, 255.0, |value| value as u8));
         } else {
-            put(&mut out, &self.converter.samples(&picture, 65535.0, |value| value as u16));
+            out.fill_from(&self.converter.samples(&picture, 65535.0, |value| value as u16));
         }
         if self.format.alpha {
             self.put_alpha(&picture, &mut out);
@@ -56,20 +56,6 @@ impl ToFull {
             } else {
                 to.row_u16(y).iter_mut().zip(codes).for_each(|(to, code)| *to = code as u16);
             }
-        }
-    }
-}
-
-/// Fills the planes from interleaved red, green and blue, or from gray.
-fn put<T: bytemuck::Pod>(out: &mut PictureBuf, samples: &[T]) {
-    let width = out.width();
-    let n = samples.len() / (width * out.height()).max(1);
-    let n_planes = if out.format().is_gray() { 1 } else { 3 };
-    for (color, plane) in RGB_PLANES.into_iter().enumerate().filter(|(_, plane)| *plane < n_planes) {
-        let mut plane = out.plane_mut(plane);
-        for (y, row) in samples.chunks_exact(n * width).enumerate() {
-            let to: &mut [T] = bytemuck::cast_slice_mut(plane.row_bytes(y));
-            to.iter_mut().zip(row.chunks_exact(n)).for_each(|(to, pixel)| *to = pixel[color.min(n - 1)]);
         }
     }
 }

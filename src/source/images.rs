@@ -1,22 +1,19 @@
 //! The image sequence source: numbered PNG files, 8 or 16 bits, gray or R'G'B'.
 //!
-//! Samples stay as they are, tagged as sRGB, and colour profiles ride with them. Opacity is dropped with a warning. Every picture has the size of the first;
-//! one with less colour or depth than the first is widened, one with more refused.
+//! Samples stay as they are, tagged as sRGB, and colour profiles ride with them. Opacity is dropped with a warning. Every
+//! picture has the size of the first; one with less colour or depth than the first is widened, one with more refused.
 
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use bytemuck::Pod;
 use image::codecs::png::PngDecoder;
 use image::{DynamicImage, ImageDecoder, ImageError, Limits};
 
 use super::overlap::Overlap;
 use super::{Damage, Leap, Leapt, Source, SourceFacts, check_size};
 use crate::error::{Context, Error, Kind, Result};
-use crate::frame::{
-    ColorRange, ColorTags, FieldOrder, Frame, Picture, PictureBuf, PixelFormat, Pool, RGB_PLANES, SideData,
-};
+use crate::frame::{ColorRange, ColorTags, FieldOrder, Frame, Picture, PixelFormat, Pool, SideData};
 use crate::meter::Metered;
 use crate::sequence::Sequence;
 use crate::tile::roi::Mask;
@@ -145,10 +142,10 @@ impl ImagesSource {
         let image = DynamicImage::from_decoder(decoder).map_err(|error| undecodable(path, error))?;
         let mut picture = self.pool.picture(format, self.facts.width, self.facts.height)?;
         match (is_gray, format.bit_depth) {
-            (true, 8) => write_gray(&mut picture, image.into_luma8().as_raw()),
-            (true, _) => write_gray(&mut picture, image.into_luma16().as_raw()),
-            (false, 8) => write_rgb(&mut picture, image.into_rgb8().as_raw()),
-            (false, _) => write_rgb(&mut picture, image.into_rgb16().as_raw()),
+            (true, 8) => picture.fill_from(image.into_luma8().as_raw()),
+            (true, _) => picture.fill_from(image.into_luma16().as_raw()),
+            (false, 8) => picture.fill_from(image.into_rgb8().as_raw()),
+            (false, _) => picture.fill_from(image.into_rgb16().as_raw()),
         }
         Ok((picture.freeze(), profile.into_iter().collect()))
     }
@@ -254,24 +251,5 @@ fn undecodable(path: &Path, error: ImageError) -> Error {
             Error::io(format!("read {path}"), error)
         }
         error => Error::new(Kind::Input, format!("{path} is not a whole PNG picture: {error}")).with_source(error),
-    }
-}
-
-fn write_gray<T: Pod>(picture: &mut PictureBuf, image: &[T]) {
-    let mut plane = picture.plane_mut(0);
-    for (y, row) in image.chunks_exact(plane.width()).enumerate() {
-        plane.row_bytes(y).copy_from_slice(bytemuck::cast_slice(row));
-    }
-}
-
-/// Fills the planes from interleaved red, green and blue.
-fn write_rgb<T: Pod>(picture: &mut PictureBuf, image: &[T]) {
-    let width = picture.width();
-    for (color, plane) in RGB_PLANES.into_iter().enumerate() {
-        let mut plane = picture.plane_mut(plane);
-        for (y, row) in image.chunks_exact(3 * width).enumerate() {
-            let to: &mut [T] = bytemuck::cast_slice_mut(plane.row_bytes(y));
-            to.iter_mut().zip(row.as_chunks::<3>().0).for_each(|(to, pixel)| *to = pixel[color]);
-        }
     }
 }

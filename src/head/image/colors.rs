@@ -12,7 +12,7 @@ use crate::frame::{ColorRange, Picture, RGB_PLANES};
 use crate::model::{Channels, Port};
 use crate::simd::Kernels;
 use crate::simd::luma::{Addend, Codes, Linear};
-use crate::simd::resize::{Lines, Sums};
+use crate::simd::resize::{Lines, Resizer, Sums};
 
 /// The way of R'G'B' pictures.
 pub(super) struct Colors {
@@ -41,11 +41,16 @@ impl ColorRows {
     }
 }
 
-/// Reads columns of row `y` of red, green and blue as codes.
-fn read(kernels: Kernels, source: &Picture, y: usize, columns: Range<usize>, rows: [&mut [f32]; 3]) {
+/// Reads columns of row `y` of red, green and blue, put through `line`.
+pub(in crate::head) fn read_colors(
+    kernels: Kernels,
+    source: &Picture,
+    (y, columns): (usize, Range<usize>),
+    line: Linear,
+    rows: [&mut [f32]; 3],
+) {
     for (plane, row) in RGB_PLANES.into_iter().zip(rows) {
-        let codes = Codes::of(&source.plane(plane), source.format(), y, columns.clone());
-        kernels.to_values(codes, Linear::IDENTITY, row);
+        kernels.to_values(Codes::of(&source.plane(plane), source.format(), y, columns.clone()), line, row);
     }
 }
 
@@ -65,14 +70,14 @@ impl Colors {
         }
     }
 
-    /// Whether what comes out is made of neighbours in the source too.
-    pub(super) fn is_resized(&self, head: &ImageHead) -> bool {
-        self.luma.is_some() && head.luma.is_some()
+    /// What brings the source's planes up to the size of the output, where its luma alone is made anew.
+    pub(super) fn resizer<'a>(&self, head: &'a ImageHead) -> Option<&'a Resizer> {
+        head.luma.as_ref().filter(|_| self.luma.is_some())
     }
 
     /// Makes `lines` ready for columns of the output.
     pub(super) fn begin(&self, head: &ImageHead, lines: &mut Lines, columns: Range<usize>) {
-        if let Some(resizer) = head.luma.as_ref().filter(|_| self.luma.is_some()) {
+        if let Some(resizer) = self.resizer(head) {
             resizer.begin::<3>(lines, columns);
         }
     }
@@ -82,29 +87,19 @@ impl Colors {
         &self,
         head: &ImageHead,
         source: &Picture,
-        (y, columns): (usize, Range<usize>),
+        at: (usize, Range<usize>),
         rows: &mut ColorRows,
         to: &mut [f32],
     ) {
-        let rows = rows.of_length(columns.len());
-        let [r, g, b] = rows;
-        read(head.kernels, source, y, columns, [&mut *r, &mut *g, &mut *b]);
+        let [r, g, b] = rows.of_length(at.1.len());
+        read_colors(head.kernels, source, at, Linear::IDENTITY, [&mut *r, &mut *g, &mut *b]);
         self.luma_of([r, g, b], to);
         self.there.apply(to);
     }
 
     /// Columns of row `y` of the source as an RGB network takes them, in the order red, green, blue.
-    pub(super) fn read_rgb(
-        &self,
-        head: &ImageHead,
-        source: &Picture,
-        (y, columns): (usize, Range<usize>),
-        rgb: [&mut [f32]; 3],
-    ) {
-        for (plane, row) in RGB_PLANES.into_iter().zip(rgb) {
-            let codes = Codes::of(&source.plane(plane), source.format(), y, columns.clone());
-            head.kernels.to_values(codes, self.there, row);
-        }
+    pub(super) fn read_rgb(&self, head: &ImageHead, source: &Picture, at: (usize, Range<usize>), rgb: [&mut [f32]; 3]) {
+        read_colors(head.kernels, source, at, self.there, rgb);
     }
 
     fn luma_of(&self, [r, g, b]: [&[f32]; 3], to: &mut [f32]) {
@@ -125,14 +120,12 @@ impl Colors {
         paper: &mut Paper,
     ) {
         let (kernels, max) = (head.kernels, head.output_format().max_code());
-        let rows = rows.of_length(columns.len());
-        let [r, g, b] = rows;
-        match &head.luma {
-            None => read(kernels, source, y, columns.clone(), [&mut *r, &mut *g, &mut *b]),
+        let [r, g, b] = rows.of_length(columns.len());
+        let codes = |at, rows: [&mut [f32]; 3]| read_colors(kernels, source, at, Linear::IDENTITY, rows);
+        match self.resizer(head) {
+            None => codes((y, columns.clone()), [&mut *r, &mut *g, &mut *b]),
             Some(resizer) => {
-                resizer.advance(lines, y, |row, columns, planes: [&mut [f32]; 3]| {
-                    read(kernels, source, row, columns, planes);
-                });
+                resizer.advance(lines, y, |row, columns, planes| codes((row, columns), planes));
                 for (color, row) in [&mut *r, &mut *g, &mut *b].into_iter().enumerate() {
                     resizer.finish(lines, y, color, columns.clone(), row);
                 }

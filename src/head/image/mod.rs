@@ -4,8 +4,9 @@
 //! networks that change the size get and give the picture; for those that keep it only the change is written back,
 //! `planes + to_yuv(network - input)`, so that an identity network is bit-exact in every format. Chroma is brought to
 //! the luma grid with Catmull-Rom, and back with Catmull-Rom for pictures and with a triangle for changes, which keeps
-//! the halo small. Pictures of R'G'B' go plane by plane ([`colors`]). The taps of a window are taken from the whole picture; its edges are repeated only where the
-//! picture ends. So a window gives the same bits as the same area of a whole frame.
+//! the halo small. Pictures of R'G'B' go plane by plane ([`colors`]). The taps of a window are taken from the whole
+//! picture; its edges are repeated only where the picture ends. So a window gives the same bits as the same area of a
+//! whole frame.
 
 mod blend;
 mod colors;
@@ -17,6 +18,7 @@ mod scatter;
 mod tests;
 
 use colors::Colors;
+pub(super) use colors::read_colors;
 pub use gather::{ToRows, ToScratch};
 use rows::Kept;
 pub use rows::Rows;
@@ -200,9 +202,9 @@ impl ImageHead {
     /// cache key covers these. A window need not hold all of them, as its chroma is read from the whole picture.
     /// Planes that pass the network by are not counted.
     pub fn change_halo(&self) -> usize {
-        let brought_up = match (&self.route, &self.luma) {
-            (Route::Colors(colors), Some(resizer)) if colors.is_resized(self) => {
-                resizer.reach().div_ceil(self.network.scale)
+        let brought_up = match &self.route {
+            Route::Colors(colors) => {
+                colors.resizer(self).map_or(0, |resizer| resizer.reach().div_ceil(self.network.scale))
             }
             _ => self.chroma_route().map_or(0, |chroma| chroma.up.reach()),
         };
