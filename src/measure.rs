@@ -21,7 +21,7 @@ use crate::config::{Deinterlace, Origin, Output, Region, RunConfig};
 use crate::error::{Context, Error, Kind, Result};
 use crate::meter;
 use crate::model::overrides::Overrides;
-use crate::model::{Network, NetworkCode, builtin, onnx};
+use crate::model::{Network, builtin, onnx};
 use crate::plan::Hardware;
 use crate::plan::container::{Container, StreamPlan, Treatment, kept_metadata, leave_out, plan_streams};
 use crate::plan::encoding::{EncoderFacts, OPTIONS_OF_INTEREST};
@@ -234,11 +234,7 @@ pub fn open_network(config: &RunConfig) -> Result<Network> {
     let what = || path.display().to_string();
     let graph = onnx::load(path)?;
     let overrides = network_overrides(path, config.model_config.as_deref())?;
-    let facts = graph.facts.picture_facts(&overrides).context(what)?;
-    let work = graph.facts.multiply_adds_per_pixel;
-    let dial = graph.facts.dial;
-    let (hash, code) = (graph.hash, NetworkCode::Onnx(graph.bytes));
-    Ok(Network { name: what(), hash, origin: hash, facts, work, dial, code })
+    graph.network(what(), &overrides).context(what)
 }
 
 /// How the video of the source was coded; what no container holds was not.

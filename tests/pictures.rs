@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{STRENGTH, has_tools, run, shared};
+use crate::support::{STRENGTH, has_onnx_runtime, has_tools, run, shared};
 
 /// The program's `md5:` lines for a clip: a hash a frame.
 fn hashes(clip: &Path, arguments: &[&str]) -> Result<Vec<String>, String> {
@@ -29,12 +29,6 @@ fn hashes(clip: &Path, arguments: &[&str]) -> Result<Vec<String>, String> {
 
 fn model(shared: &Path, name: &str) -> String {
     shared.join("data/models").join(name).to_string_lossy().into_owned()
-}
-
-/// The library that runs networks; prints why it is not there.
-fn has_library() -> bool {
-    let found = vproc::infer::ort::library(vproc::infer::EngineChoice::Ort);
-    found.map_err(|error| eprintln!("skipped: {error}")).is_ok()
 }
 
 /// numpy and ONNX Runtime for Python, where the test set-up put them.
@@ -73,7 +67,7 @@ fn difference(a: &[u8], b: &[u8]) -> (u8, usize) {
 #[test]
 fn networks_give_what_onnx_runtime_gives_in_python() {
     let (Some(shared), true, Some(_)) = (shared(), has_tools(&["ffmpeg"]), python()) else { return };
-    if !has_library() {
+    if !has_onnx_runtime() {
         return;
     }
     let upscale = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/upscale-x2.onnx");
@@ -122,7 +116,7 @@ fn networks_give_what_onnx_runtime_gives_in_python() {
 
 #[test]
 fn identity_networks_change_no_bit_of_any_clip() {
-    let (Some(shared), true) = (shared(), has_library()) else { return };
+    let (Some(shared), true) = (shared(), has_onnx_runtime()) else { return };
     for clip in clips(&shared) {
         let Ok(want) = hashes(&clip, &["-m", "identity"]) else { continue };
         for network in ["identity_rgb.onnx", "identity_luma.onnx"] {
@@ -146,7 +140,7 @@ fn clips(shared: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn windows_give_the_bits_of_whole_frames() {
-    let (Some(shared), true) = (shared(), has_library()) else { return };
+    let (Some(shared), true) = (shared(), has_onnx_runtime()) else { return };
     let networks = [
         ("upscale-x2".to_owned(), 2),
         ("restore".to_owned(), 2),
@@ -195,7 +189,7 @@ fn windows_give_the_bits_of_whole_frames() {
 
 #[test]
 fn the_default_network_doubles_every_clip_and_keeps_the_rest() {
-    let (Some(shared), true, true) = (shared(), has_library(), has_tools(&["ffprobe"])) else { return };
+    let (Some(shared), true, true) = (shared(), has_onnx_runtime(), has_tools(&["ffprobe"])) else { return };
     // All frames of all clips take ten minutes; a few of each show the same.
     let folder = tempfile::tempdir().unwrap();
     for clip in clips(&shared) {

@@ -46,3 +46,12 @@ pub fn has_tools(names: &[&str]) -> bool {
     }
     missing.is_none()
 }
+
+/// Whether ONNX Runtime is there; prints why not.
+pub fn has_onnx_runtime() -> bool {
+    let found = vproc::infer::ort::library(vproc::infer::EngineChoice::Ort);
+    if let Err(error) = &found {
+        eprintln!("skipped: {error}");
+    }
+    found.is_ok()
+}

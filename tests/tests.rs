@@ -14,6 +14,7 @@ mod cluster;
 mod compare;
 mod converted;
 mod damage;
+mod detect;
 mod device;
 mod faults;
 mod fields;

@@ -59,6 +59,19 @@ impl StreamSideData {
     pub const STEREO_3D: u32 = ffi::AVPacketSideDataType::AV_PKT_DATA_STEREO3D as u32;
     /// `AV_PKT_DATA_SPHERICAL`.
     pub const SPHERICAL: u32 = ffi::AVPacketSideDataType::AV_PKT_DATA_SPHERICAL as u32;
+
+    /// What a display matrix (ISO/IEC 14496-12, 8.3.2) does: degrees clockwise from 0 to 359, and whether it mirrors.
+    /// `None` for other data, and for what is too short.
+    pub fn orientation(&self) -> Option<(i32, bool)> {
+        let words = self.bytes.as_chunks::<4>().0.iter().map(|word| f64::from(i32::from_ne_bytes(*word)));
+        let words: Vec<f64> = words.collect();
+        let [a, b, _, c, d, ..] = words[..] else { return None };
+        let mirrored = a * d - b * c < 0.0;
+        // A mirrored picture is turned after its columns were exchanged.
+        let degrees = if mirrored { (-b).atan2(-a) } else { b.atan2(a) }.to_degrees();
+        let is_matrix = self.kind == StreamSideData::DISPLAY_MATRIX;
+        is_matrix.then_some(((degrees.round() as i32).rem_euclid(360), mirrored))
+    }
 }
 
 /// One stream of a container.
@@ -376,5 +389,28 @@ impl Drop for Parameters {
     fn drop(&mut self) {
         // SAFETY: owned by this value.
         unsafe { ffi::avcodec_parameters_free(&mut self.0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_display_matrix_is_read_as_players_do() {
+        let of = |words: [i32; 4]| {
+            let [a, b, c, d] = words.map(|word| word << 16);
+            let all = [a, b, 0, c, d, 0, 0, 0, 1 << 30];
+            let bytes = all.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            StreamSideData { kind: StreamSideData::DISPLAY_MATRIX, bytes }.orientation()
+        };
+        assert_eq!(of([1, 0, 0, 1]), Some((0, false)));
+        assert_eq!(of([0, 1, -1, 0]), Some((90, false)));
+        assert_eq!(of([-1, 0, 0, -1]), Some((180, false)));
+        assert_eq!(of([0, -1, 1, 0]), Some((270, false)));
+        assert_eq!(of([-1, 0, 0, 1]), Some((0, true)));
+        let other = |kind, n| StreamSideData { kind, bytes: vec![0; n] }.orientation();
+        assert_eq!(other(StreamSideData::DISPLAY_MATRIX, 3), None);
+        assert_eq!(other(StreamSideData::CONTENT_LIGHT, 36), None);
     }
 }

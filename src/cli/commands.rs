@@ -127,7 +127,7 @@ pub struct Batch {
         help = "What outputs are called; {stem} {ext} {dir} {\x1b[0mn} are the input's [default: {stem}.{ext}]",
         long_help = "What outputs are called below DIR. {stem} and {ext} are the input's name and extension, .mkv where \
         it cannot be written; {dir} is its folder below the folder that was named; {\x1b[0mn} counts the inputs. \
-        --report and --trace are named in the same way [default: {stem}.{ext}]"
+        --report, --trace and --detections are named in the same way [default: {stem}.{ext}]"
     )]
     #[arg(long, value_name = "TEMPLATE")]
     pub name: Option<OsString>,

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueHint};
 
-use crate::config::{Deinterlace, EngineChoice, Precision, SkipMode};
+use crate::config::{Deinterlace, EngineChoice, Precision, SkipMode, Task};
 
 /// What was said, by the names of `config::KEYS`.
 pub type Said = Vec<(&'static str, Vec<OsString>)>;
@@ -74,6 +74,20 @@ pub struct Network {
     /// How strongly the network acts, where it can be told: auto (by how the source was coded), 0 to 4
     #[arg(long, value_name = "auto|N", hide_short_help = true, allow_hyphen_values = true)]
     strength: Option<OsString>,
+    /// What is done with what the network gives
+    #[arg(
+        long_help = "What is done with what the network gives: auto is what the network is for; image makes its pictures \
+        the output; detect outlines what it finds, blur and pixelate make that unrecognisable [default: auto]"
+    )]
+    #[arg(long, value_name = "auto|image|detect|blur|pixelate", hide_short_help = true)]
+    #[arg(value_parser = one_of(Task::NAMES), hide_possible_values = true)]
+    task: Option<OsString>,
+    /// How sure the network must be of what counts as found, 0 to 1 [default: by the network]
+    #[arg(long, value_name = "S", hide_short_help = true, allow_hyphen_values = true)]
+    score: Option<OsString>,
+    /// Let only these classes count as found, by name or number; may be repeated
+    #[arg(long, value_name = "NAME[,NAME]", hide_short_help = true)]
+    classes: Vec<OsString>,
     /// Take options from this TOML file too
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     config: Option<PathBuf>,
@@ -219,7 +233,15 @@ impl Network {
     }
 
     pub fn said(self) -> Said {
-        given_once([("model", self.model), ("model-config", self.model_config), ("strength", self.strength)])
+        let mut said = given_once([
+            ("model", self.model),
+            ("model-config", self.model_config),
+            ("strength", self.strength),
+            ("task", self.task),
+            ("score", self.score),
+        ]);
+        said.push(("classes", self.classes));
+        said
     }
 }
 

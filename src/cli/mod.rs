@@ -247,7 +247,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::config::{KEYS, Origin, Output, Overwrite, PictureSize, Position, ProgressMode, SkipMode};
+    use crate::config::{KEYS, Origin, Output, Overwrite, PictureSize, Position, ProgressMode, SkipMode, Task};
 
     fn parsed(line: &str) -> Result<Parsed> {
         parse(std::iter::once("vproc").chain(line.split_whitespace()).map(OsString::from))
@@ -278,7 +278,8 @@ mod tests {
             --encoder-opt b=2:c=3 --pix-fmt yuv420p --size 640x -y --strict -q -vv --dry-run --progress json --report r.json \
             --latency 200ms --cpu-affinity 0 --trace t.json --protocol https --protocol tls --skip near --skip-psnr 45.5 \
             --verify-skip 3 --roi 10%,0,50,60 --roi m.png --debug-overlay \
-            --cache c --cache-size 64M --no-cache --master m.mkv --segment-frames 100";
+            --cache c --cache-size 64M --no-cache --master m.mkv --segment-frames 100 --task blur --score 0.4 \
+            --classes face,person --classes 7 --detections d.jsonl";
         let config = run(line);
         assert_eq!((config.input.to_str(), config.model.to_str()), (Some("in.mp4"), Some("identity")));
         assert_eq!(config.output, Output::File("out.mkv".into()));
@@ -289,6 +290,8 @@ mod tests {
         assert_eq!(config.protocols, ["https", "tls"]);
         assert_eq!((config.skip, config.skip_psnr, config.verify_skip), (SkipMode::Near, 45.5, Some(3)));
         assert_eq!((config.roi.len(), config.debug_overlay), (2, true));
+        assert_eq!((config.task, config.score, config.classes.len()), (Task::Blur, Some(0.4), 3));
+        assert_eq!(config.detections, Some("d.jsonl".into()));
         assert_eq!((config.cache, config.cache_size, config.no_cache), (Some("c".into()), Some(64 << 20), true));
         let config = run(line);
         assert_eq!((config.overwrite, config.progress), (Overwrite::Yes, ProgressMode::Json));

@@ -110,6 +110,9 @@ pub struct Conduct {
     /// Write what every thread did when, for Perfetto or chrome://tracing
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Say", hide_short_help = true)]
     trace: Option<OsString>,
+    /// Write what is found, an object a line for each frame: boxes, scores, classes, tracks
+    #[arg(long, value_name = "FILE.jsonl", value_hint = ValueHint::FilePath, help_heading = "Say", hide_short_help = true)]
+    detections: Option<OsString>,
 }
 
 /// How much is said, for every command.
@@ -148,6 +151,7 @@ impl Conduct {
             ("progress", self.progress),
             ("report", self.report),
             ("trace", self.trace),
+            ("detections", self.detections),
         ])
     }
 }

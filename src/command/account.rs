@@ -79,6 +79,7 @@ impl Account<'_> {
             device: plan.device.clone(),
             engine: plan.engine.clone(),
             strength: plan.strength.as_ref().map(|strength| strength.value),
+            detections: plan.finding.as_ref().map(|_| outcome.n_found),
             plan_hash: plan.hash(),
             input_size: [plan.source.width, plan.source.height],
             pixels_total: pixels.total,

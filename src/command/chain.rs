@@ -4,6 +4,7 @@ use super::prepare::Prepared;
 use super::remember::pixel_hash;
 use crate::cache::Cache;
 use crate::error::Result;
+use crate::head::detect::DetectHead;
 use crate::interrupt;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::recall::{Recall, Scope};
@@ -12,7 +13,8 @@ use crate::pipeline::snapshot::Choice;
 use crate::pipeline::stage::Width;
 use crate::pipeline::survey::{Survey, SurveyPlan};
 use crate::pipeline::worker::{Start, Workshop};
-use crate::pipeline::{self, Outcome, Settings};
+use crate::pipeline::{self, Outcome, Settings, Told};
+use crate::plan::finding::Finding;
 use crate::sink::Sink;
 
 /// What runs differ in; by default nothing is asked for.
@@ -28,6 +30,8 @@ pub struct How<'a> {
     pub verify_stride: Option<u64>,
     /// The output shows what was computed where.
     pub has_overlay: bool,
+    /// Hears of all that is found.
+    pub told: Option<Told<'a>>,
     /// For those who measure.
     pub start: Option<Start<'a>>,
 }
@@ -45,7 +49,11 @@ pub fn run_chain(
     let Prepared { plan, network, engine, head, opened, .. } = prepared;
     // Tiles that the cache has lost are computed in windows, and who measures begins when all is ready.
     let may_wait = how.cache.is_none() && how.start.is_none();
+    let detect = |finding: &Finding| {
+        DetectHead::new(&network.facts, (&head.picture(), finding.turn), finding.wanted.clone(), finding.effect)
+    };
     let mut shop = Workshop {
+        detect: plan.finding.as_ref().map(detect).transpose()?,
         roi: plan.roi.as_ref(),
         start: how.start,
         ..Workshop::new(network, engine.clone(), head, plan.windows.whole.clone())
@@ -67,6 +75,7 @@ pub fn run_chain(
         shown: how.shown,
         verify_stride: how.verify_stride,
         has_overlay: how.has_overlay,
+        told: how.told,
         fit,
         bands: if is_by_caller(&shop) { plan.windows.bands(plan.threads.workers) } else { Vec::new() },
     };

@@ -11,7 +11,7 @@ use crate::infer::{self, EngineSettings};
 use crate::measure;
 use crate::measure::packets;
 use crate::model::overrides::Overrides;
-use crate::model::{Network, NetworkCode, builtin, onnx};
+use crate::model::{Network, builtin, onnx};
 use crate::pipeline::forecast::{Forecast, forecast};
 use crate::plan::container::Container;
 use crate::plan::encoding::{Pictures, Wishes, default_encoder, plan_encoding};
@@ -66,17 +66,9 @@ fn of_network(
         let of_file: Vec<_> = of_file.into_iter().filter(|conclusion| !known(conclusion.fact)).collect();
         said.extend(of_file);
         cost = graph.facts.multiply_adds_per_pixel.unwrap_or(0.0);
-        network = match graph.facts.picture_facts(overrides) {
-            Ok(facts) => Ok(Network {
-                name: name.clone(),
-                hash: graph.hash,
-                origin: graph.hash,
-                facts,
-                work: graph.facts.multiply_adds_per_pixel,
-                dial: graph.facts.dial.clone(),
-                code: NetworkCode::Onnx(graph.bytes.clone()),
-            }),
-            // A mistake in the TOML is the person's, a network that gives no picture is a finding.
+        network = match graph.network(name.clone(), overrides) {
+            Ok(network) => Ok(network),
+            // A mistake in the TOML is the person's, a network that cannot be run is a finding.
             Err(error) if error.kind() == Kind::Usage => return Err(error.context(name)),
             Err(error) => Err(error.to_string()),
         };
@@ -84,7 +76,7 @@ fn of_network(
     let network = in_code.map_or(network, Ok);
     let trial = match &network {
         Ok(network) => measure::network::trial(network, cost).map_err(|error| error.to_string()),
-        Err(_) => Err("it gives no picture from a picture".to_owned()),
+        Err(_) => Err("it gives no picture from a picture, and finds nothing that is known".to_owned()),
     };
     Ok(Card { name, graph: graph.map(|graph| graph.facts), said, facts: network.map(|network| network.facts), trial })
 }

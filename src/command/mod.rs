@@ -75,7 +75,7 @@ fn named_grants(config: &RunConfig) -> Grants {
             }
             output => output.path().map(place_of),
         });
-        let others = [&config.report, &config.trace, &config.master];
+        let others = [&config.report, &config.trace, &config.detections, &config.master];
         grants.write.extend(others.into_iter().flatten().map(|path| place_of(path)));
     }
     grants

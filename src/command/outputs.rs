@@ -12,7 +12,10 @@ use crate::error::{Error, Kind, Result};
 use crate::sequence::Sequence;
 
 /// Endings of files that tell of a run or of a measurement: nothing of another name is replaced by one of them.
-const OF_ACCOUNTS: &[&str] = &["json", "html", "svg"];
+const OF_ACCOUNTS: &[&str] = &["json", "jsonl", "html", "svg"];
+
+/// What is found, for people.
+const DETECTIONS: &str = "list of detections";
 
 /// How they begin, whatever they are called.
 const BEGINNINGS: [u8; 2] = *b"{<";
@@ -89,7 +92,8 @@ fn check_account(inputs: &Inputs, path: &Path, what: &str) -> Result<()> {
     match std::fs::metadata(path) {
         Ok(there) if there.is_dir() => Err(usage(path, &format!("the {what} is a folder; add a file name"))),
         Ok(there) if there.is_file() && there.len() > 0 && !is_account() => {
-            let message = format!("the {what} would replace a file that is none; choose a name that ends in .json");
+            let ending = if what == DETECTIONS { "jsonl" } else { "json" };
+            let message = format!("the {what} would replace a file that is none; choose a name that ends in .{ending}");
             Err(usage(path, &message))
         }
         _ => Ok(()),
@@ -158,10 +162,14 @@ pub fn check_bench(config: &BenchConfig) -> Result<()> {
 /// An output that exists, is the input, or has no folder is refused before any work is done.
 pub fn check(config: &RunConfig) -> Result<()> {
     let inputs = inputs(config);
-    let accounts = [(config.report.as_deref(), "report"), (config.trace.as_deref(), "trace")];
+    let accounts = [
+        (config.report.as_deref(), "report"),
+        (config.trace.as_deref(), "trace"),
+        (config.detections.as_deref(), DETECTIONS),
+    ];
     check_accounts(&inputs, &accounts)?;
     let videos = [(config.output.path(), "output"), (config.master.as_deref(), "master")];
-    check_apart(&[videos, accounts].concat())?;
+    check_apart(&[&videos[..], &accounts].concat())?;
     let Some(path) = config.output.path() else { return Ok(()) };
     check_not_input(&inputs, path, "output")?;
     if path.is_dir() {

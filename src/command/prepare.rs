@@ -164,6 +164,7 @@ fn decide(config: &RunConfig, subject: Subject, engine: (EngineSettings, Option<
                 encoding,
                 is_repeatable: is_repeatable(config),
                 has_overlay: config.debug_overlay,
+                tells_found: config.detections.is_some(),
                 n_frames: source.n_frames,
                 frame_rate: source.frame_rate,
                 pixels_in: (source.width * source.height) as u64,

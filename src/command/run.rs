@@ -9,10 +9,12 @@ use super::prepare::{self, Prepared, describe, open_sink};
 use super::{master, remember, segment};
 use crate::config::{ProgressMode, RunConfig};
 use crate::error::{Context, Error, Kind, Result};
+use crate::head::detect::Detection;
 use crate::measure::Opened;
-use crate::pipeline;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::snapshot::Choice;
+use crate::pipeline::{self, Told};
+use crate::report::detections::Lines;
 use crate::report::{self, Report, html, trace};
 use crate::segment::resumed::Resumed;
 use crate::sink::Sink;
@@ -88,6 +90,11 @@ fn execute(
 ) -> Result<Report> {
     let Output { mut sink, n_past, is_segmented } = output;
     let n_frames = prepared.plan.source.n_frames;
+    let mut lines = match (&config.detections, &prepared.plan.finding) {
+        (Some(path), Some(finding)) => Some(Lines::create(path, finding.labels.clone())?),
+        _ => None,
+    };
+    let told = lines.as_mut().map(|lines| Box::new(|seconds, found: &[Detection]| lines.frame(seconds, found)) as Told);
     let how = How {
         cache: remember::open(&mut prepared),
         traced: config.trace.is_some(),
@@ -95,6 +102,7 @@ fn execute(
         // Spread over the video; of one of unknown length, one frame in a hundred.
         verify_stride: config.verify_skip.map(|n| n_frames.map_or(100, |frames| (frames / n).max(1))),
         has_overlay: config.debug_overlay,
+        told,
         start: None,
     };
     let (result, mut outcome) = run_chain(&mut prepared, how, sink.as_mut(), &mut progress)?;
@@ -111,6 +119,7 @@ fn execute(
         return Err(Error::new(Kind::Interrupted, format!("stopped after {n_frames} frames{rest}")));
     }
     let finished = pipeline::finish(sink, &mut outcome).context(|| describe(&config.output))?;
+    lines.map_or(Ok(()), Lines::finish)?;
     let damage = prepared.opened.source.damage();
     let account = Account {
         config,

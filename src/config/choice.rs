@@ -156,6 +156,23 @@ choice! {
 }
 
 choice! {
+    /// What is done with what the network gives.
+    Task {
+        /// What the network is for: pictures become the output, and what is found is outlined.
+        #[default]
+        Auto = "auto",
+        /// The network's pictures are the output.
+        Image = "image",
+        /// What is found is outlined.
+        Detect = "detect",
+        /// What is found is blurred.
+        Blur = "blur",
+        /// What is found is made of a few large squares.
+        Pixelate = "pixelate",
+    }
+}
+
+choice! {
     /// What runs the network.
     EngineChoice {
         /// Decided by the plan.

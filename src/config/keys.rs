@@ -39,6 +39,7 @@ pub const OF_THE_RUN: &[&str] = &[
     "progress",
     "report",
     "trace",
+    "detections",
     "cache",
     "cache-size",
     "no-cache",
@@ -54,6 +55,9 @@ pub const KEYS: &[Key] = &[
     key("model", Scope::Anywhere),
     key("model-config", Scope::Anywhere),
     key("strength", Scope::Anywhere),
+    key("task", Scope::Anywhere),
+    key("score", Scope::Anywhere),
+    key("classes", Scope::Anywhere),
     key("video-stream", Scope::Anywhere),
     key("start", Scope::Anywhere),
     key("end", Scope::Anywhere),
@@ -97,6 +101,7 @@ pub const KEYS: &[Key] = &[
     key("progress", Scope::Anywhere),
     key("report", Scope::Trusted),
     key("trace", Scope::Trusted),
+    key("detections", Scope::Trusted),
 ];
 
 const fn key(name: &'static str, scope: Scope) -> Key {

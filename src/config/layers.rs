@@ -179,7 +179,7 @@ fn placed(name: &str, text: String, folder: &Path) -> OsString {
     let is_path = match name {
         "model-config" | "cache" | "master" => true,
         // To a batch a template is a name below its own folder.
-        "report" | "trace" => !Template::has_place(OsStr::new(&text)),
+        "report" | "trace" | "detections" => !Template::has_place(OsStr::new(&text)),
         "roi" => matches!(value::region(&text), Ok(Region::Mask(_))),
         "model" => text.contains('/') || Path::new(&text).extension().is_some_and(|end| end == OsStr::new("onnx")),
         _ => false,
@@ -258,6 +258,7 @@ mod tests {
         assert!(failure("", "a = 1\nb = = 2").contains("vproc.toml: line 2: "));
         assert!(failure("input = \"a\"", "").contains("command line only"));
         assert!(failure("", "overwrite = true").contains("not taken from a project's file"));
+        assert!(failure("", "detections = \"d.jsonl\"").contains("not taken from a project's file"));
         assert!(failure("[encoder]\nname = 1", "").contains("'encoder' is a table"));
         assert!(failure("threads = -1", "").contains("threads: got '-1'"));
         assert!(failure(&"#".repeat(1 + (1 << 20)), "").contains("longer than"));
@@ -286,6 +287,11 @@ mod tests {
         assert_eq!(config.masks().collect::<Vec<_>>(), [folder.path().join("m.png")]);
         assert_eq!((config.trace, config.roi.len()), (Some(folder.path().join("t.json")), 2));
         assert_eq!(config.report, Some("{stem}.json".into()));
+        let (folder, layers) =
+            with_files("detections = \"d.jsonl\"\nclasses = [\"face\", \"1\"]\nscore = 0.5", "", None);
+        let config = layers.gather().unwrap();
+        assert_eq!(config.detections, Some(folder.path().join("d.jsonl")));
+        assert_eq!((config.classes.len(), config.score), (2, Some(0.5)));
         let (_folder, layers) = with_files("model = \"identity\"", "", None);
         assert_eq!(layers.gather().unwrap().model, "identity");
     }

@@ -70,6 +70,23 @@ pub fn strength(text: &str) -> Result<f32> {
     }
 }
 
+/// How sure a network must be of what counts as found.
+pub fn score(text: &str) -> Result<f32> {
+    match number(text) {
+        Ok(number) if number <= 1.0 => Ok(number as f32),
+        _ => Err(bad(format!("got '{text}', expected a number from 0 to 1"))),
+    }
+}
+
+/// Names or numbers of classes, with commas between.
+pub fn classes(text: &str) -> Result<Vec<String>> {
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    match names.iter().any(String::is_empty) {
+        true => Err(bad(format!("got '{text}', expected names of classes with commas between, such as person,car"))),
+        false => Ok(names),
+    }
+}
+
 /// A time: `0.5`, `2s`, `200ms`; in seconds.
 pub fn seconds(text: &str) -> Result<f64> {
     let (amount, unit) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
@@ -270,7 +287,7 @@ pub(super) fn unknown(got: &str, names: &[&str]) -> Error {
 }
 
 /// The name that differs least from `got`, if one is near enough to be meant.
-pub(super) fn nearest<'a>(got: &str, names: &[&'a str]) -> Option<&'a str> {
+pub fn nearest<'a>(got: &str, names: &[&'a str]) -> Option<&'a str> {
     let best = names.iter().map(|name| (distance(got, name), *name)).min()?;
     (best.0 <= 1 + got.chars().count() / 4).then_some(best.1)
 }

@@ -3,6 +3,7 @@
 //! Called by the workers of the pipeline. A head is made once from what is known of the network and the stream, holds
 //! no buffers of its own, and can be shared; scratch memory is the caller's. A head runs no network.
 
+pub mod detect;
 pub mod fit;
 pub mod image;
 pub mod preview;

@@ -38,6 +38,7 @@ fn screen() -> NetworkFacts {
         multiple_of: 1,
         fixed_size: None,
         fixed_batch: None,
+        detector: None,
     }
 }
 

@@ -246,7 +246,8 @@ pub fn choose(network: &Network, settings: &EngineSettings) -> Result<EngineSett
     best.1.map(|_| with(best.0))
 }
 
-/// The network as the engine that [`choose`] decided on runs it fastest, on pictures of this width and height.
+/// The network as the engine that [`choose`] decided on runs it fastest, on pictures of this width and height; one that
+/// finds things as it is.
 pub fn suited(network: Network, settings: &EngineSettings, size: (usize, usize)) -> Result<Network> {
     match settings.choice {
         EngineChoice::Ort | EngineChoice::OpenVino if settings.devices.is_none() => network.in_blocks(lanes(), size),

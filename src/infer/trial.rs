@@ -18,6 +18,9 @@ pub const VERSION: u32 = 2;
 const TIMED: usize = 192;
 const LOOKED_AT: usize = 64;
 
+/// Width and height of the frames for networks that find things.
+const FRAME: (usize, usize) = (640, 640);
+
 /// How far results may be from the truth, root mean square over the largest: far more than rounding does, also between
 /// codes of 8 bits, and far less than a defect.
 const NEAR: f64 = 0.005;
@@ -46,7 +49,9 @@ impl Trial {
         let [_, a, b, c] = input.shape();
         let (height, width) = if network.facts.input.layout == Layout::Nchw { (b, c) } else { (a, b) };
         let mut engine = open(&suited(network.clone(), settings, (width, height))?, settings)?;
-        fill(&mut input);
+        // Black and white of a network that finds things may be codes, and it tells little of what is all black.
+        let port = &network.facts.input;
+        fill(&mut input, if network.facts.detector.is_some() { (port.black, port.white) } else { (0.0, 1.0) });
         let mut time = Duration::MAX;
         for turn in 0..turns {
             let start = Instant::now();
@@ -95,21 +100,24 @@ fn distance(values: &[f32], truth: &[f32]) -> Option<f64> {
     is_known.then_some(if mean.is_nan() { f64::INFINITY } else { mean })
 }
 
-/// Tensors of about `side` pixels both ways, or of the one size the network takes.
+/// Tensors of about `side` pixels both ways, or of the one size the network takes. What a network finds is told by
+/// larger pictures only.
 fn small_tensors(facts: &NetworkFacts, side: usize) -> (Tensor, Tensor) {
-    let side = side.next_multiple_of(facts.multiple_of.max(1));
-    let (width, height) = facts.fixed_size.unwrap_or((side, side));
-    let batch = facts.fixed_batch.unwrap_or(1);
-    let (input, output) = (&facts.input, &facts.output);
-    let shape = input.layout.shape(batch, input.channels.count(), height, width);
-    let scaled = output.layout.shape(batch, output.channels.count(), height * facts.scale, width * facts.scale);
-    (Tensor::new(input.element, shape), Tensor::new(output.element, scaled))
+    let size = match facts.detector {
+        Some(_) => FRAME,
+        None => {
+            let side = side.next_multiple_of(facts.multiple_of.max(1));
+            facts.fixed_size.unwrap_or((side, side))
+        }
+    };
+    let [taken, given] = facts.shapes(facts.fixed_batch.unwrap_or(1), size);
+    (Tensor::new(facts.input.element, taken), Tensor::new(facts.output.element, given))
 }
 
-/// Repeatable noise, in which no two places or channels are alike.
-fn fill(tensor: &mut Tensor) {
+/// Repeatable noise from black to white, in which no two places or channels are alike.
+fn fill(tensor: &mut Tensor, (black, white): (f32, f32)) {
     let byte = |at: usize| ((at as u32).wrapping_mul(2_654_435_761) ^ 0x5bd1_e995).wrapping_mul(0x27d4_eb2f) >> 24;
-    let value = |at: usize| byte(at) as f32 / 255.0;
+    let value = |at: usize| black + (white - black) * (byte(at) as f32 / 255.0);
     match tensor.element() {
         Element::F32 => tensor.as_f32_mut().iter_mut().enumerate().for_each(|(at, to)| *to = value(at)),
         Element::F16 => tensor.as_f16_mut().iter_mut().enumerate().for_each(|(at, to)| *to = f16::from_f32(value(at))),

@@ -118,6 +118,7 @@ fn facts(channels: Channels, scale: usize) -> NetworkFacts {
         multiple_of: 1,
         fixed_size: None,
         fixed_batch: None,
+        detector: None,
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`NetworkFacts`] is all the rest of the program knows of a network. Nothing here runs one.
 
 pub mod builtin;
+pub mod detector;
 pub mod onnx;
 pub mod overrides;
 pub mod probe;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+pub use detector::{Detector, DetectorSize, Family, FamilyName};
 pub use strength::Dial;
 pub use tensor::{Element, Tensor};
 
@@ -79,7 +81,8 @@ pub struct Port {
     pub white: f32,
 }
 
-/// What is known of a network that turns a picture into a picture.
+/// What is known of a network that turns a picture into a picture, or finds things in it: then what holds of the output's
+/// pictures is that they are the input's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkFacts {
     /// What goes in.
@@ -96,6 +99,22 @@ pub struct NetworkFacts {
     pub fixed_size: Option<(usize, usize)>,
     /// The batch size, if it is fixed.
     pub fixed_batch: Option<usize>,
+    /// What it finds, for a network that gives no picture.
+    pub detector: Option<Detector>,
+}
+
+impl NetworkFacts {
+    /// The shapes of what goes in and what comes out for `batch` windows of this width and height.
+    pub fn shapes(&self, batch: usize, (width, height): (usize, usize)) -> [[usize; 4]; 2] {
+        let of = |port: &Port, (width, height)| port.layout.shape(batch, port.channels.count(), height, width);
+        match &self.detector {
+            Some(detector) => {
+                let size = detector.input_size((width, height));
+                [of(&self.input, size), [batch, 1, detector.n_candidates(size), detector.n_values]]
+            }
+            None => [of(&self.input, (width, height)), of(&self.output, (width * self.scale, height * self.scale))],
+        }
+    }
 }
 
 /// What runs a network.
@@ -132,7 +151,7 @@ impl Network {
     /// The same network told to act so strongly, which makes it another one.
     pub fn with_strength(self, strength: f32) -> Result<Network> {
         match (&self.code, &self.dial) {
-            (NetworkCode::Onnx(bytes), Some(_)) => {
+            (NetworkCode::Onnx(bytes), Some(_)) if self.facts.detector.is_none() => {
                 let (bytes, hash) = onnx::with_strength(bytes, strength)?;
                 Ok(Network { hash, code: NetworkCode::Onnx(bytes), ..self })
             }
@@ -144,6 +163,8 @@ impl Network {
     /// width and height, by so little that a picture of noise may not show it.
     pub fn drifting(&self, size: (usize, usize)) -> Option<String> {
         match &self.code {
+            // Those that find things get no windows.
+            NetworkCode::Onnx(_) if self.facts.detector.is_some() => None,
             NetworkCode::Onnx(bytes) => onnx::drifting(bytes, &self.facts, size),
             NetworkCode::Identity | NetworkCode::NearestX2 => None,
         }
@@ -154,6 +175,9 @@ impl Network {
     /// and it wants sizes of larger multiples, of which the pictures' are.
     pub fn in_blocks(self, lanes: usize, (width, height): (usize, usize)) -> Result<Network> {
         let NetworkCode::Onnx(bytes) = &self.code else { return Ok(self) };
+        if self.facts.detector.is_some() {
+            return Ok(self);
+        }
         let of = self.facts.multiple_of.max(1);
         let size = (width.next_multiple_of(of), height.next_multiple_of(of));
         let window = self.facts.fixed_size.unwrap_or(size);

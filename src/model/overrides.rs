@@ -8,12 +8,13 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::onnx::facts::Conclusion;
+use super::onnx::labels;
 use super::radius::map::lcm;
-use super::{Channels, Layout};
+use super::{Channels, FamilyName, Layout};
 use crate::error::{Context, Error, Kind, Result};
 
-/// A TOML file is a few lines; more than this is a mistake.
-const MAX_FILE: u64 = 1 << 16;
+/// A TOML file is a few lines, and the names of classes at most; more than this is a mistake.
+const MAX_FILE: u64 = 1 << 22;
 
 /// What is set; everything is optional.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -39,6 +40,10 @@ pub struct Overrides {
     pub multiple_of: Option<usize>,
     /// The only batch size to be used.
     pub batch: Option<usize>,
+    /// Of what family a network is that finds things: `yunet`, `yolox`, `yolov5`, `yolov8` or `sorted`.
+    pub detector: Option<FamilyName>,
+    /// The names of the classes of a network that finds things, from class 0 on.
+    pub labels: Option<Vec<String>>,
     /// Take `radius` and `multiple_of` as they are, even where the graph asks for more.
     #[serde(default)]
     pub trust: bool,
@@ -89,11 +94,12 @@ impl Overrides {
         if overrides.radius.is_some_and(|radius| radius > 65_535) {
             return Err(usage(format!("radius is {}, at most 65535 is allowed", overrides.radius.unwrap_or(0))));
         }
+        labels::check(overrides.labels.as_deref().unwrap_or_default()).map_err(usage)?;
         Ok(overrides)
     }
 
     /// What the keys of a file's metadata say that are known to mean this: `input_range` ("0-255"), `color_order`
-    /// ("BGR"), `scale`, and `stride` as Ultralytics writes it.
+    /// ("BGR"), `scale`, and `stride` and `names` as Ultralytics writes them.
     pub fn from_metadata(metadata: &[(String, String)]) -> Overrides {
         let mut found = Overrides::default();
         for (key, value) in metadata {
@@ -120,6 +126,7 @@ impl Overrides {
                 }
                 "scale" => found.scale = value.parse().ok().filter(|scale| (1..=16).contains(scale)),
                 "stride" => found.multiple_of = value.parse().ok().filter(|stride| (1..=4096).contains(stride)),
+                "names" => found.labels = labels::parse(value),
                 _ => {}
             }
         }
@@ -139,6 +146,8 @@ impl Overrides {
             radius: self.radius.or(under.radius),
             multiple_of: self.multiple_of.or(under.multiple_of),
             batch: self.batch.or(under.batch),
+            detector: self.detector.or(under.detector),
+            labels: self.labels.clone().or_else(|| under.labels.clone()),
             trust: self.trust || under.trust,
         }
     }
@@ -197,6 +206,8 @@ impl Overrides {
             ("radius", number(self.radius)),
             ("multiple of", number(self.multiple_of)),
             ("fixed batch", number(self.batch)),
+            ("detector", self.detector.map(|family| family.to_string())),
+            ("labels", self.labels.as_ref().map(|labels| labels::shown(labels))),
         ];
         let set = all.into_iter().filter_map(|(fact, value)| Some((fact, value?)));
         set.map(|(fact, value)| Conclusion { fact, value, reason: source.to_owned() }).collect()
@@ -217,6 +228,27 @@ mod tests {
         let error = Overrides::parse("radius = 3\nradios = 4").unwrap_err().to_string();
         assert!(error.starts_with("line 2: unknown field `radios`"), "{error}");
         assert!(Overrides::parse("black = 1.0\nwhite = 1.0").is_err());
+    }
+
+    #[test]
+    fn a_family_and_labels_are_read_and_limited() {
+        let overrides = Overrides::parse("detector = 'yolov8'\nlabels = ['cat', \"dog's\"]").unwrap();
+        assert_eq!(overrides.detector, Some(FamilyName::YoloV8));
+        assert_eq!(overrides.labels.as_deref(), Some(&["cat".to_owned(), "dog's".to_owned()][..]));
+        let shown = overrides.conclusions("said").into_iter().map(|conclusion| (conclusion.fact, conclusion.value));
+        let expected = [("detector", "yolov8".to_owned()), ("labels", "2: cat, dog's".to_owned())];
+        assert_eq!(shown.collect::<Vec<_>>(), expected);
+        let error = |text: &str| Overrides::parse(text).unwrap_err().to_string();
+        assert!(error("detector = 'yolov3'").contains("unknown variant `yolov3`"));
+        let long = error(&format!("labels = ['cat', '{}']", "x".repeat(201)));
+        assert_eq!(long, "labels: entry 1 has 201 bytes, at most 200 are allowed");
+        let many = error(&format!("labels = [{}]", "'', ".repeat(10_001)));
+        assert_eq!(many, "labels: 10001 entries, at most 10000 are allowed");
+        assert!(error("labels = [\"a\\u0007\"]").contains("control character"));
+        // What the user says stands above the metadata.
+        let of_file = Overrides::from_metadata(&[("names".into(), "{0: 'person'}".into())]);
+        assert_eq!(Overrides::default().over(&of_file).labels, Some(vec!["person".to_owned()]));
+        assert_eq!(overrides.over(&of_file).labels, overrides.labels);
     }
 
     #[test]

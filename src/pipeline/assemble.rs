@@ -9,11 +9,14 @@ use super::worker::Workshop;
 use crate::error::{Error, Kind, Result};
 use crate::frame::Frame;
 use crate::frame::canvas::{Canvas, Patch};
+use crate::head::detect::Detection;
 
 /// Puts the pieces of frames together, in order.
 pub struct Assemble<'a> {
     shop: &'a Workshop<'a>,
     canvas: Canvas,
+    /// What the network has found in the last frame that it was run for, which is what is in all since.
+    found: Vec<Detection>,
     verified: Verified,
     scratch: store::Scratch,
 }
@@ -32,7 +35,7 @@ impl<'a> Assemble<'a> {
     /// For the output pictures of a workshop.
     pub fn new(shop: &'a Workshop) -> Self {
         let canvas = Canvas::new(shop.head.output_format(), shop.head.output_size());
-        Assemble { shop, canvas, verified: Verified::default(), scratch: store::Scratch::default() }
+        Assemble { shop, canvas, found: Vec::new(), verified: Verified::default(), scratch: store::Scratch::default() }
     }
 
     /// The frame with its output picture: that of the frame before, but for these pieces; tinted where that is asked
@@ -43,7 +46,7 @@ impl<'a> Assemble<'a> {
         let (mut whole, mut check) = (None, None);
         for piece in pieces {
             match piece {
-                Piece::Whole(picture) => whole = Some(picture),
+                Piece::Whole(picture, found) => (whole, self.found) = (Some(picture), found),
                 Piece::Parts(parts) => patches.extend(parts),
                 Piece::Check(picture) => check = Some(picture),
             }
@@ -75,6 +78,11 @@ impl<'a> Assemble<'a> {
             store::cut(head, picture, shared.area)
         };
         recalled.shared.iter().map(patch).collect()
+    }
+
+    /// What was found in the frame that was put together last.
+    pub fn found(&self) -> &[Detection] {
+        &self.found
     }
 
     /// What the frames that were run in full showed; `None` without any.

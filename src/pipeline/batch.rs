@@ -4,6 +4,7 @@ use super::recall::Found;
 use super::survey::Need;
 use crate::frame::Picture;
 use crate::frame::canvas::Patch;
+use crate::head::detect::Detection;
 use crate::tile::Rect;
 use crate::tile::cover::Choice;
 use crate::tile::grid::Tile;
@@ -46,8 +47,8 @@ pub enum Task {
 
 /// What a worker made.
 pub enum Piece {
-    /// The whole output picture.
-    Whole(Picture),
+    /// The whole output picture, and what was found in it.
+    Whole(Picture, Vec<Detection>),
     /// Parts of it.
     Parts(Vec<Patch>),
     /// The whole output picture, to compare with.

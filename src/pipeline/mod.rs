@@ -31,6 +31,7 @@ use crossbeam_channel::bounded;
 
 use crate::error::Result;
 use crate::frame::Frame;
+use crate::head::detect::Detection;
 use crate::head::fit::Fit;
 use crate::meter;
 use crate::sink::{Finished, Sink};
@@ -58,6 +59,9 @@ const MAX_LATENCIES: usize = 4096;
 /// Names of the threads that decode: ours, those that FFmpeg starts under its name, and those that name themselves.
 const DECODERS: &[&str] = &["decode", "dav1d"];
 
+/// Told of each frame when it is shown, in seconds, and what was found in it.
+pub type Told<'a> = Box<dyn FnMut(f64, &[Detection]) -> Result<()> + 'a>;
+
 /// How a chain is run.
 pub struct Settings<'a> {
     /// Threads and frames under way.
@@ -72,6 +76,8 @@ pub struct Settings<'a> {
     pub verify_stride: Option<u64>,
     /// The output shows what was computed where.
     pub has_overlay: bool,
+    /// Hears of all that is found.
+    pub told: Option<Told<'a>>,
     /// What brings finished pictures to another size.
     pub fit: Option<Fit>,
     /// What the first frame is made in, so that all workers are at it and none keeps it waiting with the second.
@@ -94,6 +100,8 @@ pub struct CpuShares {
 pub struct Outcome {
     /// Frames that the sink took.
     pub n_frames: u64,
+    /// Things that were found in them, over all frames.
+    pub n_found: u64,
     /// When the chain began.
     pub origin: Instant,
     /// From then until the last thread ended, and what [`finish`] took.
@@ -175,13 +183,13 @@ pub fn run(
         let passed = Passed { recalled, areas, is_sampled };
         Ok(Some(Order { item: Passing { frame, taken, passed }, jobs }))
     };
-    let mut n_frames = 0;
+    let (mut n_frames, mut n_found) = (0, 0);
     let mut snapshots = Vec::new();
     let mut latencies = Latencies::default();
     let mut assemble = Assemble::new(shop);
-    let mut fit = settings.fit.take();
+    let (mut fit, mut told) = (settings.fit.take(), settings.told.take());
     let (assembled, shown) = (&mut assemble, &settings.shown);
-    let (n_put, kept, spent) = (&mut n_frames, &mut snapshots, &mut latencies);
+    let (n_put, n_in_all, kept, spent) = (&mut n_frames, &mut n_found, &mut snapshots, &mut latencies);
     // Owns what the source waits for, so that a chain that ends in an error before the first frame is out ends at all.
     let put = move |track: &mut Track, passing: Passing, pieces: Vec<Piece>| {
         let source = shown.includes(passing.frame.index).then(|| passing.frame.picture.clone());
@@ -193,6 +201,10 @@ pub fn run(
         sink.write(&frame)?;
         drop(first.take());
         let seconds = time_base.seconds(frame.pts);
+        *n_in_all += assembled.found().len() as u64;
+        if let Some(told) = &mut told {
+            told(seconds, assembled.found())?;
+        }
         if let Some(source) = &source {
             kept.push(snapshot::take(source, &frame, seconds)?);
         }
@@ -222,6 +234,7 @@ pub fn run(
     }
     let outcome = Outcome {
         n_frames,
+        n_found,
         origin,
         wall: origin.elapsed(),
         tracks,

@@ -13,9 +13,10 @@ use super::track::{Activity, Track};
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::canvas::Patch;
 use crate::frame::{Picture, PictureBuf, Pool};
+use crate::head::detect::{self, DetectHead, Detection};
 use crate::head::image::{Answer, ImageHead, Rows, Scratch};
 use crate::infer::{self, Engine, EngineSettings, NoRows, RowPort};
-use crate::model::{Network, NetworkFacts, Port, Tensor};
+use crate::model::{Network, NetworkFacts, Tensor};
 use crate::tile::Rect;
 use crate::tile::grid::Tile;
 use crate::tile::roi::Roi;
@@ -36,6 +37,8 @@ pub struct Workshop<'a> {
     pub engine: EngineSettings,
     /// Between pictures and tensors.
     pub head: &'a ImageHead,
+    /// The same for a network that finds things; what it is given passes `head` as it is.
+    pub detect: Option<DetectHead>,
     /// The windows of a frame that is run as a whole, all of one size.
     pub tiles: Vec<Tile>,
     /// How much the network is wanted where; everywhere without one.
@@ -57,6 +60,7 @@ impl<'a> Workshop<'a> {
             network,
             engine,
             head,
+            detect: None,
             tiles,
             roi: None,
             pool: Pool::new(),
@@ -92,6 +96,7 @@ pub struct Worker {
     /// By the size and number of the windows that they hold.
     tensors: Vec<Tensors>,
     scratch: Scratch,
+    letterbox: detect::Scratch,
     store: store::Scratch,
 }
 
@@ -105,14 +110,12 @@ struct Tensors {
 
 impl Tensors {
     fn new(facts: &NetworkFacts, window: (usize, usize), batch: usize) -> Self {
-        let shape = |port: &Port, scale: usize| {
-            port.layout.shape(batch, port.channels.count(), window.1 * scale, window.0 * scale)
-        };
+        let [input, output] = facts.shapes(batch, window);
         Tensors {
             window,
             batch,
-            input: Tensor::new(facts.input.element, shape(&facts.input, 1)),
-            output: Tensor::new(facts.output.element, shape(&facts.output, facts.scale)),
+            input: Tensor::new(facts.input.element, input),
+            output: Tensor::new(facts.output.element, output),
         }
     }
 }
@@ -135,8 +138,14 @@ impl Worker {
     pub fn make(shop: &Workshop) -> Result<Worker> {
         let mut engine = infer::open(shop.network, &shop.engine)?;
         let by_rows = shop.head.has_rows() && engine.rows().is_some();
-        let (scratch, store) = (Scratch::default(), store::Scratch::default());
-        Ok(Worker { engine, by_rows, tensors: Vec::new(), scratch, store })
+        Ok(Worker {
+            engine,
+            by_rows,
+            tensors: Vec::new(),
+            scratch: Scratch::default(),
+            letterbox: detect::Scratch::default(),
+            store: store::Scratch::default(),
+        })
     }
 
     /// Runs the network on nothing in particular, and keeps nothing of it.
@@ -170,10 +179,11 @@ impl Worker {
         };
         match jobs {
             [Job { task: Task::Whole, source, frame }] => {
-                Ok(vec![Piece::Whole(self.whole(shop, track, source, *frame)?)])
+                let (picture, found) = self.whole(shop, track, source, *frame)?;
+                Ok(vec![Piece::Whole(picture, found)])
             }
             [Job { task: Task::Check, source, frame }] => {
-                Ok(vec![Piece::Check(self.whole(shop, track, source, *frame)?)])
+                Ok(vec![Piece::Check(self.whole(shop, track, source, *frame)?.0)])
             }
             [Job { task: Task::Recall(found), source, frame }] => {
                 Ok(vec![self.recall(shop, track, source, found, *frame)?])
@@ -201,11 +211,21 @@ impl Worker {
         })
     }
 
-    /// The whole output picture, window after window.
-    fn whole(&mut self, shop: &Workshop, track: &mut Track, source: &Picture, frame: u64) -> Result<Picture> {
+    /// The whole output picture, window after window, and what was found in it.
+    fn whole(
+        &mut self,
+        shop: &Workshop,
+        track: &mut Track,
+        source: &Picture,
+        frame: u64,
+    ) -> Result<(Picture, Vec<Detection>)> {
         let head = shop.head;
         let (width, height) = head.output_size();
         let mut out = shop.pool.picture(head.output_format(), width, height)?;
+        if let Some(detect) = &shop.detect {
+            let found = self.detect((shop, detect), track, source, &mut out, frame)?;
+            return Ok((out.freeze(), found));
+        }
         for tile in &shop.tiles {
             if self.by_rows {
                 by_rows(self.engine.as_mut(), head, source, &mut out, tile, &mut self.scratch)?;
@@ -225,7 +245,31 @@ impl Worker {
         self.blend(shop, source, head.picture().area(), &mut out)?;
         head.finish_planes(source, &mut out, &mut self.scratch)?;
         track.lap(Activity::Planes, frame);
-        Ok(out.freeze())
+        Ok((out.freeze(), Vec::new()))
+    }
+
+    /// What the network finds in a picture; `out` becomes the picture with it shown or hidden.
+    fn detect(
+        &mut self,
+        (shop, detect): (&Workshop, &DetectHead),
+        track: &mut Track,
+        source: &Picture,
+        out: &mut PictureBuf,
+        frame: u64,
+    ) -> Result<Vec<Detection>> {
+        let area = shop.head.picture().area();
+        let tensors = self.tensors(&shop.network.facts, area, 1);
+        let Tensors { input, output, .. } = &mut self.tensors[tensors];
+        detect.gather(source, input, &mut self.letterbox)?;
+        track.lap(Activity::Gather, frame);
+        self.engine.run(input, output)?;
+        track.called(frame);
+        let found = detect.found(output);
+        let planes = shop.head.made_planes() | shop.head.passed_planes();
+        shop.head.plain(source, planes, area, out, &mut self.scratch)?;
+        detect.paint(source, &found, out);
+        track.lap(Activity::Scatter, frame);
+        Ok(found)
     }
 
     /// The cores of windows of one size, of any frames, run together.
@@ -310,7 +354,7 @@ impl Worker {
             }
             let Some(window) = tile.window else {
                 recall.lose(tile.n_pixels, shop.tiles.iter().map(|tile| tile.window.n_pixels()).sum());
-                return self.whole(shop, track, source, frame).map(Piece::Whole);
+                return self.whole(shop, track, source, frame).map(|(picture, found)| Piece::Whole(picture, found));
             };
             recall.lose(tile.n_pixels, window.window.n_pixels());
             patches.extend(self.windows(shop, track, &[(source.clone(), window)], frame)?);

@@ -48,6 +48,9 @@ impl CachePlan {
             SkipMode::Near => return off("results of near reuse depend on the frames before"),
             SkipMode::Off => return off("nothing is to be skipped"),
         }
+        if network.facts.detector.is_some() {
+            return off("what is found in pictures is not kept");
+        }
         let Some(folder) = config.cache_folder() else { return off("there is no home folder; name one with --cache") };
         let (why, is_worth_it) = worth(network, head);
         match (is_worth_it, &config.cache) {

@@ -291,7 +291,12 @@ fn respell_languages(metadata: &mut [(String, String)]) {
 pub fn leave_out(streams: &[Stream], video: usize) -> Vec<StreamPlan> {
     let plan = |stream: &Stream| {
         let is_video = stream.index == video;
-        let about = OutputStream { metadata: kept_metadata(&stream.metadata, is_video), ..OutputStream::default() };
+        let of_pictures = |data: &&StreamSideData| is_video && OF_PICTURES.contains(&data.kind);
+        let about = OutputStream {
+            metadata: kept_metadata(&stream.metadata, is_video),
+            side_data: stream.side_data.iter().filter(of_pictures).cloned().collect(),
+            ..OutputStream::default()
+        };
         let treatment = match is_video {
             true => Treatment::Process,
             false => Treatment::Dropped("the output holds pictures alone".to_owned()),

@@ -6,6 +6,7 @@ pub mod cache;
 pub mod container;
 pub mod cost;
 pub mod encoding;
+pub mod finding;
 mod format;
 pub mod hdr;
 pub mod memory;
@@ -29,6 +30,7 @@ use crate::tile::roi::Roi;
 use cache::CachePlan;
 use container::StreamPlan;
 use encoding::EncodingPlan;
+use finding::Finding;
 use memory::{Kept, Needs, WindowBytes};
 use segments::Segments;
 use strength::Strength;
@@ -113,6 +115,8 @@ pub struct Plan {
     pub windows: Windows,
     /// What counts as known.
     pub skip: Skip,
+    /// What becomes of what the network finds; `None` where it gives pictures.
+    pub finding: Option<Finding>,
     /// The region of interest; all of the picture without one.
     pub roi: Option<Roi>,
     /// Whether results are kept and those of other runs used.
@@ -189,6 +193,7 @@ impl Plan {
             threads.workers = facts.workers.unwrap_or(threads.workers);
         }
         let (source, network) = (facts.source, &facts.network.facts);
+        let finding = Finding::new(config, facts.network, &facts.streams)?;
         let mut warnings = Vec::new();
         let mut workers = threads.workers;
         let (made_size, output_size) = (facts.head.output_size(), facts.size);
@@ -245,6 +250,7 @@ impl Plan {
                 SkipMode::Exact => Skip::Exact,
                 SkipMode::Near => Skip::Near(config.skip_psnr),
             },
+            finding,
             roi: facts.roi,
             cache,
             memory: needs.total(workers, window),
@@ -265,7 +271,7 @@ impl Plan {
     /// Hash of all that decides the output's bits.
     pub fn hash(&self) -> String {
         let decided = format!(
-            "{:032x} {:?} {} {:?} {:?} {:?} {:?} {:?} {:?} {:032x}",
+            "{:032x} {:?} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:032x}",
             self.network.1,
             self.facts,
             self.engine,
@@ -276,6 +282,7 @@ impl Plan {
             self.segments,
             // Without it the bits are the same.
             if let Skip::Near(_) = self.skip { Some((self.skip, &self.windows)) } else { None },
+            self.finding,
             self.roi.as_ref().map_or(0, Roi::hash),
         );
         format!("{:032x}", xxh3_128(decided.as_bytes()))
@@ -314,7 +321,14 @@ impl fmt::Display for Plan {
         writeln!(f, "time      {} s a tick, about {} fps, {frames} frames", source.time_base, source.frame_rate)?;
         let radius =
             self.facts.radius.map_or_else(|| "the whole picture".to_owned(), |radius| format!("radius {radius}"));
-        writeln!(f, "network   {}: x{}, {radius}, run by {}", self.network.0, self.facts.scale, self.engine)?;
+        let (name, engine) = (&self.network.0, &self.engine);
+        match &self.facts.detector {
+            Some(detector) => {
+                let (width, height) = detector.input_size((source.width, source.height));
+                writeln!(f, "network   {name}: finds things in {width}x{height}, run by {engine}")?;
+            }
+            None => writeln!(f, "network   {name}: x{}, {radius}, run by {engine}", self.facts.scale)?,
+        }
         let no_gpu = self.no_gpu.as_ref().map_or_else(String::new, |why| format!(", not cuda: {why}"));
         writeln!(f, "device    {}{no_gpu}", self.device)?;
         if let Some(strength) = &self.strength {
@@ -327,6 +341,9 @@ impl fmt::Display for Plan {
             let parts =
                 if shapes.is_empty() { String::new() } else { format!(", or parts of it in {}", shapes.join(", ")) };
             writeln!(f, "{parts}; skip {}", self.skip)?;
+        }
+        if let Some(finding) = &self.finding {
+            writeln!(f, "finds     {finding}")?;
         }
         if let Some(roi) = &self.roi {
             writeln!(f, "region    {:.1} % of the picture", roi.share() * 100.0)?;

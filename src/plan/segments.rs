@@ -30,6 +30,8 @@ pub struct Run<'a> {
     pub is_repeatable: bool,
     /// The output shows what was computed, which a run that goes on computes otherwise.
     pub has_overlay: bool,
+    /// What is found is told, frame by frame.
+    pub tells_found: bool,
     /// Expected frames, where known.
     pub n_frames: Option<u64>,
     /// Nominal frame rate; unknown when a part is 0.
@@ -98,6 +100,7 @@ impl Segments {
         let obstacle = match obstacle(run.encoding) {
             None if !run.is_repeatable => Some("the input cannot be read a second time".to_owned()),
             None if run.has_overlay => Some("--debug-overlay shows what this very run computes".to_owned()),
+            None if run.tells_found => Some("--detections tells of all frames in one go".to_owned()),
             other => other,
         };
         match obstacle {
@@ -178,6 +181,7 @@ mod tests {
             encoding,
             is_repeatable: true,
             has_overlay: false,
+            tells_found: false,
             n_frames,
             frame_rate: Ratio::new(25, 1),
             pixels_in: 960 * 540,
@@ -225,6 +229,7 @@ mod tests {
             encoding: &ffv1,
             is_repeatable: true,
             has_overlay: false,
+            tells_found: false,
             n_frames: Some(9),
             frame_rate: Ratio::new(25, 1),
             pixels_in: 1,

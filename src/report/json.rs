@@ -20,21 +20,84 @@ pub fn write_json(path: &Path, report: &Report) -> Result<()> {
 
 /// Writes what `content` gives beside `path` and renames it there, so that nobody finds half of it; a pipe or a device
 /// is written to as it is. `what` it is, for people.
-pub fn write_whole(path: &Path, what: &str, content: impl Fn(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
-    let failed = |error| Error::io(format!("cannot write the {what} {}", path.display()), error);
-    let buffered = |file: &File| {
-        let mut out = BufWriter::new(file);
-        content(&mut out)?;
-        out.flush()
-    };
-    if fs::metadata(path).is_ok_and(|facts| !facts.is_file()) {
-        return OpenOptions::new().write(true).open(path).and_then(|file| buffered(&file)).map_err(failed);
+pub fn write_whole(
+    path: &Path,
+    what: &'static str,
+    content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> Result<()> {
+    let mut growing = Growing::create(path, what)?;
+    growing.write(content)?;
+    growing.finish()
+}
+
+/// A file that grows beside its name and gets it when it is complete; dropped before, it is gone. A pipe or a device is
+/// written to as it is.
+pub struct Growing {
+    out: BufWriter<File>,
+    path: PathBuf,
+    what: &'static str,
+    /// Where it is until then; `None` of a pipe or a device, and once it has its name.
+    part: Option<PathBuf>,
+}
+
+impl Growing {
+    /// Begins a file; `what` it is, for people.
+    pub fn create(path: &Path, what: &'static str) -> Result<Growing> {
+        let is_stream = fs::metadata(path).is_ok_and(|facts| !facts.is_file());
+        let part = (!is_stream).then(|| part_of(path));
+        let opened = match &part {
+            None => OpenOptions::new().write(true).open(path),
+            // A link planted under the name of the part must not lead the bytes elsewhere.
+            Some(part) => {
+                OpenOptions::new().write(true).create(true).truncate(true).custom_flags(no_follow()).open(part)
+            }
+        };
+        match opened {
+            Ok(file) => Ok(Growing { out: BufWriter::new(file), path: path.to_owned(), what, part }),
+            Err(error) => {
+                part.inspect(|part| drop(fs::remove_file(part)));
+                Err(failed(what, path, error))
+            }
+        }
     }
-    let part = part_of(path);
-    replace(&part, path, buffered).map_err(|error| {
-        let _ = fs::remove_file(&part);
-        failed(error)
-    })
+
+    /// Writes what `content` gives; whoever reads a pipe has it at once.
+    pub fn write(&mut self, content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
+        let flush = |out: &mut BufWriter<File>| if self.part.is_none() { out.flush() } else { Ok(()) };
+        let written = content(&mut self.out).and_then(|()| flush(&mut self.out));
+        written.map_err(|error| failed(self.what, &self.path, error))
+    }
+
+    /// Gives the complete file its name.
+    pub fn finish(mut self) -> Result<()> {
+        self.settle().map_err(|error| failed(self.what, &self.path, error))
+    }
+
+    fn settle(&mut self) -> std::io::Result<()> {
+        self.out.flush()?;
+        let Some(part) = &self.part else { return Ok(()) };
+        self.out.get_ref().sync_all()?;
+        fs::rename(part, &self.path)?;
+        self.part = None;
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder)?.sync_all()
+    }
+}
+
+impl Drop for Growing {
+    fn drop(&mut self) {
+        if let Some(part) = &self.part {
+            let _ = fs::remove_file(part);
+        }
+    }
+}
+
+fn failed(what: &str, path: &Path, error: std::io::Error) -> Error {
+    Error::io(format!("cannot write the {what} {}", path.display()), error)
+}
+
+fn no_follow() -> i32 {
+    i32::try_from(OFlags::NOFOLLOW.bits()).expect("the flag is a bit of a C int")
 }
 
 /// `path` with `.part` behind its name.
@@ -42,17 +105,6 @@ fn part_of(path: &Path) -> PathBuf {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     part.into()
-}
-
-fn replace(part: &Path, path: &Path, content: impl Fn(&File) -> std::io::Result<()>) -> std::io::Result<()> {
-    // A link planted under the name of the part must not lead the bytes elsewhere.
-    let no_follow = i32::try_from(OFlags::NOFOLLOW.bits()).expect("the flag is a bit of a C int");
-    let file = OpenOptions::new().write(true).create(true).truncate(true).custom_flags(no_follow).open(part)?;
-    content(&file)?;
-    file.sync_all()?;
-    fs::rename(part, path)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

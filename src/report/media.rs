@@ -160,8 +160,7 @@ impl MediaStream {
 impl Video {
     fn of(stream: &Stream) -> Video {
         let known = |ratio: Ratio| ratio.is_known().then(|| ratio.reduced().to_string());
-        let matrix = stream.side_data.iter().find(|data| data.kind == StreamSideData::DISPLAY_MATRIX);
-        let (rotation, mirrored) = matrix.map_or((0, false), |data| orientation(&data.bytes));
+        let (rotation, mirrored) = stream.side_data.iter().find_map(StreamSideData::orientation).unwrap_or((0, false));
         Video {
             width: stream.width,
             height: stream.height,
@@ -175,16 +174,6 @@ impl Video {
             field_order: names::field_order(stream.field_order),
         }
     }
-}
-
-/// What a display matrix (ISO/IEC 14496-12, 8.3.2) does: degrees clockwise from 0 to 359, and whether it mirrors.
-fn orientation(bytes: &[u8]) -> (i32, bool) {
-    let words: Vec<f64> = bytes.as_chunks::<4>().0.iter().map(|word| f64::from(i32::from_ne_bytes(*word))).collect();
-    let [a, b, _, c, d, ..] = words[..] else { return (0, false) };
-    let mirrored = a * d - b * c < 0.0;
-    // A mirrored picture is turned after its columns were exchanged.
-    let degrees = if mirrored { (-b).atan2(-a) } else { b.atan2(a) }.to_degrees();
-    ((degrees.round() as i32).rem_euclid(360), mirrored)
 }
 
 /// Pairs as a map; of a key that comes twice both values are kept.
@@ -272,25 +261,5 @@ fn metadata_notes(whose: &str, a: &BTreeMap<String, String>, b: &BTreeMap<String
         if one != other {
             notes.push(format!("{whose}: {key} '{}' and '{}'", one.unwrap_or(""), other.unwrap_or("")));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_display_matrix_is_read_as_players_do() {
-        let of = |words: [i32; 4]| {
-            let [a, b, c, d] = words.map(|word| word << 16);
-            let all = [a, b, 0, c, d, 0, 0, 0, 1 << 30];
-            orientation(&all.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<_>>())
-        };
-        assert_eq!(of([1, 0, 0, 1]), (0, false));
-        assert_eq!(of([0, 1, -1, 0]), (90, false));
-        assert_eq!(of([-1, 0, 0, -1]), (180, false));
-        assert_eq!(of([0, -1, 1, 0]), (270, false));
-        assert_eq!(of([-1, 0, 0, 1]), (0, true));
-        assert_eq!(orientation(&[1, 2, 3]), (0, false));
     }
 }

@@ -5,6 +5,7 @@
 pub mod batch;
 pub mod bench;
 pub mod compare;
+pub mod detections;
 pub mod html;
 pub mod inspect;
 pub mod json;
@@ -53,6 +54,8 @@ pub struct Report {
     pub engine: String,
     /// How strongly the network acted; `null` where it cannot be told.
     pub strength: Option<f32>,
+    /// Things that were found, over all frames; `null` for networks that give pictures.
+    pub detections: Option<u64>,
     /// The plan's hash, in hexadecimal digits.
     pub plan_hash: String,
     /// Width and height of the input in luma pixels.
@@ -232,6 +235,9 @@ pub fn summary(report: &Report) -> String {
     if report.pixels_cached > 0 {
         let share = 100.0 * report.pixels_cached as f64 / report.pixels_total.max(1) as f64;
         tell(format!("from the cache: {share:.1} % of the pixels"));
+    }
+    if let Some(n) = report.detections {
+        tell(format!("found: {n} over all frames"));
     }
     if !report.verdict.is_empty() {
         tell(report.verdict.clone());

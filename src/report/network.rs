@@ -5,8 +5,9 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use crate::measure::network::Trial;
-use crate::model::NetworkFacts;
 use crate::model::onnx::facts::{Conclusion, GraphFacts};
+use crate::model::onnx::labels;
+use crate::model::{Detector, DetectorSize, Family, NetworkFacts};
 
 /// What a network is and does.
 pub struct Card {
@@ -16,7 +17,7 @@ pub struct Card {
     pub graph: Option<GraphFacts>,
     /// What a TOML or the file's metadata say, after what the graph says.
     pub said: Vec<Conclusion>,
-    /// What is needed to run it on pictures, or why it cannot.
+    /// What is needed to run it, or why it cannot.
     pub facts: Result<NetworkFacts, String>,
     /// What a short run showed, or why there was none.
     pub trial: Result<Trial, String>,
@@ -63,22 +64,32 @@ impl Card {
         if let Ok(facts) = &self.facts {
             let known: Vec<_> = all.iter().map(|conclusion| conclusion.fact).collect();
             let said = |fact: &str| known.contains(&fact);
-            let (input, reason) = (&facts.input, "assumed, no graph says it; a TOML beside the file may");
+            let input = &facts.input;
+            let reason = match &facts.detector {
+                Some(detector) => format!(
+                    "as {} networks take it, no graph says it; a TOML beside the file may",
+                    detector.family.name()
+                ),
+                None => "assumed, no graph says it; a TOML beside the file may".to_owned(),
+            };
+            let found = facts.detector.iter().flat_map(found).filter(|conclusion| !said(conclusion.fact));
+            let mut more: Vec<Conclusion> = found.collect();
             if !said("channels") {
                 let value = format!("{:?}", input.channels).to_lowercase();
-                all.push(Conclusion { fact: "channels", value, reason: reason.to_owned() });
+                more.push(Conclusion { fact: "channels", value, reason: reason.clone() });
             }
             if !said("black") && !said("white") {
                 let value = format!("{} to {}", input.black, input.white);
-                all.push(Conclusion { fact: "black to white", value, reason: reason.to_owned() });
+                more.push(Conclusion { fact: "black to white", value, reason });
             }
+            all.extend(more);
         }
         all
     }
 
     /// Whether tiles give the bits of the whole, in a word and a sentence.
     fn tiling(&self, facts: &NetworkFacts) -> (&'static str, String) {
-        let confirmed = self.trial.as_ref().ok().map(|trial| trial.probe.tiling_exact);
+        let confirmed = self.trial.as_ref().ok().and_then(|trial| Some(trial.probe.as_ref()?.tiling_exact));
         match (facts.radius, confirmed) {
             (None, _) => ("none", "no: it looks at the whole picture".to_owned()),
             (Some(_), Some(false)) => ("none", "no: the run contradicts the graph".to_owned()),
@@ -112,24 +123,85 @@ impl Card {
 
 fn tell_trial(trial: &Trial, tell: &mut dyn FnMut(&str, String)) {
     let (width, height) = trial.size;
-    let ms = trial.ms_per_megapixel;
-    tell("speed", format!("{ms:.1} ms a megapixel on one core ({} at {width}x{height})", trial.engine));
-    tell("seen reach", format!("{} pixels, a lower bound of the radius", trial.probe.observed_radius));
-    if let Some((black, white)) = trial.probe.range {
+    let how = format!("on one core ({} at {width}x{height})", trial.engine);
+    let Some(probe) = &trial.probe else {
+        tell("speed", format!("{:.1} ms a picture {how}", trial.ms_per_picture()));
+        tell("note", "not probed: a network that finds things gets whole pictures".to_owned());
+        return;
+    };
+    tell("speed", format!("{:.1} ms a megapixel {how}", trial.ms_per_megapixel));
+    tell("seen reach", format!("{} pixels, a lower bound of the radius", probe.observed_radius));
+    if let Some((black, white)) = probe.range {
         tell("seen range", format!("grey stays grey in [{black}, {white}]"));
     }
-    trial.probe.notes.iter().for_each(|note| tell("note", note.clone()));
+    probe.notes.iter().for_each(|note| tell("note", note.clone()));
+}
+
+/// What is told of a network that finds things.
+fn found(detector: &Detector) -> Vec<Conclusion> {
+    let say = |fact, value: String, reason: &str| Conclusion { fact, value, reason: reason.to_owned() };
+    let (of_family, of_graph) = ("as networks of this family are", "sizes followed through the graph, or declared");
+    let why = match detector.family {
+        Family::Yunet => "twelve outputs with the names and sizes of its parts",
+        Family::Yolox => "one output with a row for each cell of its grids",
+        Family::YoloV5 => "an output with three rows for each cell of its grids",
+        Family::YoloV8 => "one output with a column for each cell of its grids",
+        Family::Sorted(_) => "one output with rows of six numbers: two corners, score and class",
+    };
+    let size = match detector.size {
+        DetectorSize::Fixed(width, height) => format!("{width}x{height}"),
+        DetectorSize::MultipleOf(of) => format!("sides that are multiples of {of}"),
+    };
+    let strides: Vec<String> = detector.strides.iter().map(usize::to_string).collect();
+    let classes = detector.n_classes().map_or("no number says".to_owned(), |n| n.to_string());
+    let mut all = vec![say("detector", detector.family.name().to_string(), why), say("pictures", size, of_graph)];
+    if !strides.is_empty() {
+        all.push(say("strides", strides.join(", "), "by how many candidates there are"));
+    }
+    all.push(say("numbers a candidate", detector.n_values.to_string(), of_graph));
+    all.push(say("classes", classes, of_family));
+    if !detector.labels.is_empty() {
+        all.push(say("labels", labels::shown(&detector.labels), "the usual ones of so many classes"));
+    }
+    all
+}
+
+fn detector_json(facts: &NetworkFacts) -> Option<Value> {
+    let detector = facts.detector.as_ref()?;
+    Some(json!({
+        "family": detector.family.name().to_string(),
+        "size_requirements": size_requirements(facts),
+        "strides": detector.strides,
+        "values_per_candidate": detector.n_values,
+        "sorted_boxes": if let Family::Sorted(n) = detector.family { Some(n) } else { None },
+        "classes": detector.n_classes(),
+        "labels": detector.labels,
+        "channels": format!("{:?}", facts.input.channels).to_lowercase(),
+        "range": [facts.input.black, facts.input.white],
+    }))
+}
+
+/// Sizes of the pictures that a network takes.
+fn size_requirements(facts: &NetworkFacts) -> Value {
+    let (multiple_of, fixed) = match facts.detector.as_ref().map(|detector| detector.size) {
+        Some(DetectorSize::Fixed(width, height)) => (1, Some((width, height))),
+        Some(DetectorSize::MultipleOf(of)) => (of, None),
+        None => (facts.multiple_of, facts.fixed_size),
+    };
+    json!({ "multiple_of": multiple_of, "fixed": fixed.map(|(width, height)| [width, height]) })
 }
 
 fn trial_json(trial: &Trial) -> Value {
+    let probe = trial.probe.as_ref();
     json!({
         "engine": trial.engine,
         "ms_per_megapixel": trial.ms_per_megapixel,
+        "ms_per_picture": trial.ms_per_picture(),
         "size": [trial.size.0, trial.size.1],
-        "observed_radius": trial.probe.observed_radius,
-        "tiling_exact": trial.probe.tiling_exact,
-        "range": trial.probe.range.map(|(black, white)| [black, white]),
-        "notes": trial.probe.notes,
+        "observed_radius": probe.map(|probe| probe.observed_radius),
+        "tiling_exact": probe.map(|probe| probe.tiling_exact),
+        "range": probe.and_then(|probe| probe.range).map(|(black, white)| [black, white]),
+        "notes": probe.map(|probe| probe.notes.clone()).unwrap_or_default(),
     })
 }
 
@@ -162,14 +234,17 @@ fn graph_json(graph: &GraphFacts) -> Map<String, Value> {
 
 /// What holds after corrections.
 fn facts_json(facts: &NetworkFacts) -> Map<String, Value> {
+    // What finds things gives no picture.
+    let of_pictures = |number: usize| facts.detector.is_none().then_some(number);
     let value = json!({
-        "scale": facts.scale,
+        "scale": of_pictures(facts.scale),
         "receptive_radius": facts.radius,
         "global_operator": facts.radius.is_none(),
-        "size_requirements": { "multiple_of": facts.multiple_of, "fixed": facts.fixed_size.map(|(w, h)| [w, h]) },
+        "size_requirements": size_requirements(facts),
         "fixed_batch": facts.fixed_batch,
         "input_channels": facts.input.channels.count(),
-        "output_channels": facts.output.channels.count(),
+        "output_channels": of_pictures(facts.output.channels.count()),
+        "detector": detector_json(facts),
     });
     let Value::Object(map) = value else { return Map::new() };
     map

@@ -42,9 +42,10 @@ pub struct Batch {
     asked: BatchConfig,
     /// The output folder from the root without links.
     place: PathBuf,
-    /// Names of reports and traces.
+    /// Names of reports, traces and lists of what was found.
     report: Option<Template>,
     trace: Option<Template>,
+    detections: Option<Template>,
     /// Which input each output, below the folder, belongs to.
     claims: HashMap<PathBuf, PathBuf>,
     /// Where inputs are, none of which may be written.
@@ -78,9 +79,11 @@ impl Batch {
             let message = "--master names one file, and batch has many outputs; use --encoder ffv1 for lossless ones";
             return Err(Error::new(Kind::Usage, message));
         }
-        let (report, trace) = (asked.run.report.take(), asked.run.trace.take());
+        let (report, trace, detections) =
+            (asked.run.report.take(), asked.run.trace.take(), asked.run.detections.take());
         let report = template(&asked.run, "report", report)?;
         let trace = template(&asked.run, "trace", trace)?;
+        let detections = template(&asked.run, "detections", detections)?;
         let folder = &asked.folder;
         check_folder(folder)?;
         let was_there = folder.exists();
@@ -94,6 +97,7 @@ impl Batch {
             place,
             report,
             trace,
+            detections,
             claims,
             sources: HashSet::new(),
             tasks: Vec::new(),
@@ -211,11 +215,12 @@ impl Batch {
         let names = Names { input: &input.path, folder: &input.folder, number };
         let fill = |template: &Option<Template>| template.as_ref().map(|template| template.fill(names)).transpose();
         let (output, report, trace) = (self.asked.name.fill(names)?, fill(&self.report)?, fill(&self.trace)?);
+        let detections = fill(&self.detections)?;
         if !matches!(Output::parse(self.asked.folder.join(&output).as_os_str())?, Output::File(_) | Output::Y4m(_)) {
             let message = format!("a batch writes a file each, and {} is none; see --name", output.display());
             return Err(Error::new(Kind::Usage, message));
         }
-        for written in [Some(&output), report.as_ref(), trace.as_ref()].into_iter().flatten() {
+        for written in [Some(&output), report.as_ref(), trace.as_ref(), detections.as_ref()].into_iter().flatten() {
             if self.sources.contains(&self.place.join(written)) {
                 let message = format!(
                     "{}: its output would replace the input {}; choose another folder, or a --name such as {{stem}}_new.mkv",
@@ -240,7 +245,7 @@ impl Batch {
                 }
             }
         }
-        Ok(Task { input: input.clone(), output, report, trace })
+        Ok(Task { input: input.clone(), output, report, trace, detections })
     }
 
     fn output(&self, task: &Task) -> PathBuf {
@@ -288,8 +293,8 @@ fn take_folder(folder: &Path) -> Result<File> {
     }
 }
 
-/// What reports or traces are called. What was not said here but for all runs may name one file, which is not meant for
-/// many.
+/// What reports, traces or lists of what was found are called. What was not said here but for all runs may name one file,
+/// which is not meant for many.
 fn template(run: &RunConfig, name: &str, path: Option<PathBuf>) -> Result<Option<Template>> {
     let is_meant = |path: &PathBuf| run.origin(name) == Origin::CommandLine || Template::has_place(path.as_os_str());
     let path = path.filter(is_meant);

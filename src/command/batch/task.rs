@@ -19,6 +19,7 @@ pub struct Task {
     pub output: PathBuf,
     pub report: Option<PathBuf>,
     pub trace: Option<PathBuf>,
+    pub detections: Option<PathBuf>,
 }
 
 impl Task {
@@ -117,6 +118,7 @@ impl Batch {
         config.set("output", &[self.output(task).into()], &said)?;
         let below = |path: &Option<PathBuf>| path.as_ref().map(|path| self.asked.folder.join(path));
         (config.report, config.trace) = (below(&task.report), below(&task.trace));
+        config.detections = below(&task.detections);
         let jobs = self.asked.jobs;
         if jobs > 1 {
             let threads = config.threads.unwrap_or_else(|| measure::hardware().cores);

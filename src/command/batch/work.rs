@@ -185,7 +185,8 @@ impl Batch {
         if is_own {
             config.overwrite = Overwrite::Yes;
         }
-        for path in [config.output.path(), config.report.as_deref(), config.trace.as_deref()].into_iter().flatten() {
+        let others = [&config.report, &config.trace, &config.detections].map(Option::as_deref);
+        for path in others.into_iter().chain([config.output.path()]).flatten() {
             if let Some(folder) = path.parent() {
                 let failed = |error| Error::io(format!("make the folder {}", folder.display()), error);
                 fs::create_dir_all(folder).map_err(failed)?;

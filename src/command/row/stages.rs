@@ -1,10 +1,10 @@
 //! What a worker does with a window, taken apart, so that each piece can be done alone, and all one after the other.
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::frame::{Picture, PictureBuf};
 use crate::head::image::{Answer, FromRows, FromScratch, Scratch, ToRows, ToScratch};
 use crate::infer::{self, Engine};
-use crate::model::{Port, Tensor};
+use crate::model::Tensor;
 use crate::pipeline::worker::Workshop;
 use crate::tile::grid::Tile;
 
@@ -36,6 +36,11 @@ impl<'a> Stages<'a> {
     /// The way of every engine.
     pub fn through_tensors(shop: &'a Workshop<'a>) -> Result<Stages<'a>> {
         let facts = &shop.network.facts;
+        if facts.detector.is_some() {
+            let message =
+                format!("{} finds things: only its whole chain can be measured, with tune", shop.network.name);
+            return Err(Error::new(Kind::Usage, message));
+        }
         let mut stages = Stages {
             shop,
             engine: infer::open(shop.network, &shop.engine)?,
@@ -47,10 +52,8 @@ impl<'a> Stages<'a> {
         };
         let (width, height) = stages.window();
         let batch = facts.fixed_batch.unwrap_or(1);
-        let tensor = |port: &Port, scale: usize| {
-            Tensor::new(port.element, port.layout.shape(batch, port.channels.count(), height * scale, width * scale))
-        };
-        stages.tensors = Some([tensor(&facts.input, 1), tensor(&facts.output, facts.scale)]);
+        let [input, output] = facts.shapes(batch, (width, height));
+        stages.tensors = Some([Tensor::new(facts.input.element, input), Tensor::new(facts.output.element, output)]);
         Ok(stages)
     }
 

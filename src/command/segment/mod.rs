@@ -299,6 +299,9 @@ fn facts(config: &RunConfig, prepared: &Prepared) -> Result<Vec<(String, String)
     add("engine", format!("{engine} ({})", engine.isa));
     let of_network = format!("{:032x} {:?}", network.hash, network.facts);
     add("network", format!("{:032x}", xxh3_128(of_network.as_bytes())));
+    if let Some(finding) = &plan.finding {
+        add("what is found", finding.to_string());
+    }
     let whole = &plan.windows.whole;
     let size =
         whole.first().map_or_else(String::new, |tile| format!(" of {}x{}", tile.window.width, tile.window.height));

@@ -121,7 +121,7 @@ impl<'a> ToRows<'a> {
 }
 
 /// A row of both chroma planes, whichever way they lie.
-pub(super) fn read_chroma(
+pub(in crate::head) fn read_chroma(
     kernels: Kernels,
     picture: &Picture,
     y: usize,

@@ -19,6 +19,7 @@ mod tests;
 
 use colors::Colors;
 pub(super) use colors::read_colors;
+pub(super) use gather::read_chroma;
 pub use gather::{ToRows, ToScratch};
 use rows::Kept;
 pub use rows::Rows;

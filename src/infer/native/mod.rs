@@ -71,7 +71,18 @@ impl Interrupt for Stopped {
 
 /// Whether this engine runs a network with this precision; the error names the operator that it does not.
 pub fn check(network: &Network, precision: Precision) -> Result<()> {
-    lower::lower(network, bf16_for(precision)?).map(drop)
+    lowered(network, bf16_for(precision)?).map(drop)
+}
+
+/// The program of a network that gives pictures: what others give has no rows.
+fn lowered(network: &Network, bf16: Option<Bf16>) -> Result<Program> {
+    if network.facts.detector.is_some() {
+        let name = &network.name;
+        let message =
+            format!("the engine native does not run {name}: it finds things and gives no picture; use --engine ort");
+        return Err(Error::new(Kind::Network, message));
+    }
+    lower::lower(network, bf16)
 }
 
 /// What runs networks here. All instruction sets give the same bits, but for those of bf16.
@@ -87,7 +98,7 @@ pub fn facts(precision: Precision) -> EngineFacts {
 /// Bytes that the rows of all layers take for each column of a picture; how many rows it has matters little.
 pub fn bytes_per_column(network: &Network, precision: Precision) -> Result<u64> {
     const WIDTH: usize = 1024;
-    let program = lower::lower(network, bf16_for(precision)?)?;
+    let program = lowered(network, bf16_for(precision)?)?;
     let layout = Layout::new(&program, WIDTH, WIDTH);
     Ok(layout.map_or(0, |layout| (layout.length * size_of::<f32>()).div_ceil(WIDTH) as u64))
 }
@@ -114,7 +125,7 @@ impl NativeEngine {
 
     /// With the kernels of `level` and, where it is to compute in bf16, of `bf16`.
     fn at(network: &Network, settings: &EngineSettings, level: Level, bf16: Option<Bf16>) -> Result<NativeEngine> {
-        let program = lower::lower(network, bf16)?;
+        let program = lowered(network, bf16)?;
         let stopped = Arc::new(Stopped::default());
         settings.stop.register(&stopped);
         Ok(NativeEngine {

@@ -1,6 +1,8 @@
 //! Results against ONNX Runtime called from Python (`tests/oracle/infer.py`), parallel sessions, batches, stopping, and
 //! what must be refused. Skipped with a line where the library or the shared networks are missing.
 
+mod detectors;
+
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,7 +1,8 @@
 //! What is concluded from a graph, each conclusion with its reason.
 //!
-//! [`GraphFacts`] is there for every readable graph, a detector's too; [`GraphFacts::picture_facts`] gives what is
-//! needed to run a network that turns a picture into a picture, or the reason why it is none. The graph is traced
+//! [`GraphFacts`] is there for every readable graph; [`GraphFacts::picture_facts`] gives what is needed to run a network
+//! that turns a picture into a picture, or the reason why it is none, and `network_facts` (`detector`) also that for
+//! networks that find things. The graph is traced
 //! (`model/radius`) at two very different sizes when its size is free, and what differs between the two is not a fact;
 //! with a batch of three, because a network that mixes its batch must be fed one picture at a time; and at a usual
 //! size for what it costs. Colour order stands in no graph, and value range in few (`range`): they are assumed, unless
@@ -12,6 +13,7 @@ use crate::model::overrides::Overrides;
 use crate::model::{Channels, Dial, Element, Layout, NetworkFacts, Port};
 
 use super::Model;
+use super::detector::Given;
 pub use super::ports::PortFacts;
 use super::ports::{self, Dim};
 use super::proto::{GraphProto, NodeProto, data_type, short};
@@ -80,17 +82,19 @@ pub struct GraphFacts {
     /// The batch size, if only one is taken.
     pub fixed_batch: Option<usize>,
     /// Floating point that holds code values of 8 bits, as the graph itself shows: the input and the output.
-    is_code_value: (bool, bool),
+    pub(super) is_code_value: (bool, bool),
+    /// What the outputs look like, of a network that may find things.
+    pub(super) given: Option<Given>,
     /// Each fact with its reason.
     pub conclusions: Vec<Conclusion>,
     /// Why this network cannot be run on pictures, if it cannot.
-    refusal: Option<String>,
+    pub(super) refusal: Option<String>,
     /// Whether `refusal` is only that the scale cannot be told, so that an override may give it.
-    wants_scale: bool,
+    pub(super) wants_scale: bool,
 }
 
 /// An element type a picture can be given in.
-fn element(number: i32) -> Option<Element> {
+pub(super) fn element(number: i32) -> Option<Element> {
     match number {
         data_type::FLOAT => Some(Element::F32),
         data_type::FLOAT16 => Some(Element::F16),
@@ -137,6 +141,7 @@ impl GraphFacts {
             fixed_size: None,
             fixed_batch: None,
             is_code_value: (false, false),
+            given: None,
             conclusions: Vec::new(),
             refusal: None,
             wants_scale: false,
@@ -224,6 +229,7 @@ impl GraphFacts {
             multiple_of: overrides.multiple_over(self.multiple_of)?,
             fixed_size: self.fixed_size,
             fixed_batch: overrides.batch_over(self.fixed_batch)?,
+            detector: None,
         })
     }
 
@@ -277,14 +283,14 @@ impl GraphFacts {
         let mut problem = None;
         for (layout, channels) in candidates(&dims) {
             match Seen::new(model, &input, &dims, layout, channels) {
-                Ok(seen) => return self.seen(&input, &dims, seen),
+                Ok(seen) => return self.seen(model, &input, &dims, seen),
                 Err(what) => drop(problem.get_or_insert(what)),
             }
         }
         Err(problem.unwrap_or_else(|| format!("input {input}: no dimension can be the channels")))
     }
 
-    fn seen(&mut self, input: &PortFacts, dims: &[Dim], seen: Seen) -> std::result::Result<(), String> {
+    fn seen(&mut self, model: &Model, input: &PortFacts, dims: &[Dim], seen: Seen) -> std::result::Result<(), String> {
         let Seen { layout, channels, fixed, .. } = seen;
         (self.layout, self.channels) = (layout, channels);
         let declared = if matches!(dims[channel_axis(layout)], Dim::Fixed(_)) {
@@ -343,6 +349,10 @@ impl GraphFacts {
             self.refuse(format!(
                 "it takes {work:.0} multiply-adds for each input pixel, at most {MAX_MULTIPLY_ADDS:.0} are allowed"
             ));
+        }
+        // What is refused already is so whatever it gives.
+        if self.refusal.is_none() && channels == 3 {
+            self.given = Some(Given::new(model, input, &self.outputs, &seen));
         }
         self.pictures(&seen)
     }

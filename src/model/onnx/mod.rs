@@ -4,13 +4,15 @@
 //! then it is decoded, then [`check`] judges operators, weights and structure, then external data are looked for, and
 //! only then is anything concluded from the graph (`facts`, with the rules in `model/radius`). Nothing here runs a
 //! network. When weights lie in other files the graph is written again with the weights inline, and so is one that is told
-//! a strength or given to an engine in blocks; what vproc's few messages do not hold (documentation, annotations) is lost
-//! then and only then.
+//! a strength, given to an engine in blocks, or finds things (`detector`); what vproc's few messages do not hold
+//! (documentation, annotations) is lost then and only then.
 
 mod blocks;
 mod check;
+mod detector;
 mod external;
 pub mod facts;
+pub mod labels;
 mod ports;
 pub mod proto;
 mod range;
@@ -28,8 +30,9 @@ use prost::bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::model::overrides::Overrides;
 use crate::model::radius::{self, Assumption};
-use crate::model::{NetworkFacts, Port};
+use crate::model::{Network, NetworkCode, NetworkFacts, Port};
 use facts::GraphFacts;
 use proto::ModelProto;
 
@@ -45,6 +48,30 @@ pub struct LoadedGraph {
     pub facts: GraphFacts,
     /// Hash (XXH3, 128 bits) of `bytes`, external data included.
     pub hash: u128,
+}
+
+impl LoadedGraph {
+    /// The network ready to be run, whether it gives pictures or finds things: then its graph is written again to give
+    /// all of that in one tensor.
+    pub fn network(&self, name: String, overrides: &Overrides) -> Result<Network> {
+        let facts = self.facts.network_facts(overrides)?;
+        let (bytes, hash, dial) = match &facts.detector {
+            Some(_) => {
+                let bytes = self.written_again(overrides)?;
+                (Arc::clone(&bytes), xxh3_128(&bytes), None)
+            }
+            None => (Arc::clone(&self.bytes), self.hash, self.facts.dial.clone()),
+        };
+        let (work, code) = (self.facts.multiply_adds_per_pixel, NetworkCode::Onnx(bytes));
+        Ok(Network { name, hash, origin: self.hash, facts, work, dial, code })
+    }
+
+    /// The bytes of a graph that gives all that this one finds in one tensor.
+    fn written_again(&self, overrides: &Overrides) -> Result<Arc<[u8]>> {
+        let mut model = parse(Arc::clone(&self.bytes))?;
+        self.facts.write_again(&mut model, overrides)?;
+        Ok(model.to_bytes())
+    }
 }
 
 /// A judged graph and the opset of its standard operators.

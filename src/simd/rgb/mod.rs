@@ -13,7 +13,7 @@ mod scalar;
 
 use super::Kernels;
 use super::luma::{Addend, Codes, CodesMut, Samples, for_codes};
-use super::resize::{RowSum, Sums, Taken};
+use super::resize::{RowSum, Sum, Sums, Taken};
 use crate::frame::{ColorMatrix, ColorRange};
 pub use scalar::{Change, Pixels, Whole};
 
@@ -129,6 +129,16 @@ impl Kernels {
             Taken::Three(chroma) => self.to_rgb_of(m, luma, chroma, rgb),
             Taken::Four(chroma) => self.to_rgb_of(m, luma, chroma, rgb),
         }
+    }
+
+    /// The same of a row whose luma was resized too: luma in codes, chroma in codes less the neutral one. As many pixels as
+    /// `rgb` has room for.
+    pub fn values_to_rgb(self, m: &ToRgb, luma: &[f32], chroma: [&[f32]; 2], rgb: [&mut [f32]; 3]) {
+        let n = chroma.iter().map(|row| row.len()).fold(luma.len(), usize::min);
+        let lengths = rgb.each_ref().map(|row| row.len());
+        assert!(lengths.iter().all(|length| *length == lengths[0] && *length <= n), "{n} values to RGB of {lengths:?}");
+        let chroma = chroma.map(|row| Sum { rows: [row], weights: [1.0] });
+        at_level!(self, to_rgb(m, luma, chroma, rgb));
     }
 
     fn to_rgb_of(self, m: &ToRgb, luma: Codes, chroma: [impl RowSum; 2], rgb: [&mut [f32]; 3]) {

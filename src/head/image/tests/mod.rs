@@ -110,6 +110,7 @@ fn network(channels: Channels, layout: Layout, element: Element, scale: usize) -
         multiple_of: 1,
         fixed_size: None,
         fixed_batch: None,
+        detector: None,
     }
 }
 

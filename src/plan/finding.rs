@@ -1,0 +1,134 @@
+//! What becomes of what a network finds, for networks that give no picture.
+
+use std::fmt;
+
+use super::container::{StreamPlan, Treatment};
+use crate::av::StreamSideData;
+use crate::config::{Origin, RunConfig, Task, value};
+use crate::error::{Error, Kind, Result};
+use crate::head::detect::{Effect, Turn, Wanted};
+use crate::model::{Detector, Family, Network};
+
+/// What counts as found and what becomes of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// What counts.
+    pub wanted: Wanted,
+    /// What becomes of it.
+    pub effect: Effect,
+    /// How frames are turned to be upright.
+    pub turn: Turn,
+    /// The names of all classes, by number.
+    pub labels: Vec<String>,
+}
+
+impl Finding {
+    /// Decides; `None` for a network that gives pictures. An error where something else was asked of the network than it
+    /// can do.
+    pub fn new(config: &RunConfig, network: &Network, streams: &[StreamPlan]) -> Result<Option<Finding>> {
+        let Some(detector) = &network.facts.detector else {
+            return check_pictures(config, &network.name).map(|()| None);
+        };
+        check_found(config, &network.name)?;
+        let effect = match config.task {
+            Task::Auto | Task::Image | Task::Detect => Effect::Outline,
+            Task::Blur => Effect::Blur,
+            Task::Pixelate => Effect::Pixelate,
+        };
+        let score = config.score.unwrap_or_else(|| least_score(detector.family));
+        let wanted = Wanted { score, classes: classes(config, detector)? };
+        Ok(Some(Finding { wanted, effect, turn: turn(streams), labels: detector.labels.clone() }))
+    }
+}
+
+/// How the video's frames are turned to be shown. Frames that are shown mirrored are looked at as they are.
+fn turn(streams: &[StreamPlan]) -> Turn {
+    let video = streams.iter().find(|stream| stream.treatment == Treatment::Process);
+    let shown = video.and_then(|video| video.about.side_data.iter().find_map(StreamSideData::orientation));
+    shown.filter(|(_, is_mirrored)| !is_mirrored).map_or(Turn::None, |(degrees, _)| Turn::of_degrees(degrees))
+}
+
+/// What counts as found where nobody says: what the networks' own programs use, or somewhat more.
+fn least_score(family: Family) -> f32 {
+    if family == Family::Yunet { 0.6 } else { 0.4 }
+}
+
+/// Refuses what is for networks that find things.
+fn check_pictures(config: &RunConfig, network: &str) -> Result<()> {
+    let is_task = !matches!(config.task, Task::Auto | Task::Image);
+    let name = match () {
+        () if is_task => "task",
+        () if config.detections.is_some() => "detections",
+        () if config.score.is_some() => "score",
+        () if !config.classes.is_empty() => "classes",
+        () => return Ok(()),
+    };
+    // What a file says of all runs is not meant for each.
+    if config.origin(name) != Origin::CommandLine && !is_task {
+        return Ok(());
+    }
+    let what = if is_task { format!("--task {}", config.task) } else { format!("--{name}") };
+    let message = format!("{what} is for networks that find things, and {network} gives pictures; name one with -m");
+    Err(Error::new(Kind::Usage, message))
+}
+
+/// Refuses what is for networks that give pictures.
+fn check_found(config: &RunConfig, network: &str) -> Result<()> {
+    let usage = |message: String| Err(Error::new(Kind::Usage, message));
+    if config.task == Task::Image {
+        let tasks = "detect, blur or pixelate";
+        return usage(format!(
+            "--task image is for networks that give pictures, and {network} finds things; use {tasks}"
+        ));
+    }
+    if !config.roi.is_empty() {
+        return usage(format!(
+            "--roi is for networks that give pictures, and {network} looks at all of one; leave it out"
+        ));
+    }
+    Ok(())
+}
+
+/// The numbers of the classes that were named.
+fn classes(config: &RunConfig, detector: &Detector) -> Result<Option<Vec<usize>>> {
+    if config.classes.is_empty() {
+        return Ok(None);
+    }
+    let number = |name: &String| {
+        let of_name = detector.labels.iter().position(|label| label.eq_ignore_ascii_case(name));
+        of_name.or_else(|| name.parse().ok()).ok_or_else(|| {
+            let labels: Vec<&str> = detector.labels.iter().map(String::as_str).collect();
+            let known = match labels.as_slice() {
+                [] => "its classes have numbers alone".to_owned(),
+                labels if labels.len() <= 12 => format!("there are {}", labels.join(", ")),
+                labels => format!("there are {}, ... (`vproc inspect --json` lists all)", labels[..12].join(", ")),
+            };
+            let hint =
+                value::nearest(name, &labels).map_or_else(String::new, |near| format!("; did you mean '{near}'?"));
+            Error::new(Kind::Usage, format!("--classes: the network knows no '{name}', {known}{hint}"))
+        })
+    };
+    config.classes.iter().map(number).collect::<Result<Vec<_>>>().map(Some)
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let label = |class: &usize| self.labels.get(*class).cloned().unwrap_or_else(|| class.to_string());
+        match &self.wanted.classes {
+            None => f.write_str("all classes")?,
+            Some(classes) => f.write_str(&classes.iter().map(label).collect::<Vec<_>>().join(", "))?,
+        }
+        let what = match self.effect {
+            Effect::Outline => "outlined",
+            Effect::Blur => "blurred",
+            Effect::Pixelate => "made of large squares",
+        };
+        let turned = match self.turn {
+            Turn::None => "",
+            Turn::Right => "; frames are turned clockwise for it",
+            Turn::Half => "; frames are turned upside down for it",
+            Turn::Left => "; frames are turned counterclockwise for it",
+        };
+        write!(f, " from a score of {}, {what}{turned}", self.wanted.score)
+    }
+}
