@@ -82,13 +82,13 @@ fn white_cells() -> Vec<u8> {
     model.encode_to_vec()
 }
 
-/// Frames of dark noise with a white square, whose left upper corner lies there.
+/// Frames of dark noise with a white square, whose left upper corner lies there, as far as it is in the frame.
 fn film(corners: &[(usize, usize)], side: usize) -> Vec<u8> {
     let mut bytes = format!("YUV4MPEG2 W{SIDE} H{SIDE} F25:1 Ip C420jpeg XCOLORRANGE=FULL\n").into_bytes();
     for (left, top) in corners {
         let dark = |at: usize| ((at as u32).wrapping_mul(2_654_435_761) >> 28) as u8;
         let mut luma: Vec<u8> = (0..SIDE * SIDE).map(dark).collect();
-        for y in *top..*top + side {
+        for y in (*top..*top + side).filter(|y| *y < SIDE) {
             luma[y * SIDE + left..][..side].fill(255);
         }
         bytes.extend_from_slice(b"FRAME\n");
@@ -177,7 +177,8 @@ fn what_is_found_does_not_depend_on_skipping_or_workers() {
     let Some(place) = Place::new(&corners) else { return };
     let result = |arguments: &[&str]| {
         let hashes = place.path("out.md5");
-        let lines = place.found(&PathBuf::from(format!("md5:{}", hashes.display())), arguments);
+        let arguments = [&["--score", "0.5"], arguments].concat();
+        let lines = place.found(&PathBuf::from(format!("md5:{}", hashes.display())), &arguments);
         (lines, fs::read_to_string(hashes).unwrap())
     };
     let expected = result(&["--skip", "off", "--workers", "1", "--task", "pixelate"]);
@@ -185,7 +186,7 @@ fn what_is_found_does_not_depend_on_skipping_or_workers() {
         assert!(result(&[&arguments[..], &["--task", "pixelate"]].concat()) == expected, "{arguments:?}");
     }
     let report = place.path("r.json").display().to_string();
-    place.found(Path::new("null:"), &["--report", &report]);
+    place.found(Path::new("null:"), &["--report", &report, "--score", "0.5"]);
     let report: Value = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
     let found: usize = expected.0.iter().map(|line| line["detections"].as_array().unwrap().len()).sum();
     assert_eq!((report["detections"].as_u64(), report["frames_out"].as_u64()), (Some(found as u64), Some(24)));
@@ -205,23 +206,60 @@ fn all_but_what_was_found_stays_as_it_is() {
     let source = frames(&place.path("in.y4m"));
     for task in ["auto", "detect", "blur", "pixelate"] {
         let output = place.path("out.y4m");
-        let ran = place.run(&output, &["--task", task]);
+        let ran = place.run(&output, &["--task", task, "--score", "0.9"]);
         assert_eq!(ran.status, 0, "{task}: {}", ran.stderr);
         let made = frames(&output);
         assert_eq!(made.len(), 2, "{task}");
-        for ((from, to), (left, top)) in source.iter().zip(&made).zip([(16, 32), (40, 8)]) {
+        // What was hidden stays hidden for a while.
+        let is_hidden = ["blur", "pixelate"].contains(&task);
+        let second = if is_hidden { &[(16, 32), (40, 8)][..] } else { &[(40, 8)] };
+        for ((from, to), squares) in source.iter().zip(&made).zip([&[(16, 32)], second]) {
             // The largest cell that may be found, and a margin.
-            let near = |x: usize, y: usize| {
+            let near = |x: usize, y: usize, (left, top): (usize, usize)| {
                 (left.max(4) - 4..left + 20).contains(&x) && (top.max(4) - 4..top + 20).contains(&y)
             };
-            let changed: Vec<_> = (0..SIDE * SIDE).filter(|at| from[*at] != to[*at]).collect();
-            assert!(!changed.is_empty(), "{task}");
-            assert!(changed.iter().all(|at| near(at % SIDE, at / SIDE)), "{task}: {changed:?}");
+            let changed: Vec<_> =
+                (0..SIDE * SIDE).filter(|at| from[*at] != to[*at]).map(|at| (at % SIDE, at / SIDE)).collect();
+            assert!(
+                changed.iter().all(|(x, y)| squares.iter().any(|square| near(*x, *y, *square))),
+                "{task}: {changed:?}"
+            );
+            let is_there = |square: &(usize, usize)| changed.iter().any(|(x, y)| near(*x, *y, *square));
+            assert!(squares.iter().all(is_there), "{task}: {changed:?}");
         }
     }
     let hidden = place.path("hidden.y4m");
     assert_eq!(place.run(&hidden, &["--classes", "other"]).status, 0);
     assert!(frames(&hidden) == source, "nothing of the other class is there");
+}
+
+/// Frames of a thing that is there, lost for some frames, and there again; in segments or not, in one go or in two.
+#[test]
+fn what_is_lost_for_a_moment_stays_hidden_the_same_however_it_is_run() {
+    let corners: Vec<_> = (0..24).map(|n| if n % 11 < 4 { (16, 32) } else { (64, 64) }).collect();
+    let Some(place) = Place::new(&[]) else { return };
+    fs::write(place.path("in.y4m"), film(&corners, 16)).unwrap();
+    let made = |name: &str, arguments: &[&str]| {
+        let output = place.path(name);
+        let all = [&["--task", "blur", "--score", "0.9", "--encoder", "ffv1"], arguments].concat();
+        let ran = place.run(&output, &all);
+        assert_eq!(ran.status, 0, "{arguments:?}: {}", ran.stderr);
+        let hashes = place.path("out.md5");
+        let ran = run(&output, &PathBuf::from(format!("md5:{}", hashes.display())), &["-m", "identity", "-y", "-q"]);
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        fs::read_to_string(hashes).unwrap()
+    };
+    let segmented = made("a.mkv", &["--segment-frames", "6", "--workers", "1", "--skip", "off"]);
+    assert_eq!(made("b.mkv", &["--segment-frames", "6", "--workers", "3"]), segmented);
+    assert_eq!(made("c.mkv", &["--no-resume", "--skip", "off"]), made("d.mkv", &["--no-resume", "--workers", "2"]));
+    let output = place.path("out.y4m");
+    assert_eq!(place.run(&output, &["--task", "pixelate", "--score", "0.9"]).status, 0);
+    let (source, made) = (frames(&place.path("in.y4m")), frames(&output));
+    let is_changed: Vec<bool> = source.iter().zip(&made).map(|(from, to)| from != to).collect();
+    // A quarter of a second at 25 frames, rounded up.
+    assert!(is_changed.iter().all(|is_changed| *is_changed), "{is_changed:?}");
+    let plan = place.run(Path::new("null:"), &["--task", "pixelate", "-v"]).stderr;
+    assert!(plan.contains("all classes from a score of 0.2, made of large squares and for 7 frames more"), "{plan}");
 }
 
 #[test]

@@ -49,9 +49,7 @@ pub fn run_chain(
     let Prepared { plan, network, engine, head, opened, .. } = prepared;
     // Tiles that the cache has lost are computed in windows, and who measures begins when all is ready.
     let may_wait = how.cache.is_none() && how.start.is_none();
-    let detect = |finding: &Finding| {
-        DetectHead::new(&network.facts, (&head.picture(), finding.turn), finding.wanted.clone(), finding.effect)
-    };
+    let detect = |finding: &Finding| DetectHead::new(&network.facts, &head.picture(), finding.task.clone());
     let mut shop = Workshop {
         detect: plan.finding.as_ref().map(detect).transpose()?,
         roi: plan.roi.as_ref(),

@@ -43,12 +43,10 @@ impl Canvas {
             return self.newest.clone().ok_or_else(|| misuse("a picture without content came first"));
         }
         let format = self.format;
-        let mut next = pool.picture(format, self.size.0, self.size.1)?;
-        for (newest, plane) in self.newest.iter().flat_map(|newest| (0..format.n_planes()).map(move |p| (newest, p))) {
-            let from = newest.plane(plane);
-            let mut to = next.plane_mut(plane);
-            (0..from.height()).for_each(|y| to.row_bytes(y).copy_from_slice(from.row_bytes(y)));
-        }
+        let mut next = match &self.newest {
+            Some(newest) => pool.copy(newest)?,
+            None => pool.picture(format, self.size.0, self.size.1)?,
+        };
         for Patch { picture, place, planes } in patches {
             if picture.format() != format {
                 return Err(misuse("a part of a picture is of another format than the whole"));

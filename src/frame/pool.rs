@@ -111,6 +111,16 @@ impl Pool {
         })
     }
 
+    /// A picture to write that begins as a copy of another.
+    pub fn copy(&self, picture: &Picture) -> Result<PictureBuf> {
+        let mut out = self.picture(picture.format(), picture.width(), picture.height())?;
+        for plane in 0..picture.format().n_planes() {
+            let (from, mut to) = (picture.plane(plane), out.plane_mut(plane));
+            (0..from.height()).for_each(|y| to.row_bytes(y).copy_from_slice(from.row_bytes(y)));
+        }
+        Ok(out)
+    }
+
     /// A free slab of exactly this length, else a new one; slabs of other lengths (before a size change) are freed.
     fn take(&self, length: usize) -> AlignedBytes {
         while let Some(slab) = self.free.pop() {

@@ -94,7 +94,12 @@ pub enum DetectorSize {
     /// Those of this width and height.
     Fixed(usize, usize),
     /// Those whose sides are multiples of this.
-    MultipleOf(usize),
+    Free {
+        /// Both sides are multiples of this.
+        multiple_of: usize,
+        /// The longer side that it was made for, if it says so.
+        side: Option<usize>,
+    },
 }
 
 impl Detector {
@@ -102,19 +107,20 @@ impl Detector {
     pub fn input_size(&self, frame: (usize, usize)) -> (usize, usize) {
         match self.size {
             DetectorSize::Fixed(width, height) => (width, height),
-            DetectorSize::MultipleOf(of) => {
-                let (width, height) = shrunk(frame, LONGEST);
-                (width.next_multiple_of(of.max(1)), height.next_multiple_of(of.max(1)))
+            DetectorSize::Free { multiple_of, .. } => {
+                let ((width, height), of) = (self.content_size(frame), multiple_of.max(1));
+                (width.next_multiple_of(of), height.next_multiple_of(of))
             }
         }
     }
 
-    /// Width and height of a frame of this width and height within the network's picture: as large as fits, in its own
-    /// shape; not enlarged where the size is free.
+    /// Width and height of a frame of this width and height within the network's picture, in its own shape: as large as
+    /// fits; where the size is free, as large as the network was made for, or as it is but for what is very large.
     pub fn content_size(&self, frame: (usize, usize)) -> (usize, usize) {
+        let longest = frame.0.max(frame.1).min(LONGEST);
         let (width, height) = match self.size {
             DetectorSize::Fixed(width, height) => (width, height),
-            DetectorSize::MultipleOf(_) => return shrunk(frame, LONGEST),
+            DetectorSize::Free { side, .. } => [side.unwrap_or(longest); 2].into(),
         };
         let scaled = |side: usize, to: usize, from: usize| ((2 * side * to + from) / (2 * from)).max(1);
         if width * frame.1 <= height * frame.0 {
@@ -150,16 +156,6 @@ impl Detector {
     }
 }
 
-/// A size with its longer side at most this, in its own shape.
-fn shrunk((width, height): (usize, usize), longest: usize) -> (usize, usize) {
-    let side = width.max(height);
-    if side <= longest {
-        return (width, height);
-    }
-    let shrink = |length: usize| ((2 * length * longest + side) / (2 * side)).max(1);
-    (shrink(width), shrink(height))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,14 +172,17 @@ mod tests {
         assert_eq!(fixed.content_size((176, 144)), (640, 524));
         assert_eq!(fixed.content_size((3000, 2)), (640, 1));
         assert_eq!((fixed.input_size((5, 5)), fixed.n_candidates((640, 640))), ((640, 640), 8400));
-        let free = detector(DetectorSize::MultipleOf(32));
+        let free = detector(DetectorSize::Free { multiple_of: 32, side: None });
         assert_eq!((free.content_size((1080, 720)), free.input_size((1080, 720))), ((1080, 720), (1088, 736)));
         assert_eq!((free.content_size((3840, 2160)), free.input_size((3840, 2160))), ((1280, 720), (1280, 736)));
+        let made_for = detector(DetectorSize::Free { multiple_of: 32, side: Some(320) });
+        assert_eq!((made_for.content_size((1080, 720)), made_for.input_size((1080, 720))), ((320, 213), (320, 224)));
+        assert_eq!(made_for.content_size((80, 160)), (160, 320));
     }
 
     #[test]
     fn a_class_without_a_name_is_called_by_its_number() {
-        let detector = detector(DetectorSize::MultipleOf(32));
+        let detector = detector(DetectorSize::Free { multiple_of: 32, side: None });
         assert_eq!((detector.label(0), detector.label(7)), ("face".into(), "7".into()));
     }
 }

@@ -44,6 +44,8 @@ pub struct Overrides {
     pub detector: Option<FamilyName>,
     /// The names of the classes of a network that finds things, from class 0 on.
     pub labels: Option<Vec<String>>,
+    /// The longer side of the pictures that a detector of free size was made for.
+    pub side: Option<usize>,
     /// Take `radius` and `multiple_of` as they are, even where the graph asks for more.
     #[serde(default)]
     pub trust: bool,
@@ -86,6 +88,7 @@ impl Overrides {
             ("scale", overrides.scale, 16),
             ("multiple_of", overrides.multiple_of, 4096),
             ("batch", overrides.batch, 256),
+            ("side", overrides.side, 8192),
         ] {
             if value.is_some_and(|value| !(1..=most).contains(&value)) {
                 return Err(usage(format!("{name} is {}, 1 to {most} are allowed", value.unwrap_or(0))));
@@ -127,6 +130,10 @@ impl Overrides {
                 "scale" => found.scale = value.parse().ok().filter(|scale| (1..=16).contains(scale)),
                 "stride" => found.multiple_of = value.parse().ok().filter(|stride| (1..=4096).contains(stride)),
                 "names" => found.labels = labels::parse(value),
+                "imgsz" => {
+                    let sides = value.split(|c: char| !c.is_ascii_digit()).filter_map(|side| side.parse().ok());
+                    found.side = sides.max().filter(|side| (1..=8192).contains(side));
+                }
                 _ => {}
             }
         }
@@ -148,6 +155,7 @@ impl Overrides {
             batch: self.batch.or(under.batch),
             detector: self.detector.or(under.detector),
             labels: self.labels.clone().or_else(|| under.labels.clone()),
+            side: self.side.or(under.side),
             trust: self.trust || under.trust,
         }
     }
@@ -207,6 +215,7 @@ impl Overrides {
             ("multiple of", number(self.multiple_of)),
             ("fixed batch", number(self.batch)),
             ("detector", self.detector.map(|family| family.to_string())),
+            ("side", number(self.side)),
             ("labels", self.labels.as_ref().map(|labels| labels::shown(labels))),
         ];
         let set = all.into_iter().filter_map(|(fact, value)| Some((fact, value?)));
@@ -269,9 +278,10 @@ mod tests {
             entry("input_range", "[0, 255]"),
             entry("color_order", "BGR"),
             entry("stride", "32"),
+            entry("imgsz", "[384, 640]"),
         ]);
         assert_eq!((found.black, found.white, found.channels), (Some(0.0), Some(255.0), Some(Channels::Bgr)));
-        assert_eq!(found.multiple_of, Some(32));
+        assert_eq!((found.multiple_of, found.side), (Some(32), Some(640)));
         let user = Overrides { white: Some(1.0), ..Overrides::default() };
         assert_eq!(user.over(&found).white, Some(1.0));
         assert_eq!(Overrides::from_metadata(&[entry("input_range", "-1,1")]), Overrides::default());

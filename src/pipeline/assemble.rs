@@ -9,7 +9,7 @@ use super::worker::Workshop;
 use crate::error::{Error, Kind, Result};
 use crate::frame::Frame;
 use crate::frame::canvas::{Canvas, Patch};
-use crate::head::detect::Detection;
+use crate::head::detect::{DetectHead, Detection, Held};
 
 /// Puts the pieces of frames together, in order.
 pub struct Assemble<'a> {
@@ -17,6 +17,8 @@ pub struct Assemble<'a> {
     canvas: Canvas,
     /// What the network has found in the last frame that it was run for, which is what is in all since.
     found: Vec<Detection>,
+    /// What stays hidden for a while.
+    held: Option<Held>,
     verified: Verified,
     scratch: store::Scratch,
 }
@@ -35,7 +37,14 @@ impl<'a> Assemble<'a> {
     /// For the output pictures of a workshop.
     pub fn new(shop: &'a Workshop) -> Self {
         let canvas = Canvas::new(shop.head.output_format(), shop.head.output_size());
-        Assemble { shop, canvas, found: Vec::new(), verified: Verified::default(), scratch: store::Scratch::default() }
+        Assemble {
+            shop,
+            canvas,
+            found: Vec::new(),
+            held: shop.detect.as_ref().and_then(DetectHead::held),
+            verified: Verified::default(),
+            scratch: store::Scratch::default(),
+        }
     }
 
     /// The frame with its output picture: that of the frame before, but for these pieces; tinted where that is asked
@@ -61,6 +70,14 @@ impl<'a> Assemble<'a> {
         if passed.is_sampled {
             // A frame that was run as a whole is its own full run.
             self.verified.compare(frame.index, &picture, check.as_ref().unwrap_or(&picture));
+        }
+        if let (Some(held), Some(detect)) = (&mut self.held, &shop.detect) {
+            let lost = held.frame(frame.index, &self.found);
+            if !lost.is_empty() {
+                let mut out = shop.pool.copy(&picture)?;
+                detect.paint(&frame.picture, &lost, &mut out);
+                picture = out.freeze();
+            }
         }
         if let Some(areas) = passed.areas {
             picture = areas.draw(&picture, shop.head.scale(), &shop.pool)?;

@@ -37,13 +37,7 @@ impl Areas {
     /// A tinted copy of an output picture of `scale` times the input's size: green where it was reused, red where
     /// computed, blue outside. Gray pictures get lighter where they were computed, and darker outside.
     pub fn draw(&self, picture: &Picture, scale: usize, pool: &Pool) -> Result<Picture> {
-        let format = picture.format();
-        let mut out = pool.picture(format, picture.width(), picture.height())?;
-        for plane in 0..format.n_planes() {
-            let from = picture.plane(plane);
-            let mut to = out.plane_mut(plane);
-            (0..from.height()).for_each(|y| to.row_bytes(y).copy_from_slice(from.row_bytes(y)));
-        }
+        let (format, mut out) = (picture.format(), pool.copy(picture)?);
         let unit = 1 << (format.bit_depth - 8);
         // What each kind adds to Cb and Cr, to blue and red, or to gray.
         let (reused, computed, outside) = match format.is_gray() {

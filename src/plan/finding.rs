@@ -3,21 +3,19 @@
 use std::fmt;
 
 use super::container::{StreamPlan, Treatment};
+use super::segments::Segments;
 use crate::av::StreamSideData;
 use crate::config::{Origin, RunConfig, Task, value};
 use crate::error::{Error, Kind, Result};
-use crate::head::detect::{Effect, Turn, Wanted};
+use crate::head::detect::{DetectTask, Effect, Hold, Turn, Wanted};
 use crate::model::{Detector, Family, Network};
+use crate::time::Ratio;
 
 /// What counts as found and what becomes of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
-    /// What counts.
-    pub wanted: Wanted,
-    /// What becomes of it.
-    pub effect: Effect,
-    /// How frames are turned to be upright.
-    pub turn: Turn,
+    /// What is done.
+    pub task: DetectTask,
     /// The names of all classes, by number.
     pub labels: Vec<String>,
 }
@@ -25,7 +23,7 @@ pub struct Finding {
 impl Finding {
     /// Decides; `None` for a network that gives pictures. An error where something else was asked of the network than it
     /// can do.
-    pub fn new(config: &RunConfig, network: &Network, streams: &[StreamPlan]) -> Result<Option<Finding>> {
+    pub fn new(config: &RunConfig, network: &Network, video: Video) -> Result<Option<Finding>> {
         let Some(detector) = &network.facts.detector else {
             return check_pictures(config, &network.name).map(|()| None);
         };
@@ -35,10 +33,34 @@ impl Finding {
             Task::Blur => Effect::Blur,
             Task::Pixelate => Effect::Pixelate,
         };
-        let score = config.score.unwrap_or_else(|| least_score(detector.family));
+        let hides = effect != Effect::Outline;
+        let score = config.score.unwrap_or_else(|| least_score(detector.family, hides));
         let wanted = Wanted { score, classes: classes(config, detector)? };
-        Ok(Some(Finding { wanted, effect, turn: turn(streams), labels: detector.labels.clone() }))
+        let hold = hides.then(|| hold(&video));
+        let task = DetectTask { wanted, effect, turn: turn(video.streams), hold };
+        Ok(Some(Finding { task, labels: detector.labels.clone() }))
     }
+}
+
+/// What is known of the video.
+#[derive(Clone, Copy)]
+pub struct Video<'a> {
+    /// All streams of the input.
+    pub streams: &'a [StreamPlan],
+    /// Its frame rate, if it is known.
+    pub frame_rate: Ratio,
+    /// How the output is cut.
+    pub segments: &'a Segments,
+}
+
+/// What was found stays hidden for so many seconds after it was lost.
+const HELD: f64 = 0.25;
+
+/// The same in frames.
+fn hold(video: &Video) -> Hold {
+    let rate = if video.frame_rate.is_known() { video.frame_rate.as_f64() } else { 25.0 };
+    let forgets_every = if let Segments::Every(frames) = video.segments { Some(*frames) } else { None };
+    Hold { n_frames: (rate * HELD).ceil().clamp(1.0, 30.0) as u32, forgets_every }
 }
 
 /// How the video's frames are turned to be shown. Frames that are shown mirrored are looked at as they are.
@@ -48,9 +70,11 @@ fn turn(streams: &[StreamPlan]) -> Turn {
     shown.filter(|(_, is_mirrored)| !is_mirrored).map_or(Turn::None, |(degrees, _)| Turn::of_degrees(degrees))
 }
 
-/// What counts as found where nobody says: what the networks' own programs use, or somewhat more.
-fn least_score(family: Family) -> f32 {
-    if family == Family::Yunet { 0.6 } else { 0.4 }
+/// What counts as found where nobody says: what the networks' own programs use, or somewhat more; half of that where it is
+/// to be hidden, for there a thing too many is hidden rather than one too few.
+fn least_score(family: Family, hides: bool) -> f32 {
+    let score = if family == Family::Yunet { 0.6 } else { 0.4 };
+    if hides { score / 2.0 } else { score }
 }
 
 /// Refuses what is for networks that find things.
@@ -79,6 +103,11 @@ fn check_found(config: &RunConfig, network: &str) -> Result<()> {
         let tasks = "detect, blur or pixelate";
         return usage(format!(
             "--task image is for networks that give pictures, and {network} finds things; use {tasks}"
+        ));
+    }
+    if config.verify_skip.is_some() && config.origin("verify-skip") == Origin::CommandLine {
+        return usage(format!(
+            "--verify-skip is for networks that give pictures, and {network} finds things; leave it out"
         ));
     }
     if !config.roi.is_empty() {
@@ -114,21 +143,26 @@ fn classes(config: &RunConfig, detector: &Detector) -> Result<Option<Vec<usize>>
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let label = |class: &usize| self.labels.get(*class).cloned().unwrap_or_else(|| class.to_string());
-        match &self.wanted.classes {
+        let DetectTask { wanted, effect, turn, hold } = &self.task;
+        match &wanted.classes {
             None => f.write_str("all classes")?,
             Some(classes) => f.write_str(&classes.iter().map(label).collect::<Vec<_>>().join(", "))?,
         }
-        let what = match self.effect {
+        let what = match effect {
             Effect::Outline => "outlined",
             Effect::Blur => "blurred",
             Effect::Pixelate => "made of large squares",
         };
-        let turned = match self.turn {
+        let turned = match turn {
             Turn::None => "",
             Turn::Right => "; frames are turned clockwise for it",
             Turn::Half => "; frames are turned upside down for it",
             Turn::Left => "; frames are turned counterclockwise for it",
         };
-        write!(f, " from a score of {}, {what}{turned}", self.wanted.score)
+        write!(f, " from a score of {}, {what}", wanted.score)?;
+        if let Some(hold) = hold {
+            write!(f, " and for {} frames more", hold.n_frames)?;
+        }
+        f.write_str(turned)
     }
 }

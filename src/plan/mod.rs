@@ -30,7 +30,7 @@ use crate::tile::roi::Roi;
 use cache::CachePlan;
 use container::StreamPlan;
 use encoding::EncodingPlan;
-use finding::Finding;
+use finding::{Finding, Video};
 use memory::{Kept, Needs, WindowBytes};
 use segments::Segments;
 use strength::Strength;
@@ -193,7 +193,10 @@ impl Plan {
             threads.workers = facts.workers.unwrap_or(threads.workers);
         }
         let (source, network) = (facts.source, &facts.network.facts);
-        let finding = Finding::new(config, facts.network, &facts.streams)?;
+        let finding = {
+            let video = Video { streams: &facts.streams, frame_rate: source.frame_rate, segments: &facts.segments };
+            Finding::new(config, facts.network, video)?
+        };
         let mut warnings = Vec::new();
         let mut workers = threads.workers;
         let (made_size, output_size) = (facts.head.output_size(), facts.size);

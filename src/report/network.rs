@@ -150,7 +150,10 @@ fn found(detector: &Detector) -> Vec<Conclusion> {
     };
     let size = match detector.size {
         DetectorSize::Fixed(width, height) => format!("{width}x{height}"),
-        DetectorSize::MultipleOf(of) => format!("sides that are multiples of {of}"),
+        DetectorSize::Free { multiple_of, side: None } => format!("sides that are multiples of {multiple_of}"),
+        DetectorSize::Free { multiple_of, side: Some(side) } => {
+            format!("sides that are multiples of {multiple_of}, the longer one {side}")
+        }
     };
     let strides: Vec<String> = detector.strides.iter().map(usize::to_string).collect();
     let classes = detector.n_classes().map_or("no number says".to_owned(), |n| n.to_string());
@@ -185,7 +188,7 @@ fn detector_json(facts: &NetworkFacts) -> Option<Value> {
 fn size_requirements(facts: &NetworkFacts) -> Value {
     let (multiple_of, fixed) = match facts.detector.as_ref().map(|detector| detector.size) {
         Some(DetectorSize::Fixed(width, height)) => (1, Some((width, height))),
-        Some(DetectorSize::MultipleOf(of)) => (of, None),
+        Some(DetectorSize::Free { multiple_of, .. }) => (multiple_of, None),
         None => (facts.multiple_of, facts.fixed_size),
     };
     json!({ "multiple_of": multiple_of, "fixed": fixed.map(|(width, height)| [width, height]) })

@@ -1,7 +1,7 @@
 //! From the numbers that a detector gives to things in the frame.
 
 use super::letterbox::Place;
-use super::{Detection, Wanted};
+use super::{Detection, Wanted, edges, overlap};
 use crate::model::{Detector, Family};
 
 /// Boxes that are sorted out at most, the surest of them.
@@ -9,7 +9,7 @@ const MOST: usize = 2000;
 
 /// How much two boxes of one class overlap, as intersection over union, to be one thing. What the networks' own programs
 /// use.
-fn is_one_from(family: Family) -> f32 {
+fn is_one_from(family: Family) -> f64 {
     if family == Family::Yunet { 0.3 } else { 0.45 }
 }
 
@@ -103,23 +103,16 @@ fn in_frame(found: Detection, place: Place, frame: (usize, usize)) -> Option<Det
 }
 
 /// Of boxes of one class that overlap by so much, the surest; the surest come first.
-fn without_doubles(boxes: Vec<Detection>, is_one_from: f32) -> Vec<Detection> {
+fn without_doubles(boxes: Vec<Detection>, is_one_from: f64) -> Vec<Detection> {
     let mut kept: Vec<Detection> = Vec::new();
     for found in boxes {
-        let is_double = |other: &Detection| other.class == found.class && overlap(other.area, found.area) > is_one_from;
+        let is_double =
+            |other: &Detection| other.class == found.class && overlap(edges(other), edges(&found)) > is_one_from;
         if !kept.iter().any(is_double) {
             kept.push(found);
         }
     }
     kept
-}
-
-/// Intersection over union.
-pub(super) fn overlap(a: [f32; 4], b: [f32; 4]) -> f32 {
-    let area = |[left, top, right, bottom]: [f32; 4]| (right - left).max(0.0) * (bottom - top).max(0.0);
-    let both = area([a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])]);
-    let either = area(a) + area(b) - both;
-    if either > 0.0 { both / either } else { 0.0 }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! shown in the frame or hidden there.
 
 mod boxes;
+mod held;
 mod letterbox;
 pub mod paint;
 pub mod track;
@@ -11,6 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::frame::{Picture, PictureBuf};
 use crate::head::image::PictureFacts;
 use crate::model::{Detector, NetworkFacts, Tensor};
+pub use held::{Held, Hold};
 use letterbox::Letterbox;
 pub use paint::Effect;
 use paint::Painter;
@@ -31,6 +33,19 @@ impl Wanted {
     }
 }
 
+/// What is done with what a detector gives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DetectTask {
+    /// What counts as found.
+    pub wanted: Wanted,
+    /// What becomes of it.
+    pub effect: Effect,
+    /// How frames are turned to be upright.
+    pub turn: Turn,
+    /// How long things stay hidden that are not found any more; without it they are shown at once.
+    pub hold: Option<Hold>,
+}
+
 /// A thing that was found in a picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Detection {
@@ -43,10 +58,28 @@ pub struct Detection {
     pub class: usize,
 }
 
+/// Left, top, right and bottom.
+type Edges = [f64; 4];
+
+fn edges(found: &Detection) -> Edges {
+    found.area.map(f64::from)
+}
+
+/// Intersection over union, 0 to 1; 0 where a box has no size.
+fn overlap(a: Edges, b: Edges) -> f64 {
+    let width = a[2].min(b[2]) - a[0].max(b[0]);
+    let height = a[3].min(b[3]) - a[1].max(b[1]);
+    if !(width > 0.0 && height > 0.0) {
+        return 0.0;
+    }
+    let size = |of: Edges| (of[2] - of[0]) * (of[3] - of[1]);
+    width * height / (size(a) + size(b) - width * height)
+}
+
 /// The way between frames of one stream and a detector.
 pub struct DetectHead {
     detector: Detector,
-    wanted: Wanted,
+    task: DetectTask,
     letterbox: Letterbox,
     painter: Painter,
     /// Width and height of a frame.
@@ -58,24 +91,23 @@ pub struct DetectHead {
 pub struct Scratch(letterbox::Scratch);
 
 impl DetectHead {
-    /// Between frames like `frame`, to be turned so to be upright, and a network that finds things, of which those
-    /// `wanted` get this effect.
-    pub fn new(
-        network: &NetworkFacts,
-        (frame, turn): (&PictureFacts, Turn),
-        wanted: Wanted,
-        effect: Effect,
-    ) -> Result<DetectHead> {
+    /// Between frames like `frame` and a network that finds things, with which this is to be done.
+    pub fn new(network: &NetworkFacts, frame: &PictureFacts, task: DetectTask) -> Result<DetectHead> {
         let Some(detector) = network.detector.clone() else {
             return Err(Error::new(Kind::Internal, "a network that finds nothing was given for one that does"));
         };
         Ok(DetectHead {
-            letterbox: Letterbox::new(&detector, &network.input, frame, turn),
+            letterbox: Letterbox::new(&detector, &network.input, frame, task.turn),
             detector,
-            wanted,
-            painter: Painter::new(effect, frame.format.planar(), frame.color, frame.height),
+            painter: Painter::new(task.effect, frame.format.planar(), frame.color, frame.height),
+            task,
             frame: (frame.width, frame.height),
         })
+    }
+
+    /// What keeps hidden what is lost for a moment, where things are to be hidden.
+    pub fn held(&self) -> Option<Held> {
+        self.task.hold.map(Held::new)
     }
 
     /// Writes a frame into the tensor, whose shape must be the network's for it.
@@ -85,7 +117,7 @@ impl DetectHead {
 
     /// What the network has found, the surest first.
     pub fn found(&self, answer: &Tensor) -> Vec<Detection> {
-        boxes::found(&self.detector, &self.wanted, &answer.values(), self.letterbox.place(), self.frame)
+        boxes::found(&self.detector, &self.task.wanted, &answer.values(), self.letterbox.place(), self.frame)
     }
 
     /// Shows or hides what was found in `out`, a copy of `frame`.

@@ -4,7 +4,7 @@
 //! moving, also by where it would be by now. Nothing here looks at pixels, so a thing that is hidden for long, or that
 //! jumps by more than its own size, comes back under another number.
 
-use super::Detection;
+use super::{Detection, Edges, edges, overlap};
 
 /// The least intersection over union for which two boxes are the same thing.
 const LEAST_OVERLAP: f64 = 0.3;
@@ -35,9 +35,6 @@ struct Track {
     /// Frames since then that had no box of it.
     n_missed: u32,
 }
-
-/// Left, top, right, bottom.
-type Edges = [f64; 4];
 
 /// A track and a box that may be the same thing.
 struct Pair {
@@ -78,6 +75,17 @@ impl Tracker {
         }
         self.forget();
         numbers
+    }
+
+    /// What was found in one of so many frames before the last, and not in the last: all of where it was and where it is if
+    /// it has gone on as it was going.
+    pub fn missing(&self, n_frames: u32) -> Vec<Detection> {
+        let missing = self.tracks.iter().filter(|track| (1..=n_frames).contains(&track.n_missed));
+        let found = |track: &Track| {
+            let area = around(track.area, track.after(track.n_missed)).map(|edge| edge as f32);
+            Detection { area, score: 0.0, class: track.class }
+        };
+        missing.map(found).collect()
     }
 
     /// Tracks and boxes that may be the same, the likeliest first; equal ones in the order of tracks, then of boxes.
@@ -129,18 +137,20 @@ impl Track {
         (self.step, self.area, self.n_missed) = ([moved(0), moved(1)], area, 0);
     }
 
-    /// Where it is if it has gone on as it was going.
-    fn expected(&self) -> Edges {
-        let n_frames = f64::from(self.n_missed + 1);
-        let [x, y] = self.step.map(|step| step * n_frames);
+    /// Where it is so many frames after it was seen if it has gone on as it was going.
+    fn after(&self, n_frames: u32) -> Edges {
+        let [x, y] = self.step.map(|step| step * f64::from(n_frames));
         [self.area[0] + x, self.area[1] + y, self.area[2] + x, self.area[3] + y]
+    }
+
+    /// Where it is expected in the next frame.
+    fn expected(&self) -> Edges {
+        self.after(self.n_missed + 1)
     }
 
     /// Holds all places where it may be.
     fn reach(&self) -> Edges {
-        let (last, expected) = (self.area, self.expected());
-        let (low, high) = (|i: usize| last[i].min(expected[i]), |i: usize| last[i].max(expected[i]));
-        [low(0), low(1), high(2), high(3)]
+        around(self.area, self.expected())
     }
 
     /// How well a box fits, by where it was or by where it is expected.
@@ -149,19 +159,9 @@ impl Track {
     }
 }
 
-fn edges(found: &Detection) -> Edges {
-    found.area.map(f64::from)
-}
-
-/// Intersection over union, 0 to 1; 0 where a box has no size.
-fn overlap(a: Edges, b: Edges) -> f64 {
-    let width = a[2].min(b[2]) - a[0].max(b[0]);
-    let height = a[3].min(b[3]) - a[1].max(b[1]);
-    if !(width > 0.0 && height > 0.0) {
-        return 0.0;
-    }
-    let size = |of: Edges| (of[2] - of[0]) * (of[3] - of[1]);
-    width * height / (size(a) + size(b) - width * height)
+/// What holds both.
+fn around(a: Edges, b: Edges) -> Edges {
+    [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]
 }
 
 #[cfg(test)]
@@ -259,5 +259,25 @@ mod tests {
         // All in one place.
         (0..3).for_each(|_| assert_eq!(tracker.frame(&[square(0.0, 0.0, 9.0); 1000]).len(), 1000));
         assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn what_was_just_lost_is_where_it_was_going() {
+        let mut tracker = Tracker::new();
+        for frame in 0..5 {
+            tracker.frame(&[square(frame as f32 * 10.0, 50.0, 40.0), square(300.0, 0.0, 40.0)]);
+            assert_eq!(tracker.missing(3), []);
+        }
+        for n in 1..=4 {
+            tracker.frame(&[square(300.0, 0.0, 40.0)]);
+            let missing = tracker.missing(3);
+            if n > 3 {
+                assert_eq!(missing, []);
+                continue;
+            }
+            // Last seen at 40; it may have stopped.
+            assert_eq!(missing[0].area, [40.0, 50.0, 80.0 + 10.0 * n as f32, 90.0]);
+            assert_eq!(missing.len(), 1);
+        }
     }
 }

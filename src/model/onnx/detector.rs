@@ -319,7 +319,7 @@ impl GraphFacts {
                     "its pictures must be multiples of {multiple}, at most {MAX_MULTIPLE} is allowed"
                 )));
             }
-            true => DetectorSize::MultipleOf(said.multiple_over(multiple)?),
+            true => DetectorSize::Free { multiple_of: said.multiple_over(multiple)?, side: said.side },
             false => DetectorSize::Fixed(given.size.0, given.size.1),
         };
         said.batch_over(Some(1))?;

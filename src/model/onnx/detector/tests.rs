@@ -178,7 +178,7 @@ fn check_written(network: &Network, size: (usize, usize)) {
     let graph = model.proto.graph.as_ref().unwrap();
     let names: Vec<_> = graph.output.iter().map(|output| output.name.as_deref().unwrap()).collect();
     assert_eq!(names, [network.facts.output.name.as_str()]);
-    let (input, free) = (&network.facts.input, matches!(detector(network).size, DetectorSize::MultipleOf(_)));
+    let (input, free) = (&network.facts.input, matches!(detector(network).size, DetectorSize::Free { .. }));
     let (rows, columns) = (size.1 as i64, size.0 as i64);
     let assumption = Assumption { batch: 1, channels: 3, rows, columns, layout: input.layout, free };
     let traced = trace(&model, &input.name, data_type::of(input.element), assumption).unwrap();
@@ -230,7 +230,10 @@ fn networks_of_free_size_are_followed_at_one() {
     graph.input = vec![port("images", &[None, Some(3), None, None], data_type::FLOAT)];
     for (model, family, n_values) in [(turned, FamilyName::YoloV8, 84), (yunet(None), FamilyName::Yunet, 16)] {
         let network = network(&model, "").unwrap_or_else(|error| panic!("{family}: {error}"));
-        assert_eq!((detector(&network).size, detector(&network).n_values), (DetectorSize::MultipleOf(32), n_values));
+        assert_eq!(
+            (detector(&network).size, detector(&network).n_values),
+            (DetectorSize::Free { multiple_of: 32, side: None }, n_values)
+        );
         assert_eq!(network.facts.shapes(1, (100, 60)), [[1, 3, 64, 128], [1, 1, 128 + 32 + 8, n_values]]);
         check_written(&network, (128, 64));
     }
@@ -238,7 +241,7 @@ fn networks_of_free_size_are_followed_at_one() {
     let network = network(&sorted(None, &fixed([1, 20, 6])), "multiple_of = 64").unwrap();
     assert_eq!(
         (detector(&network).family, detector(&network).size),
-        (Family::Sorted(20), DetectorSize::MultipleOf(64))
+        (Family::Sorted(20), DetectorSize::Free { multiple_of: 64, side: None })
     );
     let coco = self::network(&yolo_v8(None, 84), "").unwrap();
     assert_eq!((detector(&coco).labels.len(), &*detector(&coco).label(16)), (80, "dog"));
@@ -264,7 +267,10 @@ fn what_cannot_be_followed_must_be_declared_or_named() {
     // Declared for another size, or for one that the graph does not take.
     assert!(refusal(&unknown(None, &fixed([1, 9, 8400])), "").contains("give `scale` in a TOML"));
     let named = network(&unknown(None, &[None, Some(9), None]), "detector = 'yolov8'").unwrap();
-    assert_eq!((detector(&named).size, detector(&named).n_values), (DetectorSize::MultipleOf(32), 9));
+    assert_eq!(
+        (detector(&named).size, detector(&named).n_values),
+        (DetectorSize::Free { multiple_of: 32, side: None }, 9)
+    );
     assert_eq!(named.facts.shapes(1, (64, 64))[1], [1, 1, 84, 9]);
     // Turned already, which only its name tells from another family.
     assert_eq!(detector(&network(&declared, "detector = 'yolov8'").unwrap()).n_classes(), Some(5));
@@ -382,7 +388,7 @@ fn shared(name: &str) -> Option<Network> {
 fn shared_networks_are_what_is_told_of_them() {
     let table = [
         ("face_detection_yunet_2023mar.onnx", Family::Yunet, DetectorSize::Fixed(640, 640), 16, 8400, 1),
-        ("yunet_n_dynamic.onnx", Family::Yunet, DetectorSize::MultipleOf(32), 16, 8400, 1),
+        ("yunet_n_dynamic.onnx", Family::Yunet, DetectorSize::Free { multiple_of: 32, side: None }, 16, 8400, 1),
         ("yolox_nano_416.onnx", Family::Yolox, DetectorSize::Fixed(416, 416), 85, 3549, 80),
     ];
     for (name, family, size, n_values, n_candidates, n_labels) in table {
