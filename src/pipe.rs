@@ -1,8 +1,17 @@
 //! Pipes between this program and others.
 
-use std::fs::File;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::io::Errno;
 use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
+
+use crate::error::{Error, Kind, Result};
+use crate::interrupt;
 
 /// Bytes that a pipe may hold: much of a frame, and the most that Linux gives to everybody.
 const ROOM: usize = 1 << 20;
@@ -14,6 +23,53 @@ pub fn roomy(file: File) -> File {
         let _ = fcntl_setpipe_size(&file, ROOM);
     }
     file
+}
+
+/// How often a pipe is asked whether somebody reads it by now.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// Links that are followed at most.
+const MAX_LINKS: usize = 40;
+
+/// Whether what has this name is written as it is, and not replaced by another file: a pipe or a device, and whatever is
+/// open already and has its name through `/proc`, as `/dev/stdout` has.
+pub fn is_stream(path: &Path) -> bool {
+    let is_other = fs::metadata(path).is_ok_and(|facts| !facts.is_file());
+    let mut at = path.to_owned();
+    let is_open_already = (0..MAX_LINKS).any(|_| {
+        let folder = at.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = fs::canonicalize(folder).unwrap_or_default();
+        let to = fs::read_link(&at).map(|to| folder.join(to)).unwrap_or_default();
+        at = to;
+        folder.starts_with("/proc")
+    });
+    is_other || is_open_already
+}
+
+/// Opens a stream to write to. A named pipe that nobody reads is waited for until a signal asks to stop.
+pub fn open_to_write(path: &Path) -> Result<File> {
+    let open = |flags: OFlags| {
+        let flags = i32::try_from(flags.bits()).expect("the flag is a bit of a C int");
+        OpenOptions::new().write(true).custom_flags(flags).open(path)
+    };
+    let failed = |error| Error::io(format!("open {}", path.display()), error);
+    if !fs::metadata(path).map_err(failed)?.file_type().is_fifo() {
+        return open(OFlags::empty()).map_err(failed);
+    }
+    loop {
+        match open(OFlags::NONBLOCK) {
+            Ok(file) => {
+                // From here on writing waits for the reader.
+                return fcntl_setfl(&file, OFlags::empty()).map(|()| file).map_err(|error| failed(error.into()));
+            }
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::NXIO) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        if interrupt::requested().is_some() {
+            return Err(Error::new(Kind::Interrupted, format!("stopped while nobody read {}", path.display())));
+        }
+        thread::sleep(PATIENCE);
+    }
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("time", "error", "a time may be refused"),
     ("sequence", "error", "a pattern may be refused"),
     ("interrupt", "error", "signals may be refused by the system"),
+    ("pipe", "error", "a pipe may be refused"),
+    ("pipe", "interrupt", "a reader is waited for until a signal comes"),
     ("frame", "tile", "a picture is cut by rectangles"),
     ("measure", "sink", "the cut that a sink applies is measured beforehand"),
 ];

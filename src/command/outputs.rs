@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::{folder_of, segment};
 use crate::config::{BenchConfig, Origin, Output, Overwrite, RunConfig};
 use crate::error::{Error, Kind, Result};
+use crate::pipe;
 use crate::sequence::Sequence;
 
 /// Endings of files that tell of a run or of a measurement: nothing of another name is replaced by one of them.
@@ -107,8 +108,8 @@ fn check_apart(files: &[Named]) -> Result<()> {
             .or_else(|_| Ok(std::fs::canonicalize(folder_of(path))?.join(path.file_name().unwrap_or_default())))
     };
     let mut places: Vec<(PathBuf, &str)> = Vec::new();
-    let is_file = |path: &Path| std::fs::metadata(path).map_or(true, |metadata| metadata.is_file());
-    for (path, what) in files.iter().filter_map(|(path, what)| Some((path.filter(|path| is_file(path))?, *what))) {
+    let named = files.iter().filter_map(|(path, what)| Some(((*path)?, *what)));
+    for (path, what) in named.filter(|(path, _)| !pipe::is_stream(path)) {
         let place: std::io::Result<PathBuf> = place(path);
         let Ok(place) = place else {
             // The folders of the others are looked at with all else about them.
@@ -120,7 +121,34 @@ fn check_apart(files: &[Named]) -> Result<()> {
         if let Some((_, other)) = places.iter().find(|(there, _)| *there == place) {
             return Err(usage(path, &format!("the {what} is the {other} itself; choose another name")));
         }
+        let is_part_of = |part: &Path, of: &Path| {
+            let mut name = of.as_os_str().to_owned();
+            name.push(".part");
+            part.as_os_str() == name
+        };
+        if let Some((_, other)) =
+            places.iter().find(|(there, _)| is_part_of(&place, there) || is_part_of(there, &place))
+        {
+            let message = format!("the {what} and the {other} would be in each other's way until both are complete");
+            return Err(usage(path, &format!("{message}; choose another name")));
+        }
         places.push((place, what));
+    }
+    Ok(())
+}
+
+/// Refuses what tells of a run in the midst of the frames on standard output.
+fn check_stdout(config: &RunConfig, accounts: &[Named]) -> Result<()> {
+    if !matches!(config.output, Output::Stdout | Output::Md5(None)) {
+        return Ok(());
+    }
+    let stdout = rustix::fs::fstat(std::io::stdout()).map(|facts| (facts.st_dev, facts.st_ino)).ok();
+    let is_device = |path: &Path| std::fs::metadata(path).is_ok_and(|facts| facts.file_type().is_char_device());
+    let named = accounts.iter().filter_map(|(path, what)| Some(((*path)?, what)));
+    for (path, what) in named.filter(|(path, _)| !is_device(path)) {
+        if identity(path).is_some_and(|there| Some(there) == stdout) {
+            return Err(usage(path, &format!("the {what} would lie among the frames; choose another place")));
+        }
     }
     Ok(())
 }
@@ -168,6 +196,7 @@ pub fn check(config: &RunConfig) -> Result<()> {
         (config.detections.as_deref(), DETECTIONS),
     ];
     check_accounts(&inputs, &accounts)?;
+    check_stdout(config, &accounts)?;
     let videos = [(config.output.path(), "output"), (config.master.as_deref(), "master")];
     check_apart(&[&videos[..], &accounts].concat())?;
     let Some(path) = config.output.path() else { return Ok(()) };
@@ -184,7 +213,7 @@ pub fn check(config: &RunConfig) -> Result<()> {
     if !folder.is_dir() {
         return Err(usage(path, &format!("the folder {} is not there; make it first", folder.display())));
     }
-    let is_stream = std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
+    let is_stream = pipe::is_stream(path);
     if is_stream && matches!(config.output, Output::File(_)) {
         return Err(usage(path, "a container cannot be written to a pipe or a device; '-' and .y4m can"));
     }

@@ -126,9 +126,9 @@ impl RunConfig {
             "output" => self.output = Output::parse(raw)?,
             "model" => self.model = raw.to_owned(),
             "model-config" => self.model_config = Some(raw.into()),
-            "report" => self.report = Some(raw.into()),
-            "trace" => self.trace = Some(raw.into()),
-            "detections" => self.detections = Some(raw.into()),
+            "report" => self.report = Some(value::file(raw)?),
+            "trace" => self.trace = Some(value::file(raw)?),
+            "detections" => self.detections = Some(value::file(raw)?),
             "master" => self.master = Some(raw.into()),
             "cache" => self.cache = Some(raw.into()),
             "encoder" => self.encoder = owned()?,
@@ -210,6 +210,13 @@ impl RunConfig {
         if !ordered {
             let (start, end) = (self.start.unwrap_or(Position::Frame(0)), self.end.unwrap_or(Position::Frame(0)));
             return usage(format!("--end {end} is not after --start {start}, so no frame is left"));
+        }
+        if self.detections.is_some()
+            && let Some(name) =
+                ["segment-frames", "manifest-only"].iter().find(|name| self.origin(name) == Origin::CommandLine)
+        {
+            let what = format!("--detections tells of all frames in one go, and --{name} makes segments");
+            return usage(format!("{what}; leave one of them out"));
         }
         if self.skip != SkipMode::Near && self.origin("skip-psnr") == Origin::CommandLine {
             let what = format!("--skip-psnr is for --skip near, and skip is {}", self.skip);

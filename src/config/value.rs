@@ -4,13 +4,27 @@
 //! exact: a time is a whole number of microseconds and a rate a ratio, never a float. A failure says what was got and
 //! what is expected; where the value came from is added by the caller.
 
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
 use super::choice::{PictureSize, Position, Region, Tile};
 use crate::error::{Error, Kind, Result};
 use crate::tile::roi::Length;
 use crate::time::Ratio;
 
+/// A file to be written.
+pub(super) fn file(raw: &OsStr) -> Result<PathBuf> {
+    let usage = |message: String| Err(Error::new(Kind::Usage, message));
+    match raw.as_encoded_bytes() {
+        b"" => usage("got nothing, expected the name of a file".to_owned()),
+        b"-" => usage("got '-', expected the name of a file; /dev/stdout is standard output".to_owned()),
+        [.., b'/'] => usage(format!("got '{}', a folder; add a file name", raw.to_string_lossy())),
+        _ => Ok(raw.into()),
+    }
+}
+
 /// `text` as UTF-8 from what the system gave.
-pub(super) fn text(raw: &std::ffi::OsStr) -> Result<&str> {
+pub(super) fn text(raw: &OsStr) -> Result<&str> {
     raw.to_str().ok_or_else(|| bad(format!("'{}' is not valid UTF-8", raw.to_string_lossy())))
 }
 

@@ -151,10 +151,11 @@ impl Worker {
     /// Runs the network on nothing in particular, and keeps nothing of it.
     fn warm_up(&mut self, shop: &Workshop) -> Result<()> {
         let Some(window) = shop.tiles.first().map(|tile| tile.window) else { return Ok(()) };
+        let size = shop.detect.as_ref().map_or((window.width, window.height), DetectHead::shown_size);
         if let Some(engine) = self.engine.rows().filter(|_| self.by_rows) {
             return engine.run_rows((window.width, window.height), window.y, &mut NoRows);
         }
-        let tensors = self.tensors(&shop.network.facts, window, 1);
+        let tensors = self.tensors(&shop.network.facts, size, 1);
         let Tensors { input, output, .. } = &mut self.tensors[tensors];
         self.engine.run(input, output)
     }
@@ -202,8 +203,8 @@ impl Worker {
     }
 
     /// Tensors for so many windows of a size; made once and kept.
-    fn tensors(&mut self, facts: &NetworkFacts, window: Rect, n: usize) -> usize {
-        let (size, batch) = ((window.width, window.height), facts.fixed_batch.unwrap_or(n));
+    fn tensors(&mut self, facts: &NetworkFacts, size: (usize, usize), n: usize) -> usize {
+        let batch = facts.fixed_batch.unwrap_or(n);
         let found = self.tensors.iter().position(|tensors| (tensors.window, tensors.batch) == (size, batch));
         found.unwrap_or_else(|| {
             self.tensors.push(Tensors::new(facts, size, batch));
@@ -232,7 +233,7 @@ impl Worker {
                 track.called(frame);
                 continue;
             }
-            let tensors = self.tensors(&shop.network.facts, tile.window, 1);
+            let tensors = self.tensors(&shop.network.facts, tile.window.size(), 1);
             let Tensors { input, output, .. } = &mut self.tensors[tensors];
             head.gather(source, tile.window, input, 0, &mut self.scratch)?;
             track.lap(Activity::Gather, frame);
@@ -258,7 +259,7 @@ impl Worker {
         frame: u64,
     ) -> Result<Vec<Detection>> {
         let area = shop.head.picture().area();
-        let tensors = self.tensors(&shop.network.facts, area, 1);
+        let tensors = self.tensors(&shop.network.facts, detect.shown_size(), 1);
         let Tensors { input, output, .. } = &mut self.tensors[tensors];
         detect.gather(source, input, &mut self.letterbox)?;
         track.lap(Activity::Gather, frame);
@@ -296,7 +297,7 @@ impl Worker {
         // A network of a fixed batch may take fewer at once than there are.
         let at_once = shop.network.facts.fixed_batch.unwrap_or(windows.len()).max(1);
         for windows in windows.chunks(at_once) {
-            let tensors = self.tensors(&shop.network.facts, first.window, windows.len());
+            let tensors = self.tensors(&shop.network.facts, first.window.size(), windows.len());
             let Tensors { input, output, .. } = &mut self.tensors[tensors];
             for (item, (source, tile)) in windows.iter().enumerate() {
                 head.gather(source, tile.window, input, item, &mut self.scratch)?;

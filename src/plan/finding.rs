@@ -125,10 +125,13 @@ fn classes(config: &RunConfig, detector: &Detector) -> Result<Option<Vec<usize>>
     }
     let number = |name: &String| {
         let of_name = detector.labels.iter().position(|label| label.eq_ignore_ascii_case(name));
-        of_name.or_else(|| name.parse().ok()).ok_or_else(|| {
+        let is_known = |class: &usize| detector.n_classes().is_none_or(|n| *class < n);
+        of_name.or_else(|| name.parse().ok()).filter(is_known).ok_or_else(|| {
             let labels: Vec<&str> = detector.labels.iter().map(String::as_str).collect();
             let known = match labels.as_slice() {
-                [] => "its classes have numbers alone".to_owned(),
+                [] => detector.n_classes().map_or("its classes have numbers alone".to_owned(), |n| {
+                    format!("its classes have numbers alone, 0 to {}", n.saturating_sub(1))
+                }),
                 labels if labels.len() <= 12 => format!("there are {}", labels.join(", ")),
                 labels => format!("there are {}, ... (`vproc inspect --json` lists all)", labels[..12].join(", ")),
             };

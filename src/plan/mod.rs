@@ -21,6 +21,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::config::{RunConfig, Said, SkipMode};
 use crate::error::Result;
+use crate::head::detect::Turn;
 use crate::head::image::ImageHead;
 use crate::infer::Working;
 use crate::model::{Network, NetworkFacts};
@@ -223,6 +224,9 @@ impl Plan {
         }
         let is_limited = workers < threads.workers || window < enough_frames(workers);
         let threads = Threads { workers, ..threads };
+        if config.skip == SkipMode::Near && finding.is_some() {
+            warnings.push("frames that are only near are all looked at, for what is found may differ".to_owned());
+        }
         if let Some(encoding) = &facts.encoding {
             warnings.extend(encoding.notes.clone());
         }
@@ -251,6 +255,8 @@ impl Plan {
             skip: match config.skip {
                 SkipMode::Off => Skip::Off,
                 SkipMode::Exact => Skip::Exact,
+                // What is found depends on all of a frame.
+                SkipMode::Near if finding.is_some() => Skip::Exact,
                 SkipMode::Near => Skip::Near(config.skip_psnr),
             },
             finding,
@@ -327,7 +333,8 @@ impl fmt::Display for Plan {
         let (name, engine) = (&self.network.0, &self.engine);
         match &self.facts.detector {
             Some(detector) => {
-                let (width, height) = detector.input_size((source.width, source.height));
+                let turn = self.finding.as_ref().map_or(Turn::None, |finding| finding.task.turn);
+                let (width, height) = detector.input_size(turn.size((source.width, source.height)));
                 writeln!(f, "network   {name}: finds things in {width}x{height}, run by {engine}")?;
             }
             None => writeln!(f, "network   {name}: x{}, {radius}, run by {engine}", self.facts.scale)?,

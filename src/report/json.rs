@@ -1,7 +1,7 @@
 //! The report as a JSON file, and every other file that tells of a run: whole or not at all.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use rustix::fs::OFlags;
 
 use super::Report;
 use crate::error::{Error, Kind, Result};
+use crate::pipe;
 
 /// Writes `report` beside `path` and renames it there; a pipe or a device is written to as it is.
 pub fn write_json(path: &Path, report: &Report) -> Result<()> {
@@ -43,29 +44,35 @@ pub struct Growing {
 impl Growing {
     /// Begins a file; `what` it is, for people.
     pub fn create(path: &Path, what: &'static str) -> Result<Growing> {
-        let is_stream = fs::metadata(path).is_ok_and(|facts| !facts.is_file());
+        let is_stream = pipe::is_stream(path);
         let part = (!is_stream).then(|| part_of(path));
-        let opened = match &part {
-            None => OpenOptions::new().write(true).open(path),
+        let file = match &part {
+            None => pipe::open_to_write(path)?,
             // A link planted under the name of the part must not lead the bytes elsewhere.
             Some(part) => {
-                OpenOptions::new().write(true).create(true).truncate(true).custom_flags(no_follow()).open(part)
+                let mut options = OpenOptions::new();
+                let opened = options.write(true).create(true).truncate(true).custom_flags(no_follow()).open(part);
+                opened.map_err(|error| {
+                    let _ = fs::remove_file(part);
+                    failed(what, path, error)
+                })?
             }
         };
-        match opened {
-            Ok(file) => Ok(Growing { out: BufWriter::new(file), path: path.to_owned(), what, part }),
-            Err(error) => {
-                part.inspect(|part| drop(fs::remove_file(part)));
-                Err(failed(what, path, error))
-            }
-        }
+        Ok(Growing { out: BufWriter::new(file), path: path.to_owned(), what, part })
     }
 
     /// Writes what `content` gives; whoever reads a pipe has it at once.
     pub fn write(&mut self, content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
         let flush = |out: &mut BufWriter<File>| if self.part.is_none() { out.flush() } else { Ok(()) };
         let written = content(&mut self.out).and_then(|()| flush(&mut self.out));
-        written.map_err(|error| failed(self.what, &self.path, error))
+        written.map_err(|error| match error.kind() {
+            // Not the reader of the main output, for whose going no word is lost.
+            ErrorKind::BrokenPipe => {
+                let message = format!("the reader of the {} {} has gone away", self.what, self.path.display());
+                Error::new(Kind::Io, message)
+            }
+            _ => failed(self.what, &self.path, error),
+        })
     }
 
     /// Gives the complete file its name.

@@ -54,7 +54,7 @@ pub struct Report {
     pub engine: String,
     /// How strongly the network acted; `null` where it cannot be told.
     pub strength: Option<f32>,
-    /// Things that were found, over all frames; `null` for networks that give pictures.
+    /// Things that were found, over all frames that this very run made; `null` for networks that give pictures.
     pub detections: Option<u64>,
     /// The plan's hash, in hexadecimal digits.
     pub plan_hash: String,
@@ -237,7 +237,8 @@ pub fn summary(report: &Report) -> String {
         tell(format!("from the cache: {share:.1} % of the pixels"));
     }
     if let Some(n) = report.detections {
-        tell(format!("found: {n} over all frames"));
+        let of = if report.frames_resumed == 0 { "over all frames" } else { "over the frames that were made now" };
+        tell(format!("found: {n} {of}"));
     }
     if !report.verdict.is_empty() {
         tell(report.verdict.clone());

@@ -4,7 +4,7 @@
 //! only after its content is on the disk. [`Output`] is that or a stream that is written as it comes. Whether an
 //! existing output may be replaced is the caller's question, not asked here.
 
-use std::fs::{File, Metadata, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
@@ -176,9 +176,8 @@ impl Output {
             let stdout = stdout.map_err(|error| Error::io("open standard output", error))?;
             return Ok(Output::Stream(Box::new(pipe::roomy(File::from(stdout)))));
         }
-        if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
-            let file = OpenOptions::new().write(true).open(path);
-            let file = file.map_err(|error| Error::io(format!("open {}", path.display()), error))?;
+        if pipe::is_stream(path) && !path.is_dir() {
+            let file = pipe::open_to_write(path)?;
             return Ok(Output::Stream(Box::new(pipe::roomy(file))));
         }
         PartFile::create(path).map(Output::File)

@@ -36,6 +36,11 @@ impl Rect {
         self.y + self.height
     }
 
+    /// Width and height.
+    pub fn size(self) -> (usize, usize) {
+        (self.width, self.height)
+    }
+
     /// Pixels inside.
     pub fn n_pixels(self) -> u64 {
         (self.width * self.height) as u64

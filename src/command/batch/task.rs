@@ -82,7 +82,11 @@ impl Batch {
             && known.input_file.is_some()
             && (known.input_file, known.settings.as_str()) == (entry.input_file, settings)
         {
-            let is_there = known.output_file.is_some() && Identity::of(&path) == known.output_file;
+            // Who asks for what was found is not served by the output alone.
+            let is_told = |list: &PathBuf| self.asked.folder.join(list).exists();
+            let is_there = known.output_file.is_some()
+                && Identity::of(&path) == known.output_file
+                && task.detections.as_ref().is_none_or(is_told);
             let is_over = match known.status {
                 Status::Done | Status::Damaged => is_there,
                 // An input that cannot be used is not worth another try, unless a person thinks so.

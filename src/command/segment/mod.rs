@@ -300,7 +300,7 @@ fn facts(config: &RunConfig, prepared: &Prepared) -> Result<Vec<(String, String)
     let of_network = format!("{:032x} {:?}", network.hash, network.facts);
     add("network", format!("{:032x}", xxh3_128(of_network.as_bytes())));
     if let Some(finding) = &plan.finding {
-        add("what is found", finding.to_string());
+        add("task on what is found", finding.to_string());
     }
     let whole = &plan.windows.whole;
     let size =

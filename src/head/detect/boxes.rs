@@ -5,7 +5,7 @@ use super::{Detection, Wanted, edges, overlap};
 use crate::model::{Detector, Family};
 
 /// Boxes that are sorted out at most, the surest of them.
-const MOST: usize = 2000;
+const MOST: usize = 10_000;
 
 /// How much two boxes of one class overlap, as intersection over union, to be one thing. What the networks' own programs
 /// use.
@@ -25,14 +25,16 @@ pub(super) fn found(
     let rows = values.chunks_exact(detector.n_values.max(1));
     let cells = cells(detector, place.picture);
     let candidates = rows.zip(cells).filter_map(|(row, cell)| candidate(detector.family, row, cell, wanted));
-    let mut boxes: Vec<_> = candidates.filter_map(|candidate| in_frame(candidate, place, frame)).collect();
+    let mut boxes: Vec<_> = candidates.map(|candidate| in_frame(candidate, place, frame)).collect();
     // The order of candidates decides between equal scores, for the sort is stable.
     boxes.sort_by(|a, b| b.score.total_cmp(&a.score));
     boxes.truncate(MOST);
-    match detector.family {
+    let boxes = match detector.family {
         Family::Sorted(_) => boxes,
         family => without_doubles(boxes, is_one_from(family)),
-    }
+    };
+    // Not before: two things that are cut off at one border are still two.
+    boxes.into_iter().filter_map(|found| cut(found, frame)).collect()
 }
 
 /// A cell of a grid: its side, its column and its row.
@@ -87,17 +89,22 @@ fn best(scores: &[f32], wanted: &Wanted) -> Option<(usize, f32)> {
     scores.reduce(|best, other| if other.1 > best.1 { other } else { best })
 }
 
-/// The same in pixels of the frame, which has this size as it is stored, as far as it lies there.
-fn in_frame(found: Detection, place: Place, frame: (usize, usize)) -> Option<Detection> {
+/// The same in pixels of the frame, which has this size as it is stored, also beside it.
+fn in_frame(found: Detection, place: Place, frame: (usize, usize)) -> Detection {
     let [left, top, right, bottom] = found.area;
     let (width, height) = place.turn.size(frame);
-    let to_frame = |at: f32, offset: usize, content: usize, side: usize| {
-        ((at - offset as f32) * (side as f32 / content as f32)).clamp(0.0, side as f32)
-    };
+    let to_frame =
+        |at: f32, offset: usize, content: usize, side: usize| (at - offset as f32) * (side as f32 / content as f32);
     let x = |at| to_frame(at, place.offset.0, place.content.0, width);
     let y = |at| to_frame(at, place.offset.1, place.content.1, height);
+    Detection { area: place.turn.stored([x(left), y(top), x(right), y(bottom)], frame), ..found }
+}
+
+/// What of a box lies in the frame.
+fn cut(found: Detection, (width, height): (usize, usize)) -> Option<Detection> {
+    let [left, top, right, bottom] = found.area;
+    let (x, y) = (|at: f32| at.clamp(0.0, width as f32), |at: f32| at.clamp(0.0, height as f32));
     let area = [x(left), y(top), x(right), y(bottom)];
-    let area = place.turn.stored(area, frame);
     // A box that is no number has no extent.
     (area[0] < area[2] && area[1] < area[3]).then_some(Detection { area, ..found })
 }

@@ -210,7 +210,10 @@ impl Letterbox {
                     chroma.finish(chroma_lines, y, 0, columns.clone(), cb);
                     chroma.finish(chroma_lines, y, 1, columns, cr);
                 }
-                kernels.values_to_rgb(&yuv.to_rgb, luma, [cb, cr], rgb);
+                kernels.values_to_rgb(&yuv.to_rgb, luma, [cb, cr], rgb.each_mut().map(|row| &mut **row));
+                // As the pictures of 8 bits that detectors are trained on.
+                let (low, high) = (self.port.black.min(self.port.white), self.port.black.max(self.port.white));
+                rgb.into_iter().flatten().for_each(|value| *value = value.clamp(low, high));
             }
         }
     }

@@ -110,6 +110,11 @@ impl DetectHead {
         self.task.hold.map(Held::new)
     }
 
+    /// Width and height of a frame as the network is shown it, upright.
+    pub fn shown_size(&self) -> (usize, usize) {
+        self.task.turn.size(self.frame)
+    }
+
     /// Writes a frame into the tensor, whose shape must be the network's for it.
     pub fn gather(&self, frame: &Picture, tensor: &mut Tensor, scratch: &mut Scratch) -> Result<()> {
         self.letterbox.fill(frame, tensor, &mut scratch.0)

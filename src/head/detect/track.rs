@@ -7,7 +7,7 @@
 use super::{Detection, Edges, edges, overlap};
 
 /// The least intersection over union for which two boxes are the same thing.
-const LEAST_OVERLAP: f64 = 0.3;
+const LEAST_OVERLAP: f64 = 0.1;
 
 /// Frames without a box after which a track has ended.
 const PATIENCE: u32 = 30;

@@ -26,7 +26,7 @@ impl Turn {
     }
 
     /// Width and height after the turn of what has these before, and the other way round.
-    pub(super) fn size(self, (width, height): (usize, usize)) -> (usize, usize) {
+    pub fn size(self, (width, height): (usize, usize)) -> (usize, usize) {
         if matches!(self, Turn::Right | Turn::Left) { (height, width) } else { (width, height) }
     }
 

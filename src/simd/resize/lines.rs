@@ -53,7 +53,8 @@ impl Lines {
     /// Makes room for what the fields say, for a ring of `n_slots` rows a plane, empty.
     pub(super) fn clear(&mut self, n_slots: usize) {
         self.raw.reserve(self.n_planes * self.raw_pitch());
-        self.work.reserve(self.raw_length.max(self.width));
+        // A row taken apart, and one to be put together.
+        self.work.reserve(self.raw_length + self.width);
         self.ring.reserve(n_slots * self.n_planes * self.ring_pitch());
         self.tags.clear();
         self.tags.resize(n_slots, None);

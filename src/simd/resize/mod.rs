@@ -205,6 +205,19 @@ impl Resizer {
                 }
                 at_level!(self.kernels, interleave(work, n_phases, out));
             }
+            (n_phases @ ..=MAX_ROW_PHASES, stride) => {
+                let (split, phases) = work.split_at_mut(raw.len());
+                at_level!(self.kernels, split(raw, stride, split));
+                let length = raw.len() / stride;
+                for (p, out) in phases.chunks_exact_mut(n_periods).take(n_phases).enumerate() {
+                    let row = |k| {
+                        let at = offset(p) + k;
+                        &split[at % stride * length..][at / stride..length]
+                    };
+                    at_level!(self.kernels, combine(row, taps.phase(p), out));
+                }
+                at_level!(self.kernels, interleave(phases, n_phases, out));
+            }
             (n_phases, stride) => {
                 let starts = (0..n_periods).flat_map(|i| (0..n_phases).map(move |p| i * stride + offset(p)));
                 at_level!(self.kernels, gather(raw, starts, &taps.coefs, taps.n_taps, out));

@@ -116,6 +116,14 @@ pub(super) fn split(row: &[f32], n: usize, out: &mut [f32]) {
         }
         return;
     }
+    if n == 3 {
+        let (first, rest) = out.split_at_mut(length);
+        let (second, third) = rest.split_at_mut(length);
+        for (((of, a), b), c) in row.as_chunks::<3>().0.iter().zip(first).zip(second).zip(third) {
+            [*a, *b, *c] = *of;
+        }
+        return;
+    }
     for (p, out) in out.chunks_exact_mut(length).take(n).enumerate() {
         for (out, sample) in out.iter_mut().zip(row[p..].iter().step_by(n)) {
             *out = *sample;
