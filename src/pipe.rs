@@ -1,8 +1,10 @@
 //! Pipes between this program and others.
 
 use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -34,16 +36,33 @@ const MAX_LINKS: usize = 40;
 /// Whether what has this name is written as it is, and not replaced by another file: a pipe or a device, and whatever is
 /// open already and has its name through `/proc`, as `/dev/stdout` has.
 pub fn is_stream(path: &Path) -> bool {
-    let is_other = fs::metadata(path).is_ok_and(|facts| !facts.is_file());
+    fs::metadata(path).is_ok_and(|facts| !facts.is_file()) || open_already(path).is_some()
+}
+
+/// The name below `/proc` that a path leads to by its links.
+pub fn open_already(path: &Path) -> Option<PathBuf> {
     let mut at = path.to_owned();
-    let is_open_already = (0..MAX_LINKS).any(|_| {
-        let folder = at.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let folder = fs::canonicalize(folder).unwrap_or_default();
-        let to = fs::read_link(&at).map(|to| folder.join(to)).unwrap_or_default();
-        at = to;
-        folder.starts_with("/proc")
-    });
-    is_other || is_open_already
+    for _ in 0..MAX_LINKS {
+        let folder = at.parent().filter(|folder| !folder.as_os_str().is_empty())?;
+        let folder = fs::canonicalize(folder).ok()?;
+        if folder.starts_with("/proc") {
+            return Some(folder.join(at.file_name()?));
+        }
+        at = folder.join(fs::read_link(&at).ok()?);
+    }
+    None
+}
+
+/// Our own standard output or standard error, if the path leads there: the same stream once more, at the same place.
+fn own_stream(path: &Path) -> Option<io::Result<File>> {
+    let own = PathBuf::from(format!("/proc/{}/fd", std::process::id()));
+    let open = open_already(path).filter(|open| open.parent() == Some(&own))?;
+    let stream = match open.file_name()?.to_str()? {
+        "1" => io::stdout().as_fd().try_clone_to_owned(),
+        "2" => io::stderr().as_fd().try_clone_to_owned(),
+        _ => return None,
+    };
+    Some(stream.map(File::from))
 }
 
 /// Opens a stream to write to. A named pipe that nobody reads is waited for until a signal asks to stop.
@@ -53,6 +72,9 @@ pub fn open_to_write(path: &Path) -> Result<File> {
         OpenOptions::new().write(true).custom_flags(flags).open(path)
     };
     let failed = |error| Error::io(format!("open {}", path.display()), error);
+    if let Some(stream) = own_stream(path) {
+        return stream.map_err(failed);
+    }
     if !fs::metadata(path).map_err(failed)?.file_type().is_fifo() {
         return open(OFlags::empty()).map_err(failed);
     }

@@ -260,6 +260,13 @@ fn what_is_lost_for_a_moment_stays_hidden_the_same_however_it_is_run() {
     assert!(is_changed.iter().all(|is_changed| *is_changed), "{is_changed:?}");
     let plan = place.run(Path::new("null:"), &["--task", "pixelate", "-v"]).stderr;
     assert!(plan.contains("all classes from a score of 0.2, made of large squares and for 7 frames more"), "{plan}");
+    // A report of what was hidden shows none of it.
+    for (task, is_shown) in [("detect", true), ("blur", false)] {
+        let report = place.path("r.html");
+        let ran = place.run(Path::new("null:"), &["--task", task, "--report", &report.display().to_string()]);
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        assert_eq!(fs::read_to_string(report).unwrap().contains("data:image/png"), is_shown, "{task}");
+    }
 }
 
 #[test]
@@ -268,7 +275,7 @@ fn what_goes_not_together_is_said_in_a_line() {
     let null = Path::new("null:");
     let cases: [(&[&str], &str); 11] = [
         (&["--classes", "2"], "knows no '2', there are cell, other"),
-        (&["--detections", ""], "--detections"),
+        (&["--detections", ""], "got nothing, expected the name of a file"),
         (&["--detections", "-"], "/dev/stdout is standard output"),
         (&["--detections", "f.jsonl", "--segment-frames", "8"], "leave one of them out"),
         (&["--report", "r.json", "--detections", "r.json.part"], "in each other's way"),
@@ -277,7 +284,7 @@ fn what_goes_not_together_is_said_in_a_line() {
         (&["--roi", "0,0,8,8"], "looks at all of one"),
         (&["--score", "1.5"], "--score"),
         (&["--task", "blurr"], "a similar value exists: 'blur'"),
-        (&["--engine", "native"], "native"),
+        (&["--engine", "native"], "finds things"),
     ];
     for (arguments, expected) in cases {
         let ran = place.run(null, arguments);
@@ -305,15 +312,21 @@ fn a_stream_of_what_is_found_stays_what_it_is() {
     };
     let link = place.path("stdout");
     std::os::unix::fs::symlink("/proc/self/fd/1", &link).unwrap();
-    let into = place.path("into.txt");
+    // Nowhere near what the program may write to.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let into = elsewhere.path().join("into.txt");
     for output in ["null:", "md5:stdout"] {
         let (output, lines) = match output {
             "null:" => (PathBuf::from("null:"), link.clone()),
             _ => (PathBuf::from(format!("md5:{}", link.display())), place.path("l.jsonl")),
         };
-        let status = command(&output, &lines).stdout(fs::File::create(&into).unwrap()).status().unwrap();
+        fs::write(&into, "# there before\n").unwrap();
+        let behind = fs::OpenOptions::new().append(true).open(&into).unwrap();
+        let status = command(&output, &lines).stdout(behind).status().unwrap();
         assert!(status.success() && link.is_symlink(), "{output:?}");
-        assert_eq!(fs::read_to_string(&into).unwrap().lines().filter(|line| !line.starts_with('#')).count(), 2);
+        let told = fs::read_to_string(&into).unwrap();
+        assert!(told.starts_with("# there before\n"), "{told}");
+        assert_eq!(told.lines().filter(|line| !line.starts_with('#')).count(), 2, "{told}");
     }
     let both = command(Path::new("-"), &link).stdout(fs::File::create(&into).unwrap()).status().unwrap();
     assert_eq!(both.code(), Some(2), "frames and lines in one stream");

@@ -42,6 +42,7 @@ pub use tune::tune;
 use crate::config::{DeviceChoice, Output, RunConfig};
 use crate::error::{Error, Kind, Result};
 use crate::measure::tuned;
+use crate::pipe;
 use crate::sandbox::Grants;
 
 /// What a run touches: its inputs to be read, the folders of what it writes, the one where it keeps which engine was the
@@ -73,10 +74,10 @@ fn named_grants(config: &RunConfig) -> Grants {
             Output::Images(pattern) => {
                 pattern.ancestors().skip(1).map(named).find(|folder| folder.is_dir()).map(Path::to_owned)
             }
-            output => output.path().map(place_of),
+            output => output.path().and_then(place_of),
         });
         let others = [&config.report, &config.trace, &config.detections, &config.master];
-        grants.write.extend(others.into_iter().flatten().map(|path| place_of(path)));
+        grants.write.extend(others.into_iter().flatten().filter_map(|path| place_of(path)));
     }
     grants
 }
@@ -133,10 +134,15 @@ pub fn print(text: &[u8]) -> Result<()> {
     }
 }
 
-/// The folder that `path` is written into, or `path` itself where it is a device or a pipe.
-fn place_of(path: &Path) -> PathBuf {
+/// The folder that `path` is written into, or `path` itself where it is a device or a pipe. Our own standard output is
+/// open and needs no leave.
+fn place_of(path: &Path) -> Option<PathBuf> {
     let is_device = fs::metadata(path).is_ok_and(|facts| !facts.is_file() && !facts.is_dir());
-    if is_device { path.to_owned() } else { folder_of(path) }
+    match pipe::open_already(path) {
+        _ if is_device => Some(path.to_owned()),
+        Some(open) => fs::canonicalize(open).ok(),
+        None => Some(folder_of(path)),
+    }
 }
 
 fn folder_of(path: &Path) -> PathBuf {

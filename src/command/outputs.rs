@@ -92,7 +92,7 @@ fn check_account(inputs: &Inputs, path: &Path, what: &str) -> Result<()> {
     };
     match std::fs::metadata(path) {
         Ok(there) if there.is_dir() => Err(usage(path, &format!("the {what} is a folder; add a file name"))),
-        Ok(there) if there.is_file() && there.len() > 0 && !is_account() => {
+        Ok(there) if there.is_file() && there.len() > 0 && !is_account() && !pipe::is_stream(path) => {
             let ending = if what == DETECTIONS { "jsonl" } else { "json" };
             let message = format!("the {what} would replace a file that is none; choose a name that ends in .{ending}");
             Err(usage(path, &message))

@@ -9,7 +9,9 @@ use std::thread;
 
 use super::color;
 use crate::cache::Cache;
-use crate::config::{DeviceChoice, EngineChoice, Origin, Output, PictureSize, Precision, RunConfig, Tuning, value};
+use crate::config::{
+    DeviceChoice, EngineChoice, Origin, Output, PictureSize, Precision, RunConfig, Task, Tuning, value,
+};
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::FieldOrder;
 use crate::gpu::{self, Devices};
@@ -157,6 +159,9 @@ fn decide(config: &RunConfig, subject: Subject, engine: (EngineSettings, Option<
     }
     video.color = color::of_output(&config.output, &source, encoding.as_ref())?;
     let opaque = lost_opacity(&mut rest);
+    let size_in = (source.width, source.height);
+    let (columns, rows) = network.facts.detector.as_ref().map_or(size_in, |detector| detector.input_size(size_in));
+    let pixels_in = columns * rows;
     let segments = match &encoding {
         None => Segments::None,
         Some(encoding) => {
@@ -164,10 +169,11 @@ fn decide(config: &RunConfig, subject: Subject, engine: (EngineSettings, Option<
                 encoding,
                 is_repeatable: is_repeatable(config),
                 has_overlay: config.debug_overlay,
-                tells_found: config.detections.is_some(),
+                tells_found: config.detections.is_some() && network.facts.detector.is_some(),
+                hides: network.facts.detector.is_some() && matches!(config.task, Task::Blur | Task::Pixelate),
                 n_frames: source.n_frames,
                 frame_rate: source.frame_rate,
-                pixels_in: (source.width * source.height) as u64,
+                pixels_in: pixels_in as u64,
                 pixels_out: (width * height) as u64,
                 network_bytes,
                 cores: hardware.cores,

@@ -14,6 +14,7 @@ use crate::measure::Opened;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::snapshot::Choice;
 use crate::pipeline::{self, Told};
+use crate::plan::finding::Finding;
 use crate::report::detections::Lines;
 use crate::report::{self, Report, html, trace};
 use crate::segment::resumed::Resumed;
@@ -94,13 +95,19 @@ fn execute(
         (Some(path), Some(finding)) => Some(Lines::create(path, finding.labels.clone())?),
         _ => None,
     };
-    let told = lines.as_mut().map(|lines| Box::new(|seconds, found: &[Detection]| lines.frame(seconds, found)) as Told);
+    let told = lines.as_mut().map(|lines| {
+        Box::new(|seconds, found: &[Detection], tracks: &[u64]| lines.frame(seconds, found, tracks)) as Told
+    });
+    let finding = prepared.plan.finding.as_ref();
+    let hides = finding.is_some_and(Finding::hides);
+    let verify_skip = config.verify_skip.filter(|_| finding.is_none());
     let how = How {
         cache: remember::open(&mut prepared),
         traced: config.trace.is_some(),
-        shown: if config.wants_page() { Choice::Spread(n_frames) } else { Choice::None },
+        // What is hidden is not to be seen in the report either.
+        shown: if config.wants_page() && !hides { Choice::Spread(n_frames) } else { Choice::None },
         // Spread over the video; of one of unknown length, one frame in a hundred.
-        verify_stride: config.verify_skip.map(|n| n_frames.map_or(100, |frames| (frames / n).max(1))),
+        verify_stride: verify_skip.map(|n| n_frames.map_or(100, |frames| (frames / n).max(1))),
         has_overlay: config.debug_overlay,
         told,
         start: None,

@@ -149,11 +149,6 @@ impl Detector {
             Family::Sorted(_) => None,
         }
     }
-
-    /// The name of a class.
-    pub fn label(&self, class: usize) -> String {
-        self.labels.get(class).cloned().unwrap_or_else(|| class.to_string())
-    }
 }
 
 #[cfg(test)]
@@ -178,11 +173,5 @@ mod tests {
         let made_for = detector(DetectorSize::Free { multiple_of: 32, side: Some(320) });
         assert_eq!((made_for.content_size((1080, 720)), made_for.input_size((1080, 720))), ((320, 213), (320, 224)));
         assert_eq!(made_for.content_size((80, 160)), (160, 320));
-    }
-
-    #[test]
-    fn a_class_without_a_name_is_called_by_its_number() {
-        let detector = detector(DetectorSize::Free { multiple_of: 32, side: None });
-        assert_eq!((detector.label(0), detector.label(7)), ("face".into(), "7".into()));
     }
 }

@@ -132,7 +132,8 @@ impl Overrides {
                 "names" => found.labels = labels::parse(value),
                 "imgsz" => {
                     let sides = value.split(|c: char| !c.is_ascii_digit()).filter_map(|side| side.parse().ok());
-                    found.side = sides.max().filter(|side| (1..=8192).contains(side));
+                    // More than this only a person asks for.
+                    found.side = sides.max().filter(|side| (1..=2048).contains(side));
                 }
                 _ => {}
             }

@@ -7,9 +7,10 @@ use super::store;
 use super::verify::Verified;
 use super::worker::Workshop;
 use crate::error::{Error, Kind, Result};
-use crate::frame::Frame;
 use crate::frame::canvas::{Canvas, Patch};
-use crate::head::detect::{DetectHead, Detection, Held};
+use crate::frame::{Frame, Picture};
+use crate::head::detect::track::Tracker;
+use crate::head::detect::{DetectHead, Detection};
 
 /// Puts the pieces of frames together, in order.
 pub struct Assemble<'a> {
@@ -17,8 +18,10 @@ pub struct Assemble<'a> {
     canvas: Canvas,
     /// What the network has found in the last frame that it was run for, which is what is in all since.
     found: Vec<Detection>,
-    /// What stays hidden for a while.
-    held: Option<Held>,
+    /// Which of it is which from frame to frame; absent for networks that give pictures.
+    tracker: Option<Tracker>,
+    /// The numbers of what was found.
+    tracks: Vec<u64>,
     verified: Verified,
     scratch: store::Scratch,
 }
@@ -41,7 +44,8 @@ impl<'a> Assemble<'a> {
             shop,
             canvas,
             found: Vec::new(),
-            held: shop.detect.as_ref().and_then(DetectHead::held),
+            tracker: shop.detect.as_ref().map(DetectHead::tracker),
+            tracks: Vec::new(),
             verified: Verified::default(),
             scratch: store::Scratch::default(),
         }
@@ -71,18 +75,29 @@ impl<'a> Assemble<'a> {
             // A frame that was run as a whole is its own full run.
             self.verified.compare(frame.index, &picture, check.as_ref().unwrap_or(&picture));
         }
-        if let (Some(held), Some(detect)) = (&mut self.held, &shop.detect) {
-            let lost = held.frame(frame.index, &self.found);
-            if !lost.is_empty() {
-                let mut out = shop.pool.copy(&picture)?;
-                detect.paint(&frame.picture, &lost, &mut out);
-                picture = out.freeze();
-            }
+        if let Some(detect) = &shop.detect {
+            picture = self.follow(detect, &frame, picture)?;
         }
         if let Some(areas) = passed.areas {
             picture = areas.draw(&picture, shop.head.scale(), &shop.pool)?;
         }
         Ok(Frame { picture, ..frame })
+    }
+
+    /// Follows what was found in a frame, and hides in its picture what was lost for a moment.
+    fn follow(&mut self, detect: &DetectHead, frame: &Frame, picture: Picture) -> Result<Picture> {
+        if detect.hold().is_some_and(|hold| hold.forgets(frame.index)) {
+            self.tracker = Some(detect.tracker());
+        }
+        let Some(tracker) = &mut self.tracker else { return Ok(picture) };
+        self.tracks = tracker.frame(&self.found);
+        let lost = detect.hold().map_or_else(Vec::new, |hold| tracker.missing(hold.n_frames));
+        if lost.is_empty() {
+            return Ok(picture);
+        }
+        let mut out = self.shop.pool.copy(&picture)?;
+        detect.paint(&frame.picture, &lost, &mut out);
+        Ok(out.freeze())
     }
 
     /// What earlier frames were computed for.
@@ -97,9 +112,9 @@ impl<'a> Assemble<'a> {
         recalled.shared.iter().map(patch).collect()
     }
 
-    /// What was found in the frame that was put together last.
-    pub fn found(&self) -> &[Detection] {
-        &self.found
+    /// What was found in the frame that was put together last, and the number of each that stays with the thing.
+    pub fn found(&self) -> (&[Detection], &[u64]) {
+        (&self.found, &self.tracks)
     }
 
     /// What the frames that were run in full showed; `None` without any.

@@ -59,8 +59,8 @@ const MAX_LATENCIES: usize = 4096;
 /// Names of the threads that decode: ours, those that FFmpeg starts under its name, and those that name themselves.
 const DECODERS: &[&str] = &["decode", "dav1d"];
 
-/// Told of each frame when it is shown, in seconds, and what was found in it.
-pub type Told<'a> = Box<dyn FnMut(f64, &[Detection]) -> Result<()> + 'a>;
+/// Told of each frame when it is shown, in seconds, and what was found in it, with the number of each.
+pub type Told<'a> = Box<dyn FnMut(f64, &[Detection], &[u64]) -> Result<()> + 'a>;
 
 /// How a chain is run.
 pub struct Settings<'a> {
@@ -201,9 +201,10 @@ pub fn run(
         sink.write(&frame)?;
         drop(first.take());
         let seconds = time_base.seconds(frame.pts);
-        *n_in_all += assembled.found().len() as u64;
+        let (found, tracks) = assembled.found();
+        *n_in_all += found.len() as u64;
         if let Some(told) = &mut told {
-            told(seconds, assembled.found())?;
+            told(seconds, found, tracks)?;
         }
         if let Some(source) = &source {
             kept.push(snapshot::take(source, &frame, seconds)?);

@@ -73,9 +73,8 @@ impl<'a> Workshop<'a> {
     /// What a person should hear of NaN.
     pub fn nan_warning(&self) -> Option<String> {
         let frame = self.nan.get()?;
-        Some(format!(
-            "the network gives NaN, first seen in frame {frame}, and it comes out black; try --precision f32 or mend it"
-        ))
+        let what = if self.detect.is_some() { "nothing is found there" } else { "it comes out black" };
+        Some(format!("the network gives NaN, first seen in frame {frame}, and {what}; try --precision f32 or mend it"))
     }
 
     /// A frame has some; the first that comes is told at once.
@@ -265,6 +264,10 @@ impl Worker {
         track.lap(Activity::Gather, frame);
         self.engine.run(input, output)?;
         track.called(frame);
+        if output.values().iter().any(|value| value.is_nan()) {
+            detect.allow_nan()?;
+            shop.see_nan(frame);
+        }
         let found = detect.found(output);
         let planes = shop.head.made_planes() | shop.head.passed_planes();
         shop.head.plain(source, planes, area, out, &mut self.scratch)?;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::container::{StreamPlan, Treatment};
 use super::segments::Segments;
-use crate::av::StreamSideData;
+use crate::av::{MediaKind, StreamSideData};
 use crate::config::{Origin, RunConfig, Task, value};
 use crate::error::{Error, Kind, Result};
 use crate::head::detect::{DetectTask, Effect, Hold, Turn, Wanted};
@@ -42,6 +42,29 @@ impl Finding {
     }
 }
 
+impl Finding {
+    /// What is found is not to be seen.
+    pub fn hides(&self) -> bool {
+        self.task.effect != Effect::Outline
+    }
+
+    /// Where something may be seen that is to be hidden, for people.
+    pub fn exposed(&self, streams: &[StreamPlan], segments: &Segments) -> Vec<String> {
+        let goes_over = |stream: &&StreamPlan| {
+            stream.kind == MediaKind::Video && !matches!(stream.treatment, Treatment::Process | Treatment::Dropped(_))
+        };
+        let over = streams.iter().filter(goes_over);
+        let mut warnings: Vec<_> =
+            over.map(|stream| format!("{} goes over as it is: nothing in it is hidden", stream.name())).collect();
+        if let Segments::Every(frames) = segments {
+            warnings.push(format!(
+                "what is lost for a moment is not held over the cuts of segments, every {frames} frames"
+            ));
+        }
+        warnings
+    }
+}
+
 /// What is known of the video.
 #[derive(Clone, Copy)]
 pub struct Video<'a> {
@@ -56,11 +79,14 @@ pub struct Video<'a> {
 /// What was found stays hidden for so many seconds after it was lost.
 const HELD: f64 = 0.25;
 
+/// And for so many frames at most.
+const MOST_HELD: f64 = 120.0;
+
 /// The same in frames.
 fn hold(video: &Video) -> Hold {
     let rate = if video.frame_rate.is_known() { video.frame_rate.as_f64() } else { 25.0 };
     let forgets_every = if let Segments::Every(frames) = video.segments { Some(*frames) } else { None };
-    Hold { n_frames: (rate * HELD).ceil().clamp(1.0, 30.0) as u32, forgets_every }
+    Hold { n_frames: (rate * HELD).ceil().clamp(1.0, MOST_HELD) as u32, forgets_every }
 }
 
 /// How the video's frames are turned to be shown. Frames that are shown mirrored are looked at as they are.
@@ -80,17 +106,13 @@ fn least_score(family: Family, hides: bool) -> f32 {
 /// Refuses what is for networks that find things.
 fn check_pictures(config: &RunConfig, network: &str) -> Result<()> {
     let is_task = !matches!(config.task, Task::Auto | Task::Image);
-    let name = match () {
-        () if is_task => "task",
-        () if config.detections.is_some() => "detections",
-        () if config.score.is_some() => "score",
-        () if !config.classes.is_empty() => "classes",
-        () => return Ok(()),
-    };
     // What a file says of all runs is not meant for each.
-    if config.origin(name) != Origin::CommandLine && !is_task {
+    let is_said = |name: &&str| config.origin(name) == Origin::CommandLine;
+    let Some(name) =
+        ["detections", "score", "classes"].into_iter().find(|name| is_said(name)).or(is_task.then_some("task"))
+    else {
         return Ok(());
-    }
+    };
     let what = if is_task { format!("--task {}", config.task) } else { format!("--{name}") };
     let message = format!("{what} is for networks that find things, and {network} gives pictures; name one with -m");
     Err(Error::new(Kind::Usage, message))
@@ -123,29 +145,42 @@ fn classes(config: &RunConfig, detector: &Detector) -> Result<Option<Vec<usize>>
     if config.classes.is_empty() {
         return Ok(None);
     }
-    let number = |name: &String| {
-        let of_name = detector.labels.iter().position(|label| label.eq_ignore_ascii_case(name));
-        let is_known = |class: &usize| detector.n_classes().is_none_or(|n| *class < n);
-        of_name.or_else(|| name.parse().ok()).filter(is_known).ok_or_else(|| {
-            let labels: Vec<&str> = detector.labels.iter().map(String::as_str).collect();
-            let known = match labels.as_slice() {
-                [] => detector.n_classes().map_or("its classes have numbers alone".to_owned(), |n| {
-                    format!("its classes have numbers alone, 0 to {}", n.saturating_sub(1))
-                }),
-                labels if labels.len() <= 12 => format!("there are {}", labels.join(", ")),
-                labels => format!("there are {}, ... (`vproc inspect --json` lists all)", labels[..12].join(", ")),
-            };
-            let hint =
-                value::nearest(name, &labels).map_or_else(String::new, |near| format!("; did you mean '{near}'?"));
-            Error::new(Kind::Usage, format!("--classes: the network knows no '{name}', {known}{hint}"))
-        })
+    let n_classes = detector.n_classes().or(Some(detector.labels.len()).filter(|n| *n > 0));
+    let is_known = |class: &usize| n_classes.is_none_or(|n| *class < n);
+    let numbers = |name: &String| {
+        let named = detector.labels.iter().enumerate().filter(|(_, label)| label.eq_ignore_ascii_case(name));
+        let mut numbers: Vec<usize> = named.map(|(class, _)| class).collect();
+        if numbers.is_empty() {
+            numbers.extend(name.parse::<usize>().ok());
+        }
+        numbers.retain(is_known);
+        if numbers.is_empty() { Err(unknown_class(name, detector, n_classes)) } else { Ok(numbers) }
     };
-    config.classes.iter().map(number).collect::<Result<Vec<_>>>().map(Some)
+    let numbers = config.classes.iter().map(numbers).collect::<Result<Vec<_>>>()?;
+    let mut numbers = numbers.concat();
+    numbers.sort_unstable();
+    numbers.dedup();
+    Ok(Some(numbers))
+}
+
+/// The error of a class that there is not.
+fn unknown_class(name: &str, detector: &Detector, n_classes: Option<usize>) -> Error {
+    let labels: Vec<&str> = detector.labels.iter().map(String::as_str).collect();
+    let known = match (labels.as_slice(), n_classes) {
+        ([], None) => "its classes have numbers alone".to_owned(),
+        ([], Some(n)) => format!("its classes have numbers alone, 0 to {}", n.saturating_sub(1)),
+        (labels, _) if labels.len() <= 12 => format!("there are {}", labels.join(", ")),
+        (labels, _) => format!("there are {}, ... (`vproc inspect --json` lists all)", labels[..12].join(", ")),
+    };
+    let hint = value::nearest(name, &labels).map_or_else(String::new, |near| format!("; did you mean '{near}'?"));
+    Error::new(Kind::Usage, format!("--classes: the network knows no '{name}', {known}{hint}"))
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let label = |class: &usize| self.labels.get(*class).cloned().unwrap_or_else(|| class.to_string());
+        let label = |class: &usize| {
+            self.labels.get(*class).map_or_else(|| class.to_string(), |label| format!("{class} ({label})"))
+        };
         let DetectTask { wanted, effect, turn, hold } = &self.task;
         match &wanted.classes {
             None => f.write_str("all classes")?,

@@ -96,21 +96,32 @@ fn picture_bytes(format: PixelFormat, (width, height): (usize, usize)) -> u64 {
 pub struct WindowBytes {
     per_pixel: u64,
     per_column: u64,
+    /// Whatever the window, for networks that are shown frames in a size of their own.
+    fixed: u64,
 }
 
 impl WindowBytes {
     /// For a network between pictures of `head`, run by an engine that takes `working`.
     pub fn new(network: &NetworkFacts, head: &ImageHead, working: Working) -> Self {
+        if let Some(detector) = &network.detector {
+            let frame = head.picture().area().size();
+            let (width, height) = detector.input_size(frame);
+            let [input, output] = network.shapes(1, frame).map(|shape| shape.iter().product::<usize>() as u64);
+            let tensors = input * network.input.element.size() as u64 + output * network.output.element.size() as u64;
+            // A frame that is turned lies in f32 beside its tensor.
+            let fixed = tensors + (width * height) as u64 * (working.per_pixel + 3 * size_of::<f32>() as u64);
+            return WindowBytes { per_pixel: 0, per_column: 0, fixed };
+        }
         let scale = (network.scale * network.scale) as u64;
         let input = (network.input.element.size() * network.input.channels.count()) as u64;
         let output = (network.output.element.size() * network.output.channels.count()) as u64;
         let tensors = if working.by_rows && head.has_rows() { 0 } else { input + output * scale };
-        WindowBytes { per_pixel: tensors + working.per_pixel, per_column: working.per_column }
+        WindowBytes { per_pixel: tensors + working.per_pixel, per_column: working.per_column, fixed: 0 }
     }
 
     /// Of a window of this width and height.
     pub fn of(self, (width, height): (usize, usize)) -> u64 {
-        (width * height) as u64 * self.per_pixel + width as u64 * self.per_column
+        self.fixed + (width * height) as u64 * self.per_pixel + width as u64 * self.per_column
     }
 }
 

@@ -224,6 +224,9 @@ impl Plan {
         }
         let is_limited = workers < threads.workers || window < enough_frames(workers);
         let threads = Threads { workers, ..threads };
+        if let Some(finding) = finding.as_ref().filter(|finding| finding.hides()) {
+            warnings.extend(finding.exposed(&facts.streams, &facts.segments));
+        }
         if config.skip == SkipMode::Near && finding.is_some() {
             warnings.push("frames that are only near are all looked at, for what is found may differ".to_owned());
         }
@@ -344,7 +347,9 @@ impl fmt::Display for Plan {
         if let Some(strength) = &self.strength {
             writeln!(f, "strength  {strength}")?;
         }
-        if let Some(tile) = self.windows.whole.first() {
+        if self.finding.is_some() {
+            writeln!(f, "windows   none, frames are looked at as a whole; skip {}", self.skip)?;
+        } else if let Some(tile) = self.windows.whole.first() {
             let (n, window) = (self.windows.whole.len(), tile.window);
             write!(f, "windows   {n} of {}x{} a frame", window.width, window.height)?;
             let shapes: Vec<_> = self.windows.shapes.iter().map(|(w, h)| format!("{w}x{h}")).collect();

@@ -32,6 +32,8 @@ pub struct Run<'a> {
     pub has_overlay: bool,
     /// What is found is told, frame by frame.
     pub tells_found: bool,
+    /// What is found is hidden, and stays so where it is lost for a moment.
+    pub hides: bool,
     /// Expected frames, where known.
     pub n_frames: Option<u64>,
     /// Nominal frame rate; unknown when a part is 0.
@@ -101,6 +103,10 @@ impl Segments {
             None if !run.is_repeatable => Some("the input cannot be read a second time".to_owned()),
             None if run.has_overlay => Some("--debug-overlay shows what this very run computes".to_owned()),
             None if run.tells_found => Some("--detections tells of all frames in one go".to_owned()),
+            // Who asks for segments is told what they cost.
+            None if run.hides && asked.is_none() => {
+                Some("what stays hidden depends on the frames before; --segment-frames makes segments".to_owned())
+            }
             other => other,
         };
         match obstacle {
@@ -182,6 +188,7 @@ mod tests {
             is_repeatable: true,
             has_overlay: false,
             tells_found: false,
+            hides: false,
             n_frames,
             frame_rate: Ratio::new(25, 1),
             pixels_in: 960 * 540,
@@ -230,6 +237,7 @@ mod tests {
             is_repeatable: true,
             has_overlay: false,
             tells_found: false,
+            hides: false,
             n_frames: Some(9),
             frame_rate: Ratio::new(25, 1),
             pixels_in: 1,

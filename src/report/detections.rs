@@ -11,14 +11,12 @@ use serde::Serialize;
 use super::json::Growing;
 use crate::error::Result;
 use crate::head::detect::Detection;
-use crate::head::detect::track::Tracker;
 
 /// The file with a line a frame.
 pub struct Lines {
     file: Growing,
     /// The names of the classes, by number; a class beyond them is called by its number.
     labels: Vec<String>,
-    tracker: Tracker,
     n_frames: u64,
 }
 
@@ -45,15 +43,15 @@ impl Lines {
     /// Begins the file; a pipe or a device is written to as it is.
     pub fn create(path: &Path, labels: Vec<String>) -> Result<Lines> {
         let file = Growing::create(path, "list of detections")?;
-        Ok(Lines { file, labels, tracker: Tracker::new(), n_frames: 0 })
+        Ok(Lines { file, labels, n_frames: 0 })
     }
 
-    /// Writes what the next frame of the output shows; it is shown at `pts` in seconds.
-    pub fn frame(&mut self, pts: f64, found: &[Detection]) -> Result<()> {
-        let tracks = self.tracker.frame(found);
+    /// Writes what the next frame of the output shows, each with the number that stays with it; it is shown at `pts` in
+    /// seconds.
+    pub fn frame(&mut self, pts: f64, found: &[Detection], tracks: &[u64]) -> Result<()> {
         let numbers: Vec<String> = found.iter().map(|found| found.class.to_string()).collect();
         let named = found.iter().zip(&numbers).zip(tracks);
-        let detections = named.map(|((found, number), track)| Found {
+        let detections = named.map(|((found, number), &track)| Found {
             area: found.area.map(|edge| rounded(edge, 100.0)),
             score: rounded(found.score, 10_000.0),
             class: found.class,
@@ -104,9 +102,9 @@ mod tests {
         fs::write(&path, "{}\n").unwrap();
         let mut file = Lines::create(&path, vec!["face \"a\"".into()]).unwrap();
         let other = Detection { area: [-0.001, f32::NAN, 1.0, 1.0], score: 1.0, class: 7 };
-        file.frame(0.0, &[face(1.0), other]).unwrap();
-        file.frame(1001.0 / 24000.0, &[]).unwrap();
-        file.frame(2002.0 / 24000.0, &[face(3.25)]).unwrap();
+        file.frame(0.0, &[face(1.0), other], &[1, 2]).unwrap();
+        file.frame(1001.0 / 24000.0, &[], &[]).unwrap();
+        file.frame(2002.0 / 24000.0, &[face(3.25)], &[1]).unwrap();
         // What was there stays until all of the new one is.
         assert_eq!(fs::read_to_string(&path).unwrap(), "{}\n");
         file.finish().unwrap();
@@ -127,7 +125,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("d.jsonl");
         let mut file = Lines::create(&path, Vec::new()).unwrap();
-        file.frame(0.0, &[face(1.0)]).unwrap();
+        file.frame(0.0, &[face(1.0)], &[1]).unwrap();
         assert!(folder.path().join("d.jsonl.part").exists());
         drop(file);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -146,7 +144,7 @@ mod tests {
         assert!(error.ends_with("none/d.jsonl: no such file or directory"), "{error}");
         // A full disk.
         if let Ok(mut file) = Lines::create(Path::new("/dev/full"), Vec::new()) {
-            let error = file.frame(0.0, &[]).unwrap_err().to_string();
+            let error = file.frame(0.0, &[], &[]).unwrap_err().to_string();
             assert!(error.starts_with("cannot write the list of detections /dev/full: "), "{error}");
         }
     }
@@ -156,7 +154,7 @@ mod tests {
         let (mut reader, writer) = std::io::pipe().unwrap();
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer));
         let mut file = Lines::create(Path::new(&path), Vec::new()).unwrap();
-        file.frame(0.5, &[]).unwrap();
+        file.frame(0.5, &[], &[]).unwrap();
         let expected = "{\"frame\":0,\"pts\":0.5,\"detections\":[]}\n";
         let mut got = vec![0; expected.len()];
         reader.read_exact(&mut got).unwrap();

@@ -1,15 +1,11 @@
 //! The report as a JSON file, and every other file that tells of a run: whole or not at all.
 
-use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
-
 use super::Report;
-use crate::error::{Error, Kind, Result};
-use crate::pipe;
+use crate::error::{Context, Error, Kind, Result};
+use crate::sink::part::Output;
 
 /// Writes `report` beside `path` and renames it there; a pipe or a device is written to as it is.
 pub fn write_json(path: &Path, report: &Report) -> Result<()> {
@@ -32,90 +28,63 @@ pub fn write_whole(
 }
 
 /// A file that grows beside its name and gets it when it is complete; dropped before, it is gone. A pipe or a device is
-/// written to as it is.
+/// written to as it is. Two runs do not write one file.
 pub struct Growing {
-    out: BufWriter<File>,
     path: PathBuf,
     what: &'static str,
-    /// Where it is until then; `None` of a pipe or a device, and once it has its name.
-    part: Option<PathBuf>,
+    /// `None` once it has its name.
+    out: Option<BufWriter<Output>>,
 }
 
 impl Growing {
     /// Begins a file; `what` it is, for people.
     pub fn create(path: &Path, what: &'static str) -> Result<Growing> {
-        let is_stream = pipe::is_stream(path);
-        let part = (!is_stream).then(|| part_of(path));
-        let file = match &part {
-            None => pipe::open_to_write(path)?,
-            // A link planted under the name of the part must not lead the bytes elsewhere.
-            Some(part) => {
-                let mut options = OpenOptions::new();
-                let opened = options.write(true).create(true).truncate(true).custom_flags(no_follow()).open(part);
-                opened.map_err(|error| {
-                    let _ = fs::remove_file(part);
-                    failed(what, path, error)
-                })?
-            }
-        };
-        Ok(Growing { out: BufWriter::new(file), path: path.to_owned(), what, part })
+        let out = Output::create(path).context(|| format!("cannot write the {what} {}", path.display()))?;
+        Ok(Growing { path: path.to_owned(), what, out: Some(BufWriter::new(out)) })
     }
 
     /// Writes what `content` gives; whoever reads a pipe has it at once.
     pub fn write(&mut self, content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
-        let flush = |out: &mut BufWriter<File>| if self.part.is_none() { out.flush() } else { Ok(()) };
-        let written = content(&mut self.out).and_then(|()| flush(&mut self.out));
-        written.map_err(|error| match error.kind() {
-            // Not the reader of the main output, for whose going no word is lost.
-            ErrorKind::BrokenPipe => {
-                let message = format!("the reader of the {} {} has gone away", self.what, self.path.display());
-                Error::new(Kind::Io, message)
-            }
-            _ => failed(self.what, &self.path, error),
-        })
+        let Some(out) = &mut self.out else { return Ok(()) };
+        let is_stream = matches!(out.get_ref(), Output::Stream(_));
+        let written = content(out).and_then(|()| if is_stream { out.flush() } else { Ok(()) });
+        written.map_err(|error| self.failed(error))
     }
 
     /// Gives the complete file its name.
     pub fn finish(mut self) -> Result<()> {
-        self.settle().map_err(|error| failed(self.what, &self.path, error))
+        let Some(mut out) = self.out.take() else { return Ok(()) };
+        let flushed = out.flush();
+        match out.into_parts() {
+            (output, _) if flushed.is_ok() => output.finish().context(|| format!("the {}", self.what)),
+            (output, _) => {
+                output.remove();
+                flushed.map_err(|error| self.failed(error))
+            }
+        }
     }
 
-    fn settle(&mut self) -> std::io::Result<()> {
-        self.out.flush()?;
-        let Some(part) = &self.part else { return Ok(()) };
-        self.out.get_ref().sync_all()?;
-        fs::rename(part, &self.path)?;
-        self.part = None;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()
+    fn failed(&self, error: std::io::Error) -> Error {
+        let (what, path) = (self.what, self.path.display());
+        match error.kind() {
+            // Not the reader of the main output, for whose going no word is lost.
+            ErrorKind::BrokenPipe => Error::new(Kind::Io, format!("the reader of the {what} {path} has gone away")),
+            _ => Error::io(format!("cannot write the {what} {path}"), error),
+        }
     }
 }
 
 impl Drop for Growing {
     fn drop(&mut self) {
-        if let Some(part) = &self.part {
-            let _ = fs::remove_file(part);
+        if let Some(out) = self.out.take() {
+            out.into_parts().0.remove();
         }
     }
 }
 
-fn failed(what: &str, path: &Path, error: std::io::Error) -> Error {
-    Error::io(format!("cannot write the {what} {}", path.display()), error)
-}
-
-fn no_follow() -> i32 {
-    i32::try_from(OFlags::NOFOLLOW.bits()).expect("the flag is a bit of a C int")
-}
-
-/// `path` with `.part` behind its name.
-fn part_of(path: &Path) -> PathBuf {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    part.into()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::super::{Action, Stage, Stream};

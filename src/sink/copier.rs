@@ -23,6 +23,8 @@ pub struct Copier {
     cut: Option<Cut>,
     /// Reads that failed one after the other.
     n_broken: usize,
+    /// Packets of sound that could not be converted.
+    n_lost: u64,
     warnings: Vec<String>,
 }
 
@@ -135,6 +137,7 @@ impl Copier {
             held: None,
             cut: job.cut,
             n_broken: 0,
+            n_lost: 0,
             warnings: Vec::new(),
         })
     }
@@ -220,6 +223,7 @@ impl Copier {
                 let left = transcoder.convert(None)?;
                 if transcoder.n_broken() > 0 {
                     let n = transcoder.n_broken();
+                    self.n_lost += n;
                     self.warnings
                         .push(format!("{n} packets of sound cannot be decoded; silence stands in their place"));
                 }
@@ -229,6 +233,11 @@ impl Copier {
             }
         }
         Ok(())
+    }
+
+    /// Packets of sound in whose place silence stands.
+    pub fn n_lost(&self) -> u64 {
+        self.n_lost
     }
 
     /// What a person should hear.

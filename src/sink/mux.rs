@@ -44,6 +44,8 @@ pub struct Sealed {
     /// What the processed video's times count in the output.
     time_base: TimeBase,
     warnings: Vec<String>,
+    /// Packets of the other streams that could not be converted.
+    n_lost: u64,
 }
 
 impl Mux {
@@ -90,8 +92,9 @@ impl Mux {
         self.output.finish()?;
         let mut all: Vec<String> = self.copier.iter().flat_map(|copier| copier.warnings().to_vec()).collect();
         all.extend(warnings);
+        let n_lost = self.copier.as_ref().map_or(0, Copier::n_lost);
         let Mux { job, part, output, video, written, .. } = self;
-        Ok(Sealed { job, part, written, time_base: output.time_base(video), warnings: all })
+        Ok(Sealed { job, part, written, time_base: output.time_base(video), warnings: all, n_lost })
     }
 
     /// The run ends early: what was written becomes playable under its temporary name. The other streams end where the
@@ -145,7 +148,7 @@ impl Sealed {
             warnings: self.warnings,
             verified: true,
             missing: verdict.missing,
-            lost_packets: verdict.lost_packets,
+            lost_packets: verdict.lost_packets + self.n_lost,
         })
     }
 }

@@ -183,6 +183,13 @@ impl Output {
         PartFile::create(path).map(Output::File)
     }
 
+    /// Nothing more comes: an incomplete file is removed.
+    pub fn remove(self) {
+        if let Output::File(part) = self {
+            let _ = std::fs::remove_file(part.part_path());
+        }
+    }
+
     /// All bytes are written: a file gets its name.
     pub fn finish(self) -> Result<()> {
         match self {

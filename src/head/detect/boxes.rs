@@ -76,7 +76,9 @@ fn candidate(family: Family, row: &[f32], [stride, x, y]: Cell, wanted: &Wanted)
             let (class, score) = best(classes, wanted)?;
             (class, score, around([*a, *b, *c, *d]))
         }
-        (Family::Sorted(_), [a, b, c, d, score, class, ..]) => (*class as usize, *score, [*a, *b, *c, *d]),
+        (Family::Sorted(_), [a, b, c, d, score, class, ..]) if *class >= 0.0 => {
+            (*class as usize, *score, [*a, *b, *c, *d])
+        }
         _ => return None,
     };
     // What is no number is not found.
@@ -85,7 +87,8 @@ fn candidate(family: Family, row: &[f32], [stride, x, y]: Cell, wanted: &Wanted)
 
 /// The surest class among those that count, and how sure.
 fn best(scores: &[f32], wanted: &Wanted) -> Option<(usize, f32)> {
-    let scores = scores.iter().copied().enumerate().filter(|(class, _)| wanted.has_class(*class));
+    let scores = scores.iter().copied().enumerate();
+    let scores = scores.filter(|(class, score)| wanted.has_class(*class) && !score.is_nan());
     scores.reduce(|best, other| if other.1 > best.1 { other } else { best })
 }
 

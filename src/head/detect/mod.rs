@@ -2,7 +2,6 @@
 //! shown in the frame or hidden there.
 
 mod boxes;
-mod held;
 mod letterbox;
 pub mod paint;
 pub mod track;
@@ -12,10 +11,10 @@ use crate::error::{Error, Kind, Result};
 use crate::frame::{Picture, PictureBuf};
 use crate::head::image::PictureFacts;
 use crate::model::{Detector, NetworkFacts, Tensor};
-pub use held::{Held, Hold};
 use letterbox::Letterbox;
 pub use paint::Effect;
 use paint::Painter;
+use track::Tracker;
 pub use turn::Turn;
 
 /// What counts as found.
@@ -44,6 +43,22 @@ pub struct DetectTask {
     pub turn: Turn,
     /// How long things stay hidden that are not found any more; without it they are shown at once.
     pub hold: Option<Hold>,
+}
+
+/// How long what is hidden stays so when it is not found any more: one frame in which a face is seen is one too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Hold {
+    /// Frames.
+    pub n_frames: u32,
+    /// At every frame whose index is a multiple of this nothing is known: it may be the first of a run that goes on.
+    pub forgets_every: Option<u64>,
+}
+
+impl Hold {
+    /// Whether nothing is known at the frame of this index.
+    pub fn forgets(self, index: u64) -> bool {
+        self.forgets_every.is_some_and(|frames| index.is_multiple_of(frames))
+    }
 }
 
 /// A thing that was found in a picture.
@@ -105,9 +120,25 @@ impl DetectHead {
         })
     }
 
-    /// What keeps hidden what is lost for a moment, where things are to be hidden.
-    pub fn held(&self) -> Option<Held> {
-        self.task.hold.map(Held::new)
+    /// An error where things are to be hidden: nobody knows what a network has overlooked that gives NaN.
+    pub fn allow_nan(&self) -> Result<()> {
+        match self.task.effect {
+            Effect::Outline => Ok(()),
+            Effect::Blur | Effect::Pixelate => {
+                let message = "the network gives NaN, so that things stay unhidden; try --precision f32 or mend it";
+                Err(Error::new(Kind::Network, message))
+            }
+        }
+    }
+
+    /// How long what is hidden stays so; `None` where nothing is.
+    pub fn hold(&self) -> Option<Hold> {
+        self.task.hold
+    }
+
+    /// What follows things through a video that has not begun.
+    pub fn tracker(&self) -> Tracker {
+        Tracker::new(self.task.hold.map_or(0, |hold| hold.n_frames))
     }
 
     /// Width and height of a frame as the network is shown it, upright.

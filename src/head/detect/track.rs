@@ -9,19 +9,21 @@ use super::{Detection, Edges, edges, overlap};
 /// The least intersection over union for which two boxes are the same thing.
 const LEAST_OVERLAP: f64 = 0.1;
 
-/// Frames without a box after which a track has ended.
+/// Frames without a box after which a track has ended, at least.
 const PATIENCE: u32 = 30;
 
 /// Tracks that are kept; of more, those that were seen the longest ago end.
 const MAX_TRACKS: usize = 2048;
 
 /// Follows the things that are found in successive frames.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Tracker {
     /// By number, rising.
     tracks: Vec<Track>,
     /// The last number given.
     last: u64,
+    /// Frames without a box after which a track has ended.
+    patience: u32,
 }
 
 #[derive(Debug)]
@@ -44,9 +46,9 @@ struct Pair {
 }
 
 impl Tracker {
-    /// Of a video that has not begun.
-    pub fn new() -> Tracker {
-        Tracker::default()
+    /// Of a video that has not begun, which can tell of what is missing for so many frames.
+    pub fn new(missing: u32) -> Tracker {
+        Tracker { tracks: Vec::new(), last: 0, patience: PATIENCE.max(missing + 1) }
     }
 
     /// The numbers of what the next frame shows, from 1 and never given to another thing, in the order of `found`.
@@ -63,7 +65,8 @@ impl Tracker {
         for (track, _) in self.tracks.iter_mut().zip(is_seen).filter(|(_, is_seen)| !is_seen) {
             track.n_missed += 1;
         }
-        self.tracks.retain(|track| track.n_missed < PATIENCE);
+        let patience = self.patience;
+        self.tracks.retain(|track| track.n_missed < patience);
         for (number, found) in numbers.iter_mut().zip(found).filter(|(number, _)| **number == 0) {
             self.last += 1;
             *number = self.last;
@@ -174,7 +177,7 @@ mod tests {
 
     #[test]
     fn boxes_that_cross_keep_their_numbers() {
-        let mut tracker = Tracker::new();
+        let mut tracker = Tracker::new(0);
         for frame in 0..40 {
             let x = frame as f32 * 5.0;
             let (right, left) = (square(x, 50.0, 40.0), square(200.0 - x, 52.0, 40.0));
@@ -189,7 +192,7 @@ mod tests {
     #[test]
     fn a_thing_comes_back_under_its_number_unless_it_was_away_for_long() {
         for (n_away, expected) in [(5, 1), (29, 1), (30, 2), (40, 2)] {
-            let mut tracker = Tracker::new();
+            let mut tracker = Tracker::new(0);
             assert_eq!(tracker.frame(&[square(10.0, 10.0, 30.0)]), [1]);
             (0..n_away).for_each(|_| assert!(tracker.frame(&[]).is_empty()));
             assert_eq!(tracker.frame(&[square(12.0, 11.0, 30.0)]), [expected], "{n_away}");
@@ -198,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_moving_thing_is_expected_where_it_went() {
-        let mut tracker = Tracker::new();
+        let mut tracker = Tracker::new(0);
         let at = |frame: u8| square(f32::from(frame) * 12.0, 0.0, 30.0);
         (0..4).for_each(|frame| assert_eq!(tracker.frame(&[at(frame)]), [1]));
         (4..9).for_each(|_| assert!(tracker.frame(&[]).is_empty()));
@@ -212,7 +215,7 @@ mod tests {
 
     #[test]
     fn classes_are_kept_apart_and_numbers_are_not_given_again() {
-        let mut tracker = Tracker::new();
+        let mut tracker = Tracker::new(0);
         let other = Detection { class: 1, ..square(0.0, 0.0, 20.0) };
         assert_eq!(tracker.frame(&[square(0.0, 0.0, 20.0), other]), [1, 2]);
         assert_eq!(tracker.frame(&[other, square(0.0, 0.0, 20.0)]), [2, 1]);
@@ -226,7 +229,7 @@ mod tests {
     #[test]
     fn of_equal_overlaps_the_older_track_and_the_first_box_count() {
         let twins = [square(0.0, 0.0, 20.0), square(0.0, 0.0, 20.0)];
-        let mut tracker = Tracker::new();
+        let mut tracker = Tracker::new(0);
         (0..5).for_each(|_| assert_eq!(tracker.frame(&twins), [1, 2]));
         assert_eq!(tracker.frame(&twins[..1]), [1]);
         assert_eq!(tracker.frame(&[square(2.0, 0.0, 20.0), square(-2.0, 0.0, 20.0)]), [1, 2]);
@@ -234,7 +237,7 @@ mod tests {
 
     #[test]
     fn boxes_without_sense_get_numbers_and_no_track() {
-        let mut tracker = Tracker::new();
+        let mut tracker = Tracker::new(0);
         let odd = Detection { area: [f32::NAN, 0.0, f32::INFINITY, 1.0], score: 0.5, class: 0 };
         let empty = square(5.0, 5.0, 0.0);
         assert_eq!(tracker.frame(&[odd, square(0.0, 0.0, 9.0), empty]), [1, 2, 3]);
@@ -243,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_thousand_boxes_a_frame_take_bounded_memory_and_time() {
-        let mut tracker = Tracker::new();
+        let mut tracker = Tracker::new(0);
         let grid = |shift: f32| -> Vec<Detection> {
             let place = |i: u16| (f32::from(i % 40) * 45.0 + shift, f32::from(i / 40) * 40.0);
             (0..1000).map(place).map(|(x, y)| square(x, y, 30.0)).collect()
@@ -263,11 +266,12 @@ mod tests {
 
     #[test]
     fn what_was_just_lost_is_where_it_was_going() {
-        let mut tracker = Tracker::new();
+        let mut tracker = Tracker::new(0);
         for frame in 0..5 {
             tracker.frame(&[square(frame as f32 * 10.0, 50.0, 40.0), square(300.0, 0.0, 40.0)]);
             assert_eq!(tracker.missing(3), []);
         }
+        assert_eq!(Tracker::new(60).patience, 61);
         for n in 1..=4 {
             tracker.frame(&[square(300.0, 0.0, 40.0)]);
             let missing = tracker.missing(3);

@@ -210,7 +210,7 @@ fn declared(port: &PortFacts) -> Option<Vec<Option<usize>>> {
     Some(port.dims.as_ref()?.iter().map(of).collect())
 }
 
-/// A word that no name of the graph begins with.
+/// A word with which, and a dot behind it, no name of the graph begins.
 fn prefix(graph: &GraphProto) -> String {
     let mut names = HashSet::new();
     let mut graphs = vec![graph];
@@ -221,10 +221,13 @@ fn prefix(graph: &GraphProto) -> String {
         let attributes = graph.node.iter().flat_map(|node| &node.attribute);
         graphs.extend(attributes.flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs)));
     }
-    let is_free = |prefix: &String| !names.iter().any(|name| name.starts_with(prefix.as_str()));
-    let numbered = (2u64..).map(|number| format!("vproc{number}"));
-    // A graph has fewer names than there are numbers.
-    std::iter::once("vproc".to_owned()).chain(numbered).find(is_free).unwrap_or_default()
+    let taken = names.iter().filter_map(|name| name.strip_prefix("vproc"));
+    let number = |rest: &str| rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok());
+    // Of a number too large to be read, no smaller one is a beginning, but for what it begins with itself.
+    taken
+        .map(|rest| number(rest).unwrap_or(1u32))
+        .max()
+        .map_or("vproc".to_owned(), |n| format!("vproc{}", u64::from(n) + 1))
 }
 
 impl GraphFacts {

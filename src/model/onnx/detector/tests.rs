@@ -244,7 +244,7 @@ fn networks_of_free_size_are_followed_at_one() {
         (Family::Sorted(20), DetectorSize::Free { multiple_of: 64, side: None })
     );
     let coco = self::network(&yolo_v8(None, 84), "").unwrap();
-    assert_eq!((detector(&coco).labels.len(), &*detector(&coco).label(16)), (80, "dog"));
+    assert_eq!((detector(&coco).labels.len(), &*detector(&coco).labels[16]), (80, "dog"));
 }
 
 /// Numbers that cannot be followed, of which so much is declared.
@@ -320,11 +320,11 @@ fn what_the_toml_and_the_metadata_say_stands_above() {
     let mut model = yolo_v8(Some(64), 6);
     model.metadata_props = vec![entry("names", "{0: 'cat', 1: \"dog\"}"), entry("color_order", "BGR")];
     let found = network(&model, "").unwrap();
-    assert_eq!((detector(&found).label(1), found.facts.input.channels), ("dog".into(), Channels::Bgr));
+    assert_eq!((&*detector(&found).labels[1], found.facts.input.channels), ("dog", Channels::Bgr));
     let said = network(&model, "channels = 'rgb'\nblack = -1.0\nwhite = 3.0\nlabels = ['a']").unwrap();
     let input = &said.facts.input;
     assert_eq!((input.channels, input.black, input.white), (Channels::Rgb, -1.0, 3.0));
-    assert_eq!((detector(&said).label(0), detector(&said).label(1)), ("a".into(), "1".into()));
+    assert_eq!(detector(&said).labels, ["a"]);
     assert!(refusal(&model, "channels = 'luma'").contains("1 channels, the graph 3"));
     assert!(refusal(&model, "layout = 'nhwc'").contains("layout"));
     assert!(refusal(&model, "batch = 4").contains("batch 4 is set, the graph takes 1"));
