@@ -12,7 +12,7 @@ use crate::pipeline::rehearsal::{Trial, is_by_caller};
 use crate::pipeline::snapshot::Choice;
 use crate::pipeline::stage::Width;
 use crate::pipeline::survey::{Survey, SurveyPlan};
-use crate::pipeline::worker::{Start, Workshop};
+use crate::pipeline::workshop::{Start, Workshop};
 use crate::pipeline::{self, Outcome, Settings, Told};
 use crate::plan::finding::Finding;
 use crate::sink::Sink;

@@ -9,7 +9,7 @@ use half::f16;
 
 use super::{EngineChoice, EngineSettings, Precision, open, suited};
 use crate::error::{Context, Error, Kind, Result};
-use crate::model::{Element, Layout, Network, NetworkFacts, Tensor};
+use crate::model::{Element, Layout, Network, NetworkFacts, Tensor, detector};
 
 /// Counted up when trials begin to judge otherwise: what earlier ones found out is not relied on.
 pub const VERSION: u32 = 2;
@@ -17,9 +17,6 @@ pub const VERSION: u32 = 2;
 /// About the side of the picture that shows how fast an engine is, and of the one that shows what it gives.
 const TIMED: usize = 192;
 const LOOKED_AT: usize = 64;
-
-/// Width and height of the frames for networks that find things.
-const FRAME: (usize, usize) = (640, 640);
 
 /// How far results may be from the truth, root mean square over the largest: far more than rounding does, also between
 /// codes of 8 bits, and far less than a defect.
@@ -104,7 +101,7 @@ fn distance(values: &[f32], truth: &[f32]) -> Option<f64> {
 /// larger pictures only.
 fn small_tensors(facts: &NetworkFacts, side: usize) -> (Tensor, Tensor) {
     let size = match facts.detector {
-        Some(_) => FRAME,
+        Some(_) => detector::TRIED,
         None => {
             let side = side.next_multiple_of(facts.multiple_of.max(1));
             facts.fixed_size.unwrap_or((side, side))

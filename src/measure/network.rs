@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::infer::{self, EngineSettings};
+use crate::model::detector::TRIED;
 use crate::model::probe::{self, ProbeReport};
 use crate::model::{Network, Tensor};
 
@@ -26,9 +27,6 @@ impl Trial {
     }
 }
 
-/// Width and height of the frames that a network which finds things is measured with, where it takes any.
-const FRAME: (usize, usize) = (640, 640);
-
 /// Multiply-adds that one timed run should not exceed; smaller pictures are taken for costlier networks.
 const MAX_MULTIPLY_ADDS: f64 = 2e10;
 
@@ -44,7 +42,7 @@ pub fn trial(network: &Network, multiply_adds_per_pixel: f64) -> Result<Trial> {
     }
     let side = side.next_multiple_of(facts.multiple_of.max(1));
     let (width, height) = match &facts.detector {
-        Some(detector) => detector.input_size(FRAME),
+        Some(detector) => detector.input_size(TRIED),
         None => facts.fixed_size.unwrap_or((side, side)),
     };
     let batch = facts.fixed_batch.unwrap_or(1);

@@ -10,6 +10,9 @@ use serde::Deserialize;
 /// The longer side of the pictures that a network of free size gets at most; larger ones are made smaller.
 const LONGEST: usize = 1280;
 
+/// Width and height of the frames that such a network is tried and measured with, where it takes any.
+pub const TRIED: (usize, usize) = (640, 640);
+
 /// What is known of a network that finds things.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Detector {

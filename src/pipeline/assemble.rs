@@ -5,7 +5,7 @@ use super::overlay::Areas;
 use super::recall::{Recalled, Shared};
 use super::store;
 use super::verify::Verified;
-use super::worker::Workshop;
+use super::workshop::Workshop;
 use crate::error::{Error, Kind, Result};
 use crate::frame::canvas::{Canvas, Patch};
 use crate::frame::{Frame, Picture};

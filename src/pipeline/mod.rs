@@ -24,6 +24,7 @@ pub mod track;
 pub mod verify;
 mod waiting;
 pub mod worker;
+pub mod workshop;
 
 use std::time::{Duration, Instant};
 
@@ -51,7 +52,8 @@ use stage::{Hands, Order, Tracks, Watch, Width};
 use survey::Survey;
 use track::{Activity, Track};
 use verify::Verified;
-use worker::{Worker, Workshop};
+use worker::Worker;
+use workshop::Workshop;
 
 /// Latencies that are kept; of longer runs every second, fourth, ... is.
 const MAX_LATENCIES: usize = 4096;

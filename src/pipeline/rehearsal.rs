@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use super::survey::Priced;
 use super::track::Track;
-use super::worker::{Worker, Workshop};
+use super::worker::Worker;
+use super::workshop::Workshop;
 use crate::error::Result;
 use crate::frame::canvas::Patch;
 use crate::frame::{Packing, Picture, Pool};

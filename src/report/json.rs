@@ -129,6 +129,6 @@ mod tests {
         let _ = write_json(&folder.path().join("r.json"), &Report::default());
         assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
         let error = write_json(&folder.path().join("none/r.json"), &Report::default()).unwrap_err();
-        assert!(error.to_string().ends_with("none/r.json: no such file or directory"), "{error}");
+        assert!(error.to_string().ends_with("none of the output does not exist; make it first"), "{error}");
     }
 }

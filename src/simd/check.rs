@@ -169,6 +169,11 @@ fn codes_to_rgb() {
                 all.extend(written(&out, length, start));
             }
         }
+        let mut out = room::<3>(length, start);
+        let [luma, cb, cr] = [0, 1, 2].map(|row: usize| &chroma[row][start..]);
+        let rgb = out.each_mut().map(|row| &mut row[start..start + length]);
+        kernels.values_to_rgb(&ToRgb::new(CODING, 0.0, 255.0), luma, [cb, cr], rgb);
+        all.extend(written(&out, length, start));
         all
     });
 }

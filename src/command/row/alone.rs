@@ -10,7 +10,7 @@ use crate::frame::{Frame, Picture};
 use crate::measure;
 use crate::pipeline::stage::{self, Hands, Order, Watch, Width};
 use crate::pipeline::track::Track;
-use crate::pipeline::worker::Workshop;
+use crate::pipeline::workshop::Workshop;
 use crate::report::bench::{Part, Repeat};
 use crate::source::Source;
 use crate::tile::grid::Tile;

@@ -5,7 +5,7 @@ use crate::frame::{Picture, PictureBuf};
 use crate::head::image::{Answer, FromRows, FromScratch, Scratch, ToRows, ToScratch};
 use crate::infer::{self, Engine};
 use crate::model::Tensor;
-use crate::pipeline::worker::Workshop;
+use crate::pipeline::workshop::Workshop;
 use crate::tile::grid::Tile;
 
 /// An engine with what goes through it.

@@ -13,7 +13,7 @@ use crate::frame::Frame;
 use crate::infer::EngineSettings;
 use crate::pipeline;
 use crate::pipeline::progress::Progress;
-use crate::pipeline::worker::{Start, Workshop};
+use crate::pipeline::workshop::{Start, Workshop};
 use crate::report::bench::Repeat;
 
 /// The chain from the first frame to the verified output.

@@ -153,7 +153,7 @@ impl DetectHead {
 
     /// What the network has found, the surest first.
     pub fn found(&self, answer: &Tensor) -> Vec<Detection> {
-        boxes::found(&self.detector, &self.task.wanted, &answer.values(), self.letterbox.place(), self.frame)
+        boxes::found(&self.detector, &self.task.wanted, answer.as_f32(), self.letterbox.place(), self.frame)
     }
 
     /// Shows or hides what was found in `out`, a copy of `frame`.

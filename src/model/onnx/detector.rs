@@ -298,7 +298,8 @@ impl GraphFacts {
 
     fn detector_facts(&self, given: &Given, found: Found, overrides: &Overrides) -> Result<NetworkFacts> {
         let refuse = |what: String| Error::new(Kind::Network, what);
-        let said = overrides.over(&Overrides::from_metadata(&self.metadata));
+        let of_file = Overrides::from_metadata(&self.metadata);
+        let said = overrides.over(&of_file);
         let port = self.inputs.first().ok_or_else(|| refuse("no input".to_owned()))?;
         let element = element(port.element).ok_or_else(|| refuse(format!("{port} holds no picture")))?;
         let is_raw = matches!(found.family, Family::Yunet | Family::Yolox);
@@ -328,6 +329,16 @@ impl GraphFacts {
         said.batch_over(Some(1))?;
         let (layout, family) = (self.layout, found.family);
         let detector = Detector { family, size, strides: found.strides, n_values: found.n_values, labels: Vec::new() };
+        // Points and angles of things look like more classes.
+        if let (Some(labels), Some(n), None) = (&of_file.labels, detector.n_classes(), overrides.detector)
+            && labels.len() != n
+        {
+            return Err(refuse(format!(
+                "the file names {} classes, and as {family:?} its output tells of {n}; name the family with `detector` \
+                 in a TOML if it is one",
+                labels.len()
+            )));
+        }
         let labels = said.labels.unwrap_or_else(|| usual_labels(&detector));
         let input = Port { name: port.name.clone(), element, layout, channels, black, white };
         let (name, element, layout) = (given.name(), Element::F32, Layout::Nchw);

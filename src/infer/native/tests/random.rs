@@ -356,7 +356,8 @@ fn random_graphs_agree_with_onnx_runtime() {
             let compared = difference(&network, &mut written, &mut reference, (width, height));
             n_written.set(n_written.get() + 1);
             let (error, largest) = compared.ok_or_else(|| TestCaseError::fail("it runs no more in blocks"))?;
-            prop_assert!(error <= 1e-6 * largest.max(0.1), "in blocks {} of {}", error, largest);
+            // A few roundings of sums in another order.
+            prop_assert!(error <= 4e-6 * largest.max(0.1), "in blocks {} of {}", error, largest);
         }
         let (input, _) = tensors(&network.facts, 1, width, height);
         let whole = bits(&mut engine, &network.facts, &input);

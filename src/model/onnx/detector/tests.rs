@@ -320,6 +320,9 @@ fn what_the_toml_and_the_metadata_say_stands_above() {
     let mut model = yolo_v8(Some(64), 6);
     model.metadata_props = vec![entry("names", "{0: 'cat', 1: \"dog\"}"), entry("color_order", "BGR")];
     let found = network(&model, "").unwrap();
+    let mut points = yolo_v8(Some(64), 56);
+    points.metadata_props = vec![entry("names", "{0: 'person'}")];
+    assert!(refusal(&points, "").contains("names 1 classes, and as YoloV8 its output tells of 52"));
     assert_eq!((&*detector(&found).labels[1], found.facts.input.channels), ("dog", Channels::Bgr));
     let said = network(&model, "channels = 'rgb'\nblack = -1.0\nwhite = 3.0\nlabels = ['a']").unwrap();
     let input = &said.facts.input;
