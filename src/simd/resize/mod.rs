@@ -177,8 +177,7 @@ impl Resizer {
     /// A padded source row, resized horizontally to whole periods.
     fn row(&self, raw: &[f32], work: &mut [f32], out: &mut [f32]) {
         let taps = &self.horizontal;
-        let lowest = taps.first.iter().min().copied().unwrap_or(0);
-        let offset = |p: usize| (taps.first[p] - lowest) as usize;
+        let offset = |p: usize| taps.offsets[p];
         let n_periods = out.len() / taps.n_phases;
         match (taps.n_phases, taps.stride) {
             (1, 1) => at_level!(self.kernels, combine(|k| &raw[k..], taps.phase(0), out)),
@@ -218,10 +217,7 @@ impl Resizer {
                 }
                 at_level!(self.kernels, interleave(phases, n_phases, out));
             }
-            (n_phases, stride) => {
-                let starts = (0..n_periods).flat_map(|i| (0..n_phases).map(move |p| i * stride + offset(p)));
-                at_level!(self.kernels, gather(raw, starts, &taps.coefs, taps.n_taps, out));
-            }
+            (_, stride) => at_level!(self.kernels, gather(raw, stride, &taps.offsets, &taps.coefs, out)),
         }
     }
 

@@ -74,16 +74,20 @@ fn weighted<const N: usize>(samples: &[f32], coefs: [f32; N]) -> f32 {
     sum
 }
 
-/// `out[i] = sum of coefs[i % n][k] * row[first[i % n] + i / n * stride + k]`, summed as [`combine`] does.
+/// `out[n * i + p] = sum of coefs[p][k] * row[i * stride + offsets[p] + k]` for `n` offsets, summed as [`combine`] does.
 #[inline(always)]
-pub(super) fn gather(row: &[f32], starts: impl Iterator<Item = usize>, coefs: &[f32], n_taps: usize, out: &mut [f32]) {
-    for ((out, start), coefs) in out.iter_mut().zip(starts).zip(coefs.chunks_exact(n_taps).cycle()) {
-        let row = &row[start..start + n_taps];
-        let mut sum = coefs[0] * row[0];
-        for (coef, sample) in coefs.iter().zip(row).skip(1) {
-            sum += coef * sample;
+pub(super) fn gather(row: &[f32], stride: usize, offsets: &[usize], coefs: &[f32], out: &mut [f32]) {
+    let n_taps = coefs.len() / offsets.len();
+    for (i, out) in out.chunks_exact_mut(offsets.len()).enumerate() {
+        let row = &row[i * stride..];
+        for ((out, offset), coefs) in out.iter_mut().zip(offsets).zip(coefs.chunks_exact(n_taps)) {
+            let row = &row[*offset..][..n_taps];
+            let mut sum = coefs[0] * row[0];
+            for (coef, sample) in coefs.iter().zip(row).skip(1) {
+                sum += coef * sample;
+            }
+            *out = sum;
         }
-        *out = sum;
     }
 }
 

@@ -112,6 +112,8 @@ pub(crate) struct Taps {
     pub(crate) stride: usize,
     pub(crate) n_taps: usize,
     pub(crate) first: Vec<isize>,
+    /// The same from the lowest of them.
+    pub(crate) offsets: Vec<usize>,
     pub(crate) coefs: Vec<f32>,
     /// How many taps of a phase are not filled up with zeros: left-sited chroma has every other column ready made.
     n_used: Vec<usize>,
@@ -134,9 +136,11 @@ impl Taps {
             coefs.extend(weights.iter().map(|&weight| weight as f32));
             coefs.extend(std::iter::repeat_n(0.0, n_taps - weights.len()));
         }
-        let first = phases.iter().map(|(first, _)| *first).collect();
+        let first: Vec<isize> = phases.iter().map(|(first, _)| *first).collect();
+        let lowest = first.iter().min().copied().unwrap_or(0);
+        let offsets = first.iter().map(|first| (first - lowest) as usize).collect();
         let n_used = phases.iter().map(|(_, weights)| weights.len()).collect();
-        Taps { src_len: axis.src_len, n_phases, stride, n_taps, first, coefs, n_used }
+        Taps { src_len: axis.src_len, n_phases, stride, n_taps, first, offsets, coefs, n_used }
     }
 
     /// The taps' weights for phase `p`.
