@@ -43,7 +43,8 @@ pub fn is_stream(path: &Path) -> bool {
 pub fn open_already(path: &Path) -> Option<PathBuf> {
     let mut at = path.to_owned();
     for _ in 0..MAX_LINKS {
-        let folder = at.parent().filter(|folder| !folder.as_os_str().is_empty())?;
+        let folder = at.parent()?;
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let folder = fs::canonicalize(folder).ok()?;
         if folder.starts_with("/proc") {
             return Some(folder.join(at.file_name()?));
@@ -76,7 +77,9 @@ pub fn open_to_write(path: &Path) -> Result<File> {
         return stream.map_err(failed);
     }
     if !fs::metadata(path).map_err(failed)?.file_type().is_fifo() {
-        return open(OFlags::empty()).map_err(failed);
+        // Of what somebody else has open nobody knows how far it is written.
+        let flags = if open_already(path).is_some() { OFlags::APPEND } else { OFlags::empty() };
+        return open(flags).map_err(failed);
     }
     loop {
         match open(OFlags::NONBLOCK) {

@@ -312,17 +312,20 @@ fn a_stream_of_what_is_found_stays_what_it_is() {
     };
     let link = place.path("stdout");
     std::os::unix::fs::symlink("/proc/self/fd/1", &link).unwrap();
+    // Named from where it lies.
+    let bare = place.0.path();
     // Nowhere near what the program may write to.
     let elsewhere = tempfile::tempdir().unwrap();
     let into = elsewhere.path().join("into.txt");
-    for output in ["null:", "md5:stdout"] {
+    for output in ["null:", "bare", "md5:stdout"] {
         let (output, lines) = match output {
             "null:" => (PathBuf::from("null:"), link.clone()),
+            "bare" => (PathBuf::from("null:"), PathBuf::from("stdout")),
             _ => (PathBuf::from(format!("md5:{}", link.display())), place.path("l.jsonl")),
         };
         fs::write(&into, "# there before\n").unwrap();
         let behind = fs::OpenOptions::new().append(true).open(&into).unwrap();
-        let status = command(&output, &lines).stdout(behind).status().unwrap();
+        let status = command(&output, &lines).current_dir(bare).stdout(behind).status().unwrap();
         assert!(status.success() && link.is_symlink(), "{output:?}");
         let told = fs::read_to_string(&into).unwrap();
         assert!(told.starts_with("# there before\n"), "{told}");

@@ -638,3 +638,16 @@ fn an_output_that_nobody_can_decode_gets_no_name() {
     film.copy("in.mov -o o.mov --encoder qtrle");
     assert!(is_decoded("o.mov"));
 }
+
+/// Matroska tells the size to show in whole pixels, where samples that are nearly square become square.
+#[test]
+fn a_shape_that_is_off_by_less_than_a_pixel_is_told_and_no_failure() {
+    let Some(film) = Film::new() else { return };
+    film.ffmpeg("-f lavfi -i testsrc2=s=430x242:d=0.2 -vf setsar=1936/1935:max=100000 -c:v libx264 -qp 20 a.mp4");
+    for (output, is_told) in [("b.mkv", true), ("b.mp4", false)] {
+        let output = film.vproc(&format!("a.mp4 -o {output} -m identity"));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert_eq!(said.contains("1/1 from 1936/1935: the container counts whole pixels"), is_told, "{said}");
+    }
+}

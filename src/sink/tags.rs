@@ -32,12 +32,16 @@ pub fn compare_video(got: &Stream, job: &FileJob, warnings: &mut Vec<String>) ->
     let is_square = |ratio: crate::time::Ratio| !ratio.is_known() || ratio.num == ratio.den;
     // Matroska keeps the shape of the whole picture, of which the ratio of its samples comes back in other numbers.
     let is_alike = |a: crate::time::Ratio, b: crate::time::Ratio| (a.as_f64() / b.as_f64() - 1.0).abs() < 1e-6;
-    // WebM tells the size to show in whole pixels.
-    let shown = |ratio: crate::time::Ratio| want.width as f64 * ratio.as_f64();
-    if job.container == Container::Webm && a != b && a.is_known() && (shown(a) - shown(b)).abs() < 1.0 {
-        warnings.push(format!("the sample aspect ratio becomes {b} from {a}: webm counts whole pixels"));
-    } else if a != b && !(is_square(a) && is_square(b)) && !is_alike(a, b) {
-        return Err(wrong(format!("the sample aspect ratio is {b}, expected {a}")));
+    // WebM tells the size to show in whole pixels, and Matroska does where samples are nearly square.
+    let shown = |ratio: crate::time::Ratio| want.width as f64 * if ratio.is_known() { ratio.as_f64() } else { 1.0 };
+    if a != b && !(is_square(a) && is_square(b)) && !(a.is_known() && is_alike(a, b)) {
+        if !(matches!(job.container, Container::Matroska | Container::Webm)
+            && a.is_known()
+            && (shown(a) - shown(b)).abs() < 1.0)
+        {
+            return Err(wrong(format!("the sample aspect ratio is {b}, expected {a}")));
+        }
+        warnings.push(format!("the sample aspect ratio becomes {b} from {a}: the container counts whole pixels"));
     }
     // An unspecified tag may be filled in by a container, but none may change.
     let want_gray = want.format.is_gray();
