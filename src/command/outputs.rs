@@ -11,6 +11,7 @@ use crate::config::{BenchConfig, Origin, Output, Overwrite, RunConfig};
 use crate::error::{Error, Kind, Result};
 use crate::pipe;
 use crate::sequence::Sequence;
+use crate::sink::part::part_of;
 
 /// Endings of files that tell of a run or of a measurement: nothing of another name is replaced by one of them.
 const OF_ACCOUNTS: &[&str] = &["json", "jsonl", "html", "svg"];
@@ -121,14 +122,8 @@ fn check_apart(files: &[Named]) -> Result<()> {
         if let Some((_, other)) = places.iter().find(|(there, _)| *there == place) {
             return Err(usage(path, &format!("the {what} is the {other} itself; choose another name")));
         }
-        let is_part_of = |part: &Path, of: &Path| {
-            let mut name = of.as_os_str().to_owned();
-            name.push(".part");
-            part.as_os_str() == name
-        };
-        if let Some((_, other)) =
-            places.iter().find(|(there, _)| is_part_of(&place, there) || is_part_of(there, &place))
-        {
+        let is_in_its_way = |there: &PathBuf| place == part_of(there) || *there == part_of(&place);
+        if let Some((_, other)) = places.iter().find(|(there, _)| is_in_its_way(there)) {
             let message = format!("the {what} and the {other} would be in each other's way until both are complete");
             return Err(usage(path, &format!("{message}; choose another name")));
         }

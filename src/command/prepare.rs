@@ -9,9 +9,7 @@ use std::thread;
 
 use super::color;
 use crate::cache::Cache;
-use crate::config::{
-    DeviceChoice, EngineChoice, Origin, Output, PictureSize, Precision, RunConfig, Task, Tuning, value,
-};
+use crate::config::{DeviceChoice, EngineChoice, Origin, Output, PictureSize, Precision, RunConfig, Tuning, value};
 use crate::error::{Context, Error, Kind, Result};
 use crate::frame::FieldOrder;
 use crate::gpu::{self, Devices};
@@ -23,6 +21,7 @@ use crate::measure::{self, Opened, Rest, machine};
 use crate::model::{Network, NetworkCode};
 use crate::plan::container::{Container, StreamPlan, Treatment, fit_matrix};
 use crate::plan::encoding::{EncodingPlan, Pictures, Wishes, default_encoder, plan_encoding};
+use crate::plan::finding;
 use crate::plan::segments::{self, Segments};
 use crate::plan::strength::Strength;
 use crate::plan::{Facts, Plan, Threads};
@@ -170,7 +169,7 @@ fn decide(config: &RunConfig, subject: Subject, engine: (EngineSettings, Option<
                 is_repeatable: is_repeatable(config),
                 has_overlay: config.debug_overlay,
                 tells_found: config.detections.is_some() && network.facts.detector.is_some(),
-                hides: network.facts.detector.is_some() && matches!(config.task, Task::Blur | Task::Pixelate),
+                hides: network.facts.detector.is_some() && finding::effect(config.task).hides(),
                 n_frames: source.n_frames,
                 frame_rate: source.frame_rate,
                 pixels_in: pixels_in as u64,

@@ -8,6 +8,8 @@ pub mod onnx;
 pub mod overrides;
 pub mod probe;
 pub mod radius;
+#[cfg(test)]
+pub(crate) mod shared;
 pub mod strength;
 pub mod tensor;
 

@@ -252,11 +252,9 @@ impl Probe<'_, '_> {
     fn output_of(&mut self, window: Rect, value: impl Fn(usize, usize, usize) -> f32) -> Result<Tensor> {
         let (facts, batch) = (&self.facts, self.facts.fixed_batch.unwrap_or(1));
         let Rect { width, height, .. } = window;
-        let (from, to, scale) = (&facts.input, &facts.output, facts.scale);
-        let channels = from.channels.count();
-        let mut input = Tensor::new(from.element, from.layout.shape(batch, channels, height, width));
-        let shape = to.layout.shape(batch, to.channels.count(), height * scale, width * scale);
-        let mut output = Tensor::new(to.element, shape);
+        let (from, channels) = (&facts.input, facts.input.channels.count());
+        let [taken, given] = facts.shapes(batch, (width, height));
+        let (mut input, mut output) = (Tensor::new(from.element, taken), Tensor::new(facts.output.element, given));
         let of_shape = input.shape();
         for sample in 0..batch * channels * height * width {
             let (x, y) = (sample % width, sample / width % height);

@@ -28,12 +28,8 @@ impl Finding {
             return check_pictures(config, &network.name).map(|()| None);
         };
         check_found(config, &network.name)?;
-        let effect = match config.task {
-            Task::Auto | Task::Image | Task::Detect => Effect::Outline,
-            Task::Blur => Effect::Blur,
-            Task::Pixelate => Effect::Pixelate,
-        };
-        let hides = effect != Effect::Outline;
+        let effect = effect(config.task);
+        let hides = effect.hides();
         let score = config.score.unwrap_or_else(|| least_score(detector.family, hides));
         let wanted = Wanted { score, classes: classes(config, detector)? };
         let hold = hides.then(|| hold(&video));
@@ -45,7 +41,7 @@ impl Finding {
 impl Finding {
     /// What is found is not to be seen.
     pub fn hides(&self) -> bool {
-        self.task.effect != Effect::Outline
+        self.task.effect.hides()
     }
 
     /// Where something may be seen that is to be hidden, for people.
@@ -62,6 +58,15 @@ impl Finding {
             ));
         }
         warnings
+    }
+}
+
+/// What becomes of what a network finds that has this task.
+pub fn effect(task: Task) -> Effect {
+    match task {
+        Task::Auto | Task::Image | Task::Detect => Effect::Outline,
+        Task::Blur => Effect::Blur,
+        Task::Pixelate => Effect::Pixelate,
     }
 }
 

@@ -18,6 +18,13 @@ use crate::error::{Error, Kind, Result};
 use crate::meter;
 use crate::pipe;
 
+/// What a file is called while it is written.
+pub fn part_of(path: &Path) -> PathBuf {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    part.into()
+}
+
 /// A file that is being written under the name `OUTPUT.part`. Dropped without [`PartFile::commit`] it stays there.
 #[derive(Debug)]
 pub struct PartFile {
@@ -39,9 +46,7 @@ impl PartFile {
             let message = format!("the output {} is a folder, expected a file; add a file name", path.display());
             return Err(Error::new(Kind::Usage, message));
         }
-        let mut part = path.as_os_str().to_owned();
-        part.push(".part");
-        let part = PathBuf::from(part);
+        let part = part_of(path);
         loop {
             let file = open(disk.as_ref(), &part)?;
             lock(&file, path)?;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::Turn;
 use crate::error::{Error, Kind, Result};
-use crate::frame::Picture;
+use crate::frame::{ColorRange, Picture};
 use crate::head::image::{PictureFacts, read_chroma, read_colors};
 use crate::head::tensor_row::{self, RowIndex, in_rgb_order};
 use crate::model::{Detector, Family, Port, Tensor};
@@ -95,7 +95,7 @@ impl Letterbox {
         let range = frame.color.range_or_limited();
         let bit_depth = frame.format.bit_depth;
         let way = if frame.format.is_rgb() {
-            Way::Colors(Linear::between(crate::frame::ColorRange::Full.luma_codes(bit_depth), (port.black, port.white)))
+            Way::Colors(Linear::between(ColorRange::Full.luma_codes(bit_depth), (port.black, port.white)))
         } else {
             let coding = YuvCoding { matrix: frame.color.matrix_for(frame.height), range, bit_depth };
             let to_rgb = ToRgb::new(coding, port.black, port.white);
@@ -238,7 +238,7 @@ fn chroma(kernels: Kernels, frame: &PictureFacts, (width, height): (usize, usize
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{ColorRange, ColorTags, PixelFormat, Pool, RGB_PLANES};
+    use crate::frame::{ColorTags, PixelFormat, Pool, RGB_PLANES};
     use crate::model::{Channels, DetectorSize, Element, Layout};
 
     fn port(channels: Channels, layout: Layout, white: f32) -> Port {

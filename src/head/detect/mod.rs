@@ -122,13 +122,11 @@ impl DetectHead {
 
     /// An error where things are to be hidden: nobody knows what a network has overlooked that gives NaN.
     pub fn allow_nan(&self) -> Result<()> {
-        match self.task.effect {
-            Effect::Outline => Ok(()),
-            Effect::Blur | Effect::Pixelate => {
-                let message = "the network gives NaN, so that things stay unhidden; try --precision f32 or mend it";
-                Err(Error::new(Kind::Network, message))
-            }
+        if !self.task.effect.hides() {
+            return Ok(());
         }
+        let message = "the network gives NaN, so that things stay unhidden; try --precision f32 or mend it";
+        Err(Error::new(Kind::Network, message))
     }
 
     /// How long what is hidden stays so; `None` where nothing is.

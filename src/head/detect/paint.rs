@@ -50,6 +50,13 @@ pub enum Effect {
     Pixelate,
 }
 
+impl Effect {
+    /// What is found is not to be seen.
+    pub fn hides(self) -> bool {
+        self != Effect::Outline
+    }
+}
+
 /// Paints into pictures of one format.
 pub struct Painter {
     effect: Effect,

@@ -9,7 +9,7 @@ use super::*;
 use crate::infer::{EngineChoice, NoRows, ort};
 use crate::model::onnx;
 use crate::model::overrides::Overrides;
-use crate::model::{NetworkCode, builtin};
+use crate::model::{NetworkCode, builtin, shared};
 
 /// A network in a file; `None` for what is no picture network.
 fn network_in(path: &Path) -> Option<Network> {
@@ -21,21 +21,12 @@ fn network_in(path: &Path) -> Option<Network> {
 }
 
 fn shared(name: &str) -> Option<Network> {
-    let named = std::env::var_os("VPROC_SHARED").map(std::path::PathBuf::from);
-    let folder = named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"));
-    let path = folder.join("data/models").join(name);
-    if !path.is_file() {
-        println!("skipped {name}: not at {}", path.display());
-        return None;
-    }
-    Some(network_in(&path).unwrap())
+    shared::path(name).map(|path| network_in(&path).unwrap())
 }
 
 fn tensors(facts: &NetworkFacts, batch: usize, width: usize, height: usize) -> (Tensor, Tensor) {
-    let shape = |port: &crate::model::Port, scale| {
-        port.layout.shape(batch, port.channels.count(), height * scale, width * scale)
-    };
-    let mut input = Tensor::new(facts.input.element, shape(&facts.input, 1));
+    let [taken, given] = facts.shapes(batch, (width, height));
+    let mut input = Tensor::new(facts.input.element, taken);
     let mut state = 1u32;
     let mut next = || {
         state = state.wrapping_mul(1664525).wrapping_add(1013904223);
@@ -46,7 +37,7 @@ fn tensors(facts: &NetworkFacts, batch: usize, width: usize, height: usize) -> (
         Element::F16 => input.as_f16_mut().iter_mut().for_each(|value| *value = half::f16::from_f32(next())),
         Element::U8 => input.bytes_mut().iter_mut().for_each(|value| *value = (next() * 255.0) as u8),
     }
-    (input, Tensor::new(facts.output.element, shape(&facts.output, facts.scale)))
+    (input, Tensor::new(facts.output.element, given))
 }
 
 fn networks() -> Vec<Network> {

@@ -56,12 +56,8 @@ fn engine(network: &Network) -> OrtEngine {
 }
 
 fn tensors(facts: &NetworkFacts, batch: usize, width: usize, height: usize) -> (Tensor, Tensor) {
-    let (i, o, s) = (&facts.input, &facts.output, facts.scale);
-    let shape = i.layout.shape(batch, i.channels.count(), height, width);
-    (
-        Tensor::new(i.element, shape),
-        Tensor::new(o.element, o.layout.shape(batch, o.channels.count(), height * s, width * s)),
-    )
+    let [taken, given] = facts.shapes(batch, (width, height));
+    (Tensor::new(facts.input.element, taken), Tensor::new(facts.output.element, given))
 }
 
 /// Repeatable noise in [0, 1].

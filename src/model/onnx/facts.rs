@@ -350,11 +350,13 @@ impl GraphFacts {
                 "it takes {work:.0} multiply-adds for each input pixel, at most {MAX_MULTIPLY_ADDS:.0} are allowed"
             ));
         }
-        // What is refused already is so whatever it gives.
-        if self.refusal.is_none() && channels == 3 {
+        // What is refused already is so whatever it gives, and what gives a picture finds nothing.
+        let may_find = self.refusal.is_none() && channels == 3;
+        let pictures = self.pictures(&seen);
+        if may_find && (pictures.is_err() || self.refusal.is_some()) {
             self.given = Some(Given::new(model, input, &self.outputs, &seen));
         }
-        self.pictures(&seen)
+        pictures
     }
 
     /// Whether the output is a picture, and if so its scale and how far it looks.

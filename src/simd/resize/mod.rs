@@ -180,16 +180,7 @@ impl Resizer {
         let offset = |p: usize| taps.offsets[p];
         let n_periods = out.len() / taps.n_phases;
         match (taps.n_phases, taps.stride) {
-            (1, 1) => at_level!(self.kernels, combine(|k| &raw[k..], taps.phase(0), out)),
             (1, 2) if self.halve(raw, out) => {}
-            (1, stride) => {
-                at_level!(self.kernels, split(raw, stride, &mut work[..raw.len()]));
-                let length = raw.len() / stride;
-                at_level!(
-                    self.kernels,
-                    combine(|k| &work[k % stride * length..][k / stride..length], taps.phase(0), out)
-                );
-            }
             (2, 1) if taps.n_taps == 4 => {
                 let sum = |p| {
                     let raw = &raw[offset(p)..];
@@ -198,22 +189,18 @@ impl Resizer {
                 };
                 at_level!(self.kernels, double(sum(0), sum(1), out));
             }
-            (n_phases @ ..=MAX_ROW_PHASES, 1) => {
-                for (p, out) in work.chunks_exact_mut(n_periods).take(n_phases).enumerate() {
-                    at_level!(self.kernels, combine(|k| &raw[offset(p) + k..], taps.phase(p), out));
-                }
-                at_level!(self.kernels, interleave(work, n_phases, out));
-            }
             (n_phases @ ..=MAX_ROW_PHASES, stride) => {
                 let (split, phases) = work.split_at_mut(raw.len());
-                at_level!(self.kernels, split(raw, stride, split));
-                let length = raw.len() / stride;
+                if stride > 1 {
+                    at_level!(self.kernels, split(raw, stride, split));
+                }
+                let (length, split) = (raw.len() / stride, if stride > 1 { &*split } else { raw });
+                let row = |at: usize| &split[at % stride * length..][at / stride..length];
+                if n_phases == 1 {
+                    return at_level!(self.kernels, combine(row, taps.phase(0), out));
+                }
                 for (p, out) in phases.chunks_exact_mut(n_periods).take(n_phases).enumerate() {
-                    let row = |k| {
-                        let at = offset(p) + k;
-                        &split[at % stride * length..][at / stride..length]
-                    };
-                    at_level!(self.kernels, combine(row, taps.phase(p), out));
+                    at_level!(self.kernels, combine(|k| row(offset(p) + k), taps.phase(p), out));
                 }
                 at_level!(self.kernels, interleave(phases, n_phases, out));
             }

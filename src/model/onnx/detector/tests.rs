@@ -1,6 +1,5 @@
 //! Small graphs of each family, and the shared networks, whose interfaces their README tells.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use prost::Message;
@@ -9,7 +8,7 @@ use super::write::{int, ints, list};
 use super::*;
 use crate::model::onnx::proto::*;
 use crate::model::onnx::{LoadedGraph, from_bytes, load, parse};
-use crate::model::{Network, NetworkCode};
+use crate::model::{Network, NetworkCode, shared};
 
 /// A graph under way: its input is `images`.
 struct Maker(GraphProto);
@@ -377,13 +376,7 @@ fn half_floats_are_cast() {
 
 /// A network of the shared folder, or a printed reason to skip.
 fn shared(name: &str) -> Option<Network> {
-    let named = std::env::var_os("VPROC_SHARED").map(std::path::PathBuf::from);
-    let folder = named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"));
-    let path = folder.join("data/models").join(name);
-    if !path.is_file() {
-        println!("skipped {name}: not at {}", path.display());
-        return None;
-    }
+    let path = shared::path(name)?;
     Some(load(&path).unwrap().network(name.into(), &Overrides::default()).unwrap_or_else(|error| panic!("{error}")))
 }
 
